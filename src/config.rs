@@ -1,0 +1,243 @@
+//! One typed configuration, complete and checked at start. An unknown key or a bad value is an error with file, line and key.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// Everything an admin can set. Relative paths in the file start at its directory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The cache directory; without one, see [`Config::cache`].
+    pub cache: Option<PathBuf>,
+    /// `ADDRESS:PORT`, or `unix:PATH`.
+    pub listen: String,
+    /// Scheme, host and path prefix as clients see them, without a slash at the end; used in every URL we write.
+    pub base_url: Option<String>,
+    /// The domain of our users: `~alice@<domain>` is `~alice`, and `alice@<domain>` their mail address.
+    pub domain: Option<String>,
+    /// The name of the public tree's directory in the data directory.
+    pub public_root: String,
+    /// The time zone of the server's users (IANA), where a calendar names none.
+    pub time_zone: Option<String>,
+    /// Whether `.ics` addresses are served.
+    pub icalendar: bool,
+    /// Whether free/busy addresses are served.
+    pub freebusy: bool,
+    /// How much memory loaded calendars may take, in megabytes.
+    pub cache_mb: usize,
+    /// How many days a replaced or removed item stays in the history.
+    pub history_days: u32,
+    /// Peers whose Forwarded or X-Forwarded-For header is believed, and that may pass passwords on over plain HTTP.
+    pub proxies: Vec<IpAddr>,
+    pub auth: Auth,
+}
+
+/// How passwords are checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    pub method: Method,
+    /// The PAM service, which is the name of a file in `/etc/pam.d`.
+    pub service: String,
+    /// A directory to read the PAM service file from instead of `/etc/pam.d`.
+    pub service_directory: Option<PathBuf>,
+    /// `method = "file"`: lines `user:hash`, with bcrypt or argon2id hashes.
+    pub file: Option<PathBuf>,
+    /// `method = "file"`: lines `group: user user`; without it groups are the system's.
+    pub groups: Option<PathBuf>,
+    /// `method = "pam"`: accounts with a lower uid cannot log in.
+    pub min_uid: u32,
+    /// For how many seconds a good login is remembered.
+    pub cache_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    Pam,
+    File,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data: PathBuf::from("/var/lib/kalends"),
+            cache: None,
+            listen: "127.0.0.1:5545".to_owned(),
+            base_url: None,
+            domain: None,
+            public_root: "public".to_owned(),
+            time_zone: None,
+            icalendar: true,
+            freebusy: true,
+            cache_mb: 512,
+            history_days: 30,
+            proxies: Vec::new(),
+            auth: Auth::default(),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Auth {
+        Auth {
+            method: Method::Pam,
+            service: "kalends".to_owned(),
+            service_directory: None,
+            file: None,
+            groups: None,
+            min_uid: 1000,
+            cache_seconds: 300,
+        }
+    }
+}
+
+/// Where the configuration is looked for when no other place is named.
+pub const SYSTEM_FILE: &str = "/etc/kalends/kalends.toml";
+
+/// A data directory may bring its own configuration under this name, as `data-example` does.
+pub const FILE_IN_DATA: &str = "kalends.toml";
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// `Error::Config` with file, line and key.
+    pub fn read(file: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Error::Config(format!("{}: {error}", file.display())))?;
+        let mut config = Config::parse(&text)
+            .map_err(|(line, message)| Error::Config(format!("{}:{line}: {message}", file.display())))?;
+        config.anchor(file.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// The configuration for a command: `--config`, else the data directory's own, else defaults for it, else the system's.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn find(config: Option<&Path>, data: Option<&Path>) -> Result<Config> {
+        let own = data.map(|data| data.join(FILE_IN_DATA)).filter(|own| own.exists());
+        let file = config.map(Path::to_path_buf).or(own);
+        let mut found = match (file, data) {
+            (Some(file), _) => Config::read(&file)?,
+            (None, Some(_)) => Config::default(),
+            (None, None) => Config::read(Path::new(SYSTEM_FILE))?,
+        };
+        if let Some(data) = data {
+            found.data = data.to_path_buf();
+        }
+        Ok(found)
+    }
+
+    /// The cache directory: the configured one, else systemd's `$CACHE_DIRECTORY`, else one of the user's own.
+    pub fn cache(&self) -> PathBuf {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = || variable("HOME").map(|home| home.join(".cache"));
+        self.cache
+            .clone()
+            .or_else(|| variable("CACHE_DIRECTORY"))
+            .or_else(|| variable("XDG_CACHE_HOME").or_else(home).map(|cache| cache.join("kalends")))
+            .unwrap_or_else(|| PathBuf::from("/var/cache/kalends"))
+    }
+
+    /// The configuration in `text`, or the line (from 1) and what is wrong there.
+    fn parse(text: &str) -> Result<Config, (usize, String)> {
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let config: Config = toml::from_str(text).map_err(|error| {
+            (error.span().map_or(1, |span| line_of(span.start)), error.message().trim_end().to_owned())
+        })?;
+        config.check().map_err(|(key, message)| {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            let line =
+                text.lines().position(|line| line.trim_start().starts_with(name)).map_or(1, |at| at + 1);
+            (line, format!("{key}: {message}"))
+        })?;
+        Ok(config)
+    }
+
+    /// What serde cannot check: the key and what is wrong with it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let Auth { cache_seconds, method, file, .. } = &self.auth;
+        if !(1..=300).contains(cache_seconds) {
+            return Err(("auth.cache_seconds", format!("1 to 300, not {cache_seconds}")));
+        }
+        if *method == Method::File && file.is_none() {
+            return Err(("auth.method", "\"file\" needs auth.file".to_owned()));
+        }
+        if !(1..=1_000_000).contains(&self.cache_mb) {
+            return Err(("cache_mb", format!("1 to 1000000, not {}", self.cache_mb)));
+        }
+        let root = &self.public_root;
+        if root.is_empty()
+            || root.starts_with('.')
+            || root.contains('/')
+            || root == "users"
+            || root == "links"
+        {
+            return Err(("public_root", format!("the name of a directory beside users, not \"{root}\"")));
+        }
+        if let Some(url) = &self.base_url {
+            let known = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+            if !known || url.ends_with('/') || url.contains(['?', '#', ' ', '"', '<', '>']) {
+                return Err((
+                    "base_url",
+                    format!("http(s)://host/prefix without a slash at the end, not \"{url}\""),
+                ));
+            }
+        }
+        if let Some(zone) = &self.time_zone
+            && jiff::tz::TimeZone::get(zone).is_err()
+        {
+            return Err(("time_zone", format!("an IANA zone, not \"{zone}\"")));
+        }
+        Ok(())
+    }
+
+    /// Makes relative paths start at `directory`.
+    fn anchor(&mut self, directory: &Path) {
+        let Auth { file, groups, service_directory, .. } = &mut self.auth;
+        let optional = [&mut self.cache, file, groups, service_directory];
+        for path in optional.into_iter().flatten().chain([&mut self.data]) {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        let config = Config::parse("").expect("defaults");
+        assert_eq!(config.listen, "127.0.0.1:5545");
+        assert_eq!(config.auth.method, Method::Pam);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_line_and_key() {
+        for (text, line, says) in [
+            ("data = \"/x\"\ncolour = 1\n", 2, "unknown field `colour`"),
+            ("\n[auth]\nmetod = \"pam\"\n", 3, "unknown field `metod`"),
+            ("[auth]\nmethod = \"ldap\"\n", 2, "unknown variant `ldap`"),
+            ("[auth]\n\ncache_seconds = 90000\n", 3, "auth.cache_seconds: 1 to 300, not 90000"),
+            ("[auth]\nmethod = \"file\"\n", 2, "needs auth.file"),
+            ("base_url = \"cal.example.org\"", 1, "base_url: http(s)://"),
+            ("time_zone = \"Mars/Base\"", 1, "time_zone: an IANA zone"),
+            ("public_root = \"users\"", 1, "public_root"),
+            ("proxies = [\"localhost\"]", 1, "IP address"),
+            ("listen = ", 1, "string"),
+        ] {
+            let (found, message) = Config::parse(text).expect_err(text);
+            assert_eq!(found, line, "{text}: {message}");
+            assert!(message.contains(says), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The one error type, named after what went wrong. `http::status` gives each a status; the client never sees a path.
+
+use std::path::PathBuf;
+
+/// What can go wrong, from a request's first byte to the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong; the text says how and may be shown.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The body is no calendar (RFC 5545): the line (from 1) and what was expected there.
+    #[error("line {line}: expected {expected}")]
+    Malformed { line: usize, expected: String },
+    /// Something is over a cap, which is part of the message.
+    #[error("too large: {0}")]
+    TooLarge(String),
+    /// A body with a Content-Encoding: only plain bytes are taken.
+    #[error("Content-Encoding is not supported")]
+    ContentEncoding,
+    /// Nothing is there, or nothing that the asker may know of.
+    #[error("not found")]
+    NotFound,
+    /// The address is there and does not know this method; `allow` lists those it knows.
+    #[error("method not allowed")]
+    MethodNotAllowed { allow: &'static str },
+    /// None of the formats asked for can be made.
+    #[error("only text/calendar can be served")]
+    NotAcceptable,
+    /// A login is needed first.
+    #[error("a login is needed")]
+    LoginNeeded,
+    /// A login was given and is wrong.
+    #[error("wrong user or password")]
+    LoginRefused,
+    /// Too many wrong logins; seconds until the next may be tried.
+    #[error("too many failed logins, try again in {retry_after} seconds")]
+    Throttled { retry_after: u64 },
+    /// A password over plain HTTP from another machine.
+    #[error("passwords are taken over TLS only: use https, or name the proxy in the configuration")]
+    InsecureTransport,
+    /// Readable to the asker, but not this way; the text says why.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The address cannot hold a calendar; the text says why.
+    #[error("{0}")]
+    Conflict(String),
+    /// If-Match or another precondition does not hold (RFC 9110 §13).
+    #[error("the calendar is not as the precondition says")]
+    PreconditionFailed,
+    /// The system cannot tell the asker's groups, and rights here depend on them.
+    #[error("the groups of the user cannot be learned now")]
+    GroupsUnknown,
+    /// The password check itself failed, apart from the password.
+    #[error("logins cannot be checked now: {0}")]
+    LoginUnavailable(String),
+    /// No room for this body beside the ones in flight.
+    #[error("too busy")]
+    Busy,
+    /// The disk or the quota is full; nothing was changed.
+    #[error("{path}: no space left", path = path.display())]
+    NoSpace { path: PathBuf },
+    /// The configuration or another file of the admin's is wrong: file, line and key are in the message.
+    #[error("{0}")]
+    Config(String),
+    /// The system refused something that should work.
+    #[error("{path}: {source}", path = path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of the system at `path`; a full disk or quota is told apart.
+    pub fn io(path: impl Into<PathBuf>, source: impl Into<std::io::Error>) -> Error {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let (path, source) = (path.into(), source.into());
+        match source.kind() {
+            StorageFull | QuotaExceeded => Error::NoSpace { path },
+            _ => Error::Io { path, source },
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Kalends: a calendar server whose database is a directory tree.
+//!
+//! The floors, each of which names only the ones to its left:
+//! `config, error ← ical ← acl ← store ← http ← cli`; `auth` stands beside `acl`.
+
+#![deny(unsafe_code)]
+
+pub mod acl;
+pub mod config;
+pub mod error;
+pub mod ical;
+pub mod store;

@@ -1,0 +1,1 @@
+//! Behaviour, tested against the real server over a copy of `data-example/`.
