@@ -242,7 +242,7 @@ fn push_value(buffer: &mut Vec<u8>, property: &Property<'_>) {
     if property.is("RRULE") || property.is("EXRULE") {
         push_rule(buffer, value);
     } else if (property.is("DURATION") || property.is("TRIGGER"))
-        && let Some(seconds) = value::parse_duration(value).map(value::Duration::total_seconds)
+        && let Some(seconds) = value::parse_duration(value).map(value::Duration::nominal_seconds)
     {
         buffer.extend_from_slice(seconds.to_string().as_bytes());
     } else {
