@@ -65,8 +65,16 @@ pub struct Cut {
 
 /// Properties of a VCALENDAR that are made anew on the way out, and dropped on the way in.
 const OURS: [&str; 10] = [
-    "VERSION", "METHOD", "CALSCALE", "NAME", "X-WR-CALNAME", "COLOR", "X-APPLE-CALENDAR-COLOR", "X-WR-TIMEZONE",
-    "REFRESH-INTERVAL", "X-PUBLISHED-TTL",
+    "VERSION",
+    "METHOD",
+    "CALSCALE",
+    "NAME",
+    "X-WR-CALNAME",
+    "COLOR",
+    "X-APPLE-CALENDAR-COLOR",
+    "X-WR-TIMEZONE",
+    "REFRESH-INTERVAL",
+    "X-PUBLISHED-TTL",
 ];
 
 /// Cuts `bytes`, which hold one VCALENDAR or several, into items.
@@ -97,7 +105,13 @@ pub fn cut(bytes: &[u8]) -> Result<Cut> {
                 _ => *by_key.entry(key.clone()).or_insert(groups.len()),
             };
             if at == groups.len() {
-                groups.push(Group { key, header: header.clone(), parts: Vec::new(), class: Class::Public, zones: Vec::new() });
+                groups.push(Group {
+                    key,
+                    header: header.clone(),
+                    parts: Vec::new(),
+                    class: Class::Public,
+                    zones: Vec::new(),
+                });
             }
             groups[at].add(component, zones);
         }
@@ -119,7 +133,10 @@ fn header(object: &Object<'_>) -> Arc<[u8]> {
     object
         .properties
         .iter()
-        .filter(|raw| lines(raw).all(|line| Property::parse(&line.text).is_some_and(|p| !OURS.iter().any(|name| p.is(name)))))
+        .filter(|raw| {
+            lines(raw)
+                .all(|line| Property::parse(&line.text).is_some_and(|p| !OURS.iter().any(|name| p.is(name))))
+        })
         .flat_map(|raw| raw.iter().copied())
         .collect()
 }
@@ -144,7 +161,11 @@ struct KnownZones {
 }
 
 impl KnownZones {
-    fn of(&mut self, component: &Component<'_>, definitions: &HashMap<String, Arc<Definition>>) -> Arc<[Zone]> {
+    fn of(
+        &mut self,
+        component: &Component<'_>,
+        definitions: &HashMap<String, Arc<Definition>>,
+    ) -> Arc<[Zone]> {
         let definition = |tzid: &str| definitions.get(tzid).cloned();
         let sets = self.sets.entry(component.zones.clone()).or_default();
         let same = |set: &&Arc<[Zone]>| set.iter().all(|zone| zone.definition == definition(&zone.tzid));
@@ -200,7 +221,14 @@ impl<'a> Group<'a> {
                 all.into()
             }
         };
-        Ok(Item { key: self.key, class: self.class, raw: raw.into(), zones, header: self.header, look: OnceLock::new() })
+        Ok(Item {
+            key: self.key,
+            class: self.class,
+            raw: raw.into(),
+            zones,
+            header: self.header,
+            look: OnceLock::new(),
+        })
     }
 }
 
@@ -209,9 +237,15 @@ impl Item {
     pub fn look(&self) -> &Look {
         self.look.get_or_init(|| {
             let custom = self.zones.iter().filter(|zone| zone.iana.is_none());
-            let zones: Vec<Hash> = custom.filter_map(|zone| Some(zone.definition.as_ref()?.meaning)).collect();
+            let zones: Vec<Hash> =
+                custom.filter_map(|zone| Some(zone.definition.as_ref()?.meaning)).collect();
             meaning::look(&self.raw, &zones)
         })
+    }
+
+    /// The item with other bytes for its components.
+    pub fn with_raw(&self, raw: Vec<u8>) -> Item {
+        Item { raw: raw.into(), look: OnceLock::new(), ..self.clone() }
     }
 
     /// The item with a UID in each of its components, which have none.
@@ -245,7 +279,10 @@ impl Item {
                 true => Zone {
                     tzid: to.into(),
                     iana: tz::iana(to).map(Arc::from),
-                    definition: zone.definition.as_ref().map(|definition| Arc::new(definition.renamed(from, to))),
+                    definition: zone
+                        .definition
+                        .as_ref()
+                        .map(|definition| Arc::new(definition.renamed(from, to))),
                 },
                 false => zone.clone(),
             })
@@ -327,7 +364,11 @@ mod tests {
         assert_ne!(event.key.file_stem(), todo.key.file_stem());
         assert_eq!(event.class, Class::Private);
         let file = String::from_utf8(event.to_file()).expect("text");
-        assert_eq!(file, TWO.replace("X-WR-CALNAME:Gone\r\n", "").replace("BEGIN:VTODO\r\nUID:1\r\nSUMMARY:same UID\r\nEND:VTODO\r\n", ""));
+        assert_eq!(
+            file,
+            TWO.replace("X-WR-CALNAME:Gone\r\n", "")
+                .replace("BEGIN:VTODO\r\nUID:1\r\nSUMMARY:same UID\r\nEND:VTODO\r\n", "")
+        );
         assert!(todo.zones.is_empty());
     }
 
@@ -346,7 +387,10 @@ mod tests {
         let again = assign_uids(one(text));
         assert_eq!(first.len(), 2);
         assert_ne!(first[0].key, first[1].key);
-        assert_eq!(first.iter().map(|item| &item.key).collect::<Vec<_>>(), again.iter().map(|item| &item.key).collect::<Vec<_>>());
+        assert_eq!(
+            first.iter().map(|item| &item.key).collect::<Vec<_>>(),
+            again.iter().map(|item| &item.key).collect::<Vec<_>>()
+        );
         assert_eq!(one(&String::from_utf8_lossy(&first[0].raw))[0].key, first[0].key);
     }
 
@@ -366,7 +410,10 @@ mod tests {
             .remove(0)
         };
         assert_ne!(with("Nowhere", "+0100").look().meaning, with("Nowhere", "+0200").look().meaning);
-        assert_eq!(with("Europe/Berlin", "+0100").look().meaning, with("Europe/Berlin", "+0200").look().meaning);
+        assert_eq!(
+            with("Europe/Berlin", "+0100").look().meaning,
+            with("Europe/Berlin", "+0200").look().meaning
+        );
         let renamed = with("Nowhere (2)", "+0100").with_zone_renamed("Nowhere (2)", "Nowhere");
         assert_eq!(renamed.look().meaning, with("Nowhere", "+0100").look().meaning);
     }

@@ -4,8 +4,20 @@ use super::line::{Property, lines};
 
 /// What says when an item takes place, and which one it is.
 const TIMES: [&str; 14] = [
-    "UID", "DTSTAMP", "DTSTART", "DTEND", "DUE", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID", "TRANSP",
-    "CLASS", "SEQUENCE",
+    "UID",
+    "DTSTAMP",
+    "DTSTART",
+    "DTEND",
+    "DUE",
+    "DURATION",
+    "RRULE",
+    "RDATE",
+    "EXDATE",
+    "EXRULE",
+    "RECURRENCE-ID",
+    "TRANSP",
+    "CLASS",
+    "SEQUENCE",
 ];
 
 /// The components `raw` as bare "Busy" blocks: their times, and a summary that says so.

@@ -140,9 +140,11 @@ impl Stamp {
 impl Age {
     /// Of several components the newest counts.
     fn note(&mut self, stamp: Stamp, value: &str) {
-        let digits = || value.bytes().filter(u8::is_ascii_digit).fold(0_u64, |number, digit| {
-            number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-        });
+        let digits = || {
+            value.bytes().filter(u8::is_ascii_digit).fold(0_u64, |number, digit| {
+                number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+            })
+        };
         match stamp {
             Stamp::Sequence => self.sequence = self.sequence.max(digits()),
             Stamp::LastModified => self.last_modified = self.last_modified.max(digits()),
@@ -320,7 +322,10 @@ mod tests {
             (&["SUMMARY:a", "DTSTAMP:20260101T000000Z"], &["SUMMARY:a", "DTSTAMP:20270101T000000Z"]),
             (&["SUMMARY:a", "LOCATION:"], &["SUMMARY:a"]),
             (&["SUMMARY:a\\Nb\\, c"], &["SUMMARY:a\\nb, c"]),
-            (&["BEGIN:VALARM", "A:1", "B:2", "END:VALARM", "S:1"], &["S:1", "BEGIN:VALARM", "B:2", "A:1", "END:VALARM"]),
+            (
+                &["BEGIN:VALARM", "A:1", "B:2", "END:VALARM", "S:1"],
+                &["S:1", "BEGIN:VALARM", "B:2", "A:1", "END:VALARM"],
+            ),
         ];
         for (one, other) in table {
             assert_eq!(event(one).meaning, event(other).meaning, "{one:?} {other:?}");
@@ -361,7 +366,10 @@ mod tests {
     fn the_newer_version_has_the_higher_sequence_then_the_later_times() {
         let age = |lines: &[&str]| event(lines).age;
         assert!(age(&["SEQUENCE:2"]) > age(&["SEQUENCE:1", "LAST-MODIFIED:20270101T000000Z"]));
-        assert!(age(&["LAST-MODIFIED:20260101T000001Z"]) > age(&["LAST-MODIFIED:20260101T000000Z", "DTSTAMP:20270101T000000Z"]));
+        assert!(
+            age(&["LAST-MODIFIED:20260101T000001Z"])
+                > age(&["LAST-MODIFIED:20260101T000000Z", "DTSTAMP:20270101T000000Z"])
+        );
         assert!(age(&["DTSTAMP:20260101T000001Z"]) > age(&["DTSTAMP:20260101T000000Z"]));
         assert_eq!(age(&["SEQUENCE:x"]), Age::default());
     }

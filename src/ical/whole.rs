@@ -39,7 +39,9 @@ pub fn whole<'a>(heading: &Heading, items: impl Iterator<Item = &'a Item> + Clon
         match zones.renames(item).as_slice() {
             [] => text.extend_from_slice(&item.raw),
             renames => {
-                let start = renames.iter().fold(item.raw.to_vec(), |raw, (from, to)| super::text::rename_zone(&raw, from, to));
+                let start = renames
+                    .iter()
+                    .fold(item.raw.to_vec(), |raw, (from, to)| super::text::rename_zone(&raw, from, to));
                 text.extend_from_slice(&start);
             }
         }
@@ -79,7 +81,9 @@ fn push_unknown<'a>(text: &mut Vec<u8>, items: impl Iterator<Item = &'a Item>) {
         }
         last = Some(&item.header);
         for line in lines(&item.header) {
-            let Some(property) = Property::parse(&line.text).filter(|property| !property.is("PRODID")) else { continue };
+            let Some(property) = Property::parse(&line.text).filter(|property| !property.is("PRODID")) else {
+                continue;
+            };
             let first = seen.entry(property.name.to_ascii_uppercase()).or_insert_with(|| item.header.clone());
             if Arc::ptr_eq(first, &item.header) {
                 push_line(text, &line.text);
@@ -111,7 +115,8 @@ fn css_name(color: &str) -> Option<&'static str> {
     ];
     let part = |at: usize| i32::from_str_radix(color.get(at..at + 2)?, 16).ok();
     let wanted = [part(1)?, part(3)?, part(5)?];
-    let distance = |rgb: &[i32; 3]| wanted.iter().zip(rgb).map(|(one, other)| (one - other).pow(2)).sum::<i32>();
+    let distance =
+        |rgb: &[i32; 3]| wanted.iter().zip(rgb).map(|(one, other)| (one - other).pow(2)).sum::<i32>();
     NAMES.iter().min_by_key(|(_, rgb)| distance(rgb)).map(|(name, _)| *name)
 }
 
@@ -159,7 +164,8 @@ impl<'a> Served<'a> {
         let mut taken: Vec<String> = self.custom.keys().map(|tzid| (*tzid).to_owned()).collect();
         for (tzid, definitions) in &mut self.custom {
             for (name, _) in definitions.iter_mut().skip(1) {
-                let free = (2..).map(|ordinal| format!("{tzid} ({ordinal})")).find(|name| !taken.contains(name));
+                let free =
+                    (2..).map(|ordinal| format!("{tzid} ({ordinal})")).find(|name| !taken.contains(name));
                 *name = free.unwrap_or_default();
                 taken.push(name.clone());
             }
@@ -198,8 +204,13 @@ impl<'a> Served<'a> {
     }
 
     fn made_up(&self) -> HashMap<String, String> {
-        let all = self.custom.iter().flat_map(|(tzid, definitions)| definitions.iter().map(move |(name, _)| (name, tzid)));
-        all.filter(|(name, tzid)| name != *tzid).map(|(name, tzid)| (name.clone(), (*tzid).to_owned())).collect()
+        let all = self
+            .custom
+            .iter()
+            .flat_map(|(tzid, definitions)| definitions.iter().map(move |(name, _)| (name, tzid)));
+        all.filter(|(name, tzid)| name != *tzid)
+            .map(|(name, tzid)| (name.clone(), (*tzid).to_owned()))
+            .collect()
     }
 }
 
@@ -209,7 +220,9 @@ mod tests {
     use super::*;
 
     fn items(texts: &[&str]) -> Vec<Item> {
-        let cut = |text: &&str| cut(format!("BEGIN:VCALENDAR\r\n{text}END:VCALENDAR\r\n").as_bytes()).expect("good").items;
+        let cut = |text: &&str| {
+            cut(format!("BEGIN:VCALENDAR\r\n{text}END:VCALENDAR\r\n").as_bytes()).expect("good").items
+        };
         texts.iter().flat_map(cut).collect()
     }
 
@@ -241,7 +254,11 @@ mod tests {
 
     #[test]
     fn a_zone_is_defined_once_and_an_iana_zone_from_zone_data() {
-        let items = items(&[&zoned("1", "Europe/Berlin", "+0500"), &zoned("2", "Europe/Berlin", "+0600"), &zoned("3", "Nowhere", "+0700")]);
+        let items = items(&[
+            &zoned("1", "Europe/Berlin", "+0500"),
+            &zoned("2", "Europe/Berlin", "+0600"),
+            &zoned("3", "Nowhere", "+0700"),
+        ]);
         let text = text(&Heading::default(), &items);
         assert_eq!(text.matches("TZID:Europe/Berlin\r\n").count(), 1);
         assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
@@ -250,14 +267,26 @@ mod tests {
 
     #[test]
     fn two_definitions_under_one_name_are_told_apart_and_back() {
-        let items = items(&[&zoned("1", "Nowhere", "+0100"), &zoned("2", "Nowhere", "+0200"), &zoned("3", "Nowhere", "+0100")]);
+        let items = items(&[
+            &zoned("1", "Nowhere", "+0100"),
+            &zoned("2", "Nowhere", "+0200"),
+            &zoned("3", "Nowhere", "+0100"),
+        ]);
         let whole = whole(&Heading::default(), items.iter());
         let text = String::from_utf8(whole.text.clone()).expect("text");
         assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
         assert_eq!(text.matches("TZID:Nowhere (2)\r\n").count(), 1);
-        assert!(text.contains("UID:2\r\nDTSTART;TZID=\"Nowhere (2)\":") && text.contains("UID:3\r\nDTSTART;TZID=Nowhere:"));
+        assert!(
+            text.contains("UID:2\r\nDTSTART;TZID=\"Nowhere (2)\":")
+                && text.contains("UID:3\r\nDTSTART;TZID=Nowhere:")
+        );
         assert_eq!(whole.made_up, HashMap::from([("Nowhere (2)".to_owned(), "Nowhere".to_owned())]));
-        let back: Vec<Item> = cut(&whole.text).expect("good").items.into_iter().map(|item| item.with_zone_renamed("Nowhere (2)", "Nowhere")).collect();
+        let back: Vec<Item> = cut(&whole.text)
+            .expect("good")
+            .items
+            .into_iter()
+            .map(|item| item.with_zone_renamed("Nowhere (2)", "Nowhere"))
+            .collect();
         for (before, after) in items.iter().zip(&back) {
             assert_eq!(before.look().meaning, after.look().meaning);
         }
@@ -265,7 +294,10 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_of_a_calendar_is_served_once() {
-        let items = items(&["X-A:1\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:2\r\nEND:VEVENT\r\n", "X-A:2\r\nX-B:3\r\nBEGIN:VEVENT\r\nUID:3\r\nEND:VEVENT\r\n"]);
+        let items = items(&[
+            "X-A:1\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:2\r\nEND:VEVENT\r\n",
+            "X-A:2\r\nX-B:3\r\nBEGIN:VEVENT\r\nUID:3\r\nEND:VEVENT\r\n",
+        ]);
         let text = text(&Heading::default(), &items);
         assert!(text.contains("X-A:1\r\n") && !text.contains("X-A:2") && text.contains("X-B:3\r\n"));
         assert_eq!(text.matches("X-A").count(), 1);

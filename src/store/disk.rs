@@ -68,7 +68,8 @@ impl Stamp {
     pub fn is_racy(&self, read_at: SystemTime) -> bool {
         const GRAIN: Duration = Duration::from_millis(20);
         let newest = self.modified.max(self.changed);
-        let newest = UNIX_EPOCH + Duration::new(u64::try_from(newest.0).unwrap_or(0), u32::try_from(newest.1).unwrap_or(0));
+        let newest = UNIX_EPOCH
+            + Duration::new(u64::try_from(newest.0).unwrap_or(0), u32::try_from(newest.1).unwrap_or(0));
         newest + GRAIN > read_at
     }
 }
@@ -106,7 +107,14 @@ impl Directory {
                 Ok(fd) => return Ok(Some(fd)),
                 // A rename elsewhere made the kernel unsure of its walk.
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NXIO | Errno::NAMETOOLONG) => {
+                Err(
+                    Errno::NOENT
+                    | Errno::NOTDIR
+                    | Errno::LOOP
+                    | Errno::XDEV
+                    | Errno::NXIO
+                    | Errno::NAMETOOLONG,
+                ) => {
                     return Ok(None);
                 }
                 Err(error) => return Err(Error::io(self.path.join(path), error)),
@@ -163,7 +171,9 @@ impl Directory {
     /// # Errors
     /// `TooLarge` for a file of more than [`MAX_FILE`] bytes.
     pub fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Stamp)>> {
-        let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else { return Ok(None) };
+        let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else {
+            return Ok(None);
+        };
         let failed = |error: std::io::Error| Error::io(self.path.join(name), error);
         let stat = rustix::fs::fstat(&fd).map_err(|error| failed(error.into()))?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
@@ -171,7 +181,10 @@ impl Directory {
         }
         let stamp = Stamp::of(&stat);
         if stamp.size > MAX_FILE {
-            return Err(Error::TooLarge(format!("{}: more than {MAX_FILE} bytes", self.path.join(name).display())));
+            return Err(Error::TooLarge(format!(
+                "{}: more than {MAX_FILE} bytes",
+                self.path.join(name).display()
+            )));
         }
         let mut content = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
         // A file that grows while it is read is cut off: its stamp is out of date anyway.
@@ -194,7 +207,8 @@ impl Directory {
     }
 
     pub fn unlink(&self, name: &str) -> Result<()> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(|error| Error::io(self.path.join(name), error))
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|error| Error::io(self.path.join(name), error))
     }
 
     /// Renames `name` to `to` in `target`, over what is there.
@@ -221,7 +235,8 @@ impl Directory {
     /// Gives a directory just made here the mode that the tree has, whatever the umask, and makes it durable.
     fn adopt(&self, name: &OsStr) -> Result<()> {
         let made = self.existing(name)?;
-        rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(0o2770)).map_err(|error| Error::io(&made.path, error))?;
+        rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(0o2770))
+            .map_err(|error| Error::io(&made.path, error))?;
         made.sync()?;
         self.sync()
     }

@@ -1,1 +1,5 @@
+//! The store.
+
+pub mod disk;
 pub mod place;
+pub mod staging;

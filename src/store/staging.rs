@@ -39,11 +39,13 @@ impl Staging {
         let tmp = root.make(TMP)?;
         clear(&tmp)?;
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|error| Error::io(tmp.path(), std::io::Error::other(error.to_string())))?;
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::io(tmp.path(), std::io::Error::other(error.to_string())))?;
         let name = format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
         let directory = tmp.make(&name)?;
-        let lock = lock(&directory, FlockOperation::NonBlockingLockExclusive)?
-            .ok_or_else(|| Error::io(directory.path(), std::io::Error::other("a new staging directory is locked")))?;
+        let lock = lock(&directory, FlockOperation::NonBlockingLockExclusive)?.ok_or_else(|| {
+            Error::io(directory.path(), std::io::Error::other("a new staging directory is locked"))
+        })?;
         Ok(Staging { root: root.existing("")?, name, directory, next: AtomicU64::new(0), _lock: lock })
     }
 
@@ -116,7 +118,10 @@ fn inherit_acl(target: &Directory, file: &OwnedFd) {
     if let Ok(len) = rustix::fs::fgetxattr(target.fd(), "system.posix_acl_default", &mut acl[..]) {
         let set = rustix::fs::fsetxattr(file, "system.posix_acl_access", &acl[..len], XattrFlags::empty());
         if let Err(error) = set {
-            tracing::warn!("{}: its default ACL cannot be given to a new file: {error}", target.path().display());
+            tracing::warn!(
+                "{}: its default ACL cannot be given to a new file: {error}",
+                target.path().display()
+            );
         }
     }
 }
@@ -137,7 +142,9 @@ fn lock(directory: &Directory, how: FlockOperation) -> Result<Option<OwnedFd>> {
 /// Removes the staging directories whose lock is free.
 fn clear(tmp: &Directory) -> Result<()> {
     for (name, kind) in tmp.entries()? {
-        let Some(left) = tmp.directory(&name).ok().flatten().filter(|_| kind == EntryKind::Directory) else { continue };
+        let Some(left) = tmp.directory(&name).ok().flatten().filter(|_| kind == EntryKind::Directory) else {
+            continue;
+        };
         if lock(&left, FlockOperation::NonBlockingLockExclusive)?.is_some() {
             remove(tmp, &name);
         }
@@ -163,7 +170,14 @@ mod tests {
         std::fs::create_dir_all(tree.path().join(".tmp/1-dead")).expect("mkdir");
         std::fs::write(tree.path().join(".tmp/1-dead/0"), "half").expect("write");
         let other = Staging::open(&root).expect("staging");
-        let names: Vec<String> = root.existing(".tmp").expect("open").entries().expect("list").into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = root
+            .existing(".tmp")
+            .expect("open")
+            .entries()
+            .expect("list")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(names.contains(&alive.name) && names.contains(&other.name));
     }
