@@ -1,0 +1,3 @@
+//! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
+
+pub mod target;
