@@ -1,3 +1,4 @@
 //! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
 
+pub mod status;
 pub mod target;
