@@ -1,4 +1,5 @@
 //! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
 
+pub mod guard;
 pub mod status;
 pub mod target;
