@@ -1,204 +1,24 @@
-//! Turns a URL path into what it names, and back. The only place that knows the URL forms.
-//!
-//! A `Target` holds checked names only; whether anything is there, and who may see it, is the store's to say.
+//! The URL forms: what they are, read and written.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use super::urls::{Urls, decode, encode};
+use super::{CalendarTarget, Collection, Owner, Target};
+use crate::store::place::Name;
 
-use crate::error::{Error, Result};
-use crate::store::place::{Home, Name, Path, Place};
-
-/// What a path segment need not escape: `pchar` of RFC 3986 §3.3, which is unreserved, sub-delims, `:` and `@`.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@');
+/// The forms as people are shown them, with USER and PATH for what differs, and what each is.
+pub const FORMS: [(&str, &str); 7] = [
+    ("/ical/main.ics", "your calendar and your tasks in one"),
+    ("/ical/folder/PATH.ics", "one of your calendars"),
+    ("/ical/~USER/main.ics", "somebody else's calendar and tasks, if you may see them"),
+    ("/ical/~USER/folder/PATH.ics", "one of somebody else's calendars, if you may see it"),
+    ("/ical/pf/PATH.ics", "a public calendar"),
+    ("/ical/~USER/freebusy.ifb", "when somebody is free or busy"),
+    ("/ical/freebusy.ifb", "when you are free or busy"),
+];
 
 /// How many names a path may have below a home, and how many bytes together: with the data directory before it,
 /// a longer one would not fit what the system takes as a path (4096 bytes), and would be an error of the server.
 const MAX_DEPTH: usize = 32;
 const MAX_BYTES: usize = 3000;
-
-/// What every URL of ours starts with, and the domain of our users.
-#[derive(Debug, Clone, Default)]
-pub struct Urls {
-    base: String,
-    prefix: String,
-    prefix_names: Vec<String>,
-    domain: Option<String>,
-}
-
-impl Urls {
-    /// From the configuration: `base_url` with scheme, host and path prefix, and the domain of our users.
-    pub fn new(base_url: Option<&str>, domain: Option<&str>) -> Urls {
-        let base_url = base_url.unwrap_or("");
-        let host = base_url.find("://").map_or(0, |at| at + "://".len());
-        let (origin, path) = match base_url[host..].find('/') {
-            Some(at) => base_url.split_at(host + at),
-            None => (base_url, ""),
-        };
-        let names = path.split('/').filter(|name| !name.is_empty());
-        let prefix_names: Vec<_> =
-            names.map(|name| decode(name).unwrap_or_else(|| name.to_owned())).collect();
-        let prefix: String = prefix_names.iter().map(|name| format!("/{}", encode(name))).collect();
-        Urls { base: format!("{origin}{prefix}"), prefix, prefix_names, domain: domain.map(str::to_owned) }
-    }
-
-    /// Scheme, host and path prefix without a slash at the end, or nothing if no `base_url` is configured.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// The user whom `text` names after a `~`: `alice`, or `alice@example.org` if that domain is ours.
-    ///
-    /// Where no domain is configured, an `@` is a character like others: some directories have it in account names.
-    fn user(&self, text: &str) -> Option<Name> {
-        match (&self.domain, text.rsplit_once('@')) {
-            (Some(ours), Some((user, domain))) if domain.eq_ignore_ascii_case(ours) => Name::new(user),
-            (Some(_), Some(_)) => None,
-            _ => Name::new(text),
-        }
-    }
-
-    /// The segment that [`Urls::user`] reads, with its `~`.
-    fn user_segment(&self, user: &Name) -> String {
-        match &self.domain {
-            Some(domain) if user.as_str().contains('@') => {
-                format!("~{}@{}", encode(user.as_str()), encode(domain))
-            }
-            _ => format!("~{}", encode(user.as_str())),
-        }
-    }
-}
-
-/// Whose calendars an address speaks of: the asker's, or a named user's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Owner {
-    Me,
-    User(Name),
-}
-
-impl Owner {
-    /// The user, given the one who asks.
-    ///
-    /// # Errors
-    /// `LoginNeeded` if it is the asker and nobody is logged in; `Forbidden` if the asker's name can have no home.
-    pub fn name(&self, me: Option<&str>) -> Result<Name> {
-        match self {
-            Owner::User(name) => Ok(name.clone()),
-            Owner::Me => Name::new(me.ok_or(Error::LoginNeeded)?)
-                .ok_or_else(|| Error::Forbidden("this user name cannot have calendars".to_owned())),
-        }
-    }
-
-    fn home(&self, me: Option<&str>) -> Result<Home> {
-        self.name(me).map(Home::User)
-    }
-}
-
-/// What an `.ics` address names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum CalendarTarget {
-    /// `main.ics`: Calendar and Tasks as one.
-    Main(Owner),
-    /// `folder/<path>.ics`; at least one name.
-    Folder(Owner, Vec<Name>),
-    /// `pf/<path>.ics`; at least one name.
-    Public(Vec<Name>),
-}
-
-impl CalendarTarget {
-    /// The place, given the one who asks.
-    ///
-    /// # Errors
-    /// As [`Owner::name`].
-    pub fn place(&self, me: Option<&str>) -> Result<Place> {
-        Ok(match self {
-            CalendarTarget::Main(owner) => Place::Main(owner.name(me)?),
-            CalendarTarget::Folder(owner, names) => {
-                Place::Calendar(Path { home: owner.home(me)?, names: names.clone() })
-            }
-            CalendarTarget::Public(names) => {
-                Place::Calendar(Path { home: Home::Public, names: names.clone() })
-            }
-        })
-    }
-}
-
-/// The address above `.ics` addresses: publishing clients look at these on their way up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Collection {
-    /// `/ical/` or `/ical/~bob/`: `main.ics` and `folder/` are in it.
-    Top(Owner),
-    /// `folder/` or `folder/<path>/`.
-    Folder(Owner, Vec<Name>),
-    /// `pf/` or `pf/<path>/`.
-    Public(Vec<Name>),
-}
-
-impl Collection {
-    /// The directory, given the one who asks.
-    ///
-    /// # Errors
-    /// As [`Owner::name`].
-    pub fn path(&self, me: Option<&str>) -> Result<Path> {
-        Ok(match self {
-            Collection::Top(owner) => Path::root(owner.home(me)?),
-            Collection::Folder(owner, names) => Path { home: owner.home(me)?, names: names.clone() },
-            Collection::Public(names) => Path { home: Home::Public, names: names.clone() },
-        })
-    }
-
-    /// The address of the calendar `name` in this folder; nothing at the top, where no calendars lie.
-    pub fn calendar(&self, name: &Name) -> Option<Target> {
-        let calendar = match self {
-            Collection::Top(_) => return None,
-            Collection::Folder(owner, names) => CalendarTarget::Folder(owner.clone(), with(names, name)),
-            Collection::Public(names) => CalendarTarget::Public(with(names, name)),
-        };
-        Some(Target::Calendar(calendar))
-    }
-
-    /// The address of the folder `name` in this folder; nothing at the top, which has its `folder/` instead.
-    pub fn folder(&self, name: &Name) -> Option<Target> {
-        let folder = match self {
-            Collection::Top(_) => return None,
-            Collection::Folder(owner, names) => Collection::Folder(owner.clone(), with(names, name)),
-            Collection::Public(names) => Collection::Public(with(names, name)),
-        };
-        Some(Target::Collection(folder))
-    }
-}
-
-fn with(names: &[Name], last: &Name) -> Vec<Name> {
-    names.iter().chain([last]).cloned().collect()
-}
-
-/// What an address names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// `/`
-    Page,
-    /// `/robots.txt`
-    Robots,
-    Calendar(CalendarTarget),
-    Collection(Collection),
-    /// `freebusy.ifb`, and `.vfb` and `.xfb`, which clients probe for.
-    Freebusy(Owner),
-}
 
 impl Target {
     /// What the path of a URL names, as it stands in the request: percent-encoded, without the query.
@@ -214,18 +34,18 @@ impl Target {
             path => path.split('/').map(decode).collect::<Option<_>>()?,
         };
         let names: Vec<&str> = decoded.iter().map(String::as_str).collect();
-        let inner = strip(&names, &urls.prefix_names);
+        let inner = urls.after_prefix(&names);
         inner.and_then(|inner| parse_names(inner, slash, urls)).or_else(|| parse_names(&names, slash, urls))
     }
 
     /// The path of the URL, with the prefix of `base_url`: what DAV hrefs hold (RFC 4918 §8.3), and what [`Target::parse`] reads.
     pub fn href(&self, urls: &Urls) -> String {
-        format!("{}{}", urls.prefix, self.path(urls))
+        format!("{}{}", urls.prefix(), self.path(urls))
     }
 
     /// The whole URL if a `base_url` is configured, else its path.
     pub fn url(&self, urls: &Urls) -> String {
-        format!("{}{}", urls.base, self.path(urls))
+        format!("{}{}", urls.base(), self.path(urls))
     }
 
     fn path(&self, urls: &Urls) -> String {
@@ -252,26 +72,6 @@ impl Target {
             Target::Collection(Collection::Public(names)) => format!("/ical/pf{}/", under(names)),
         }
     }
-}
-
-fn encode(name: &str) -> String {
-    utf8_percent_encode(name, SEGMENT).to_string()
-}
-
-/// One segment without its percent-encoding; nothing if that is broken, or what comes out is empty or no UTF-8.
-fn decode(segment: &str) -> Option<String> {
-    let whole =
-        |escape: &str| escape.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    if segment.is_empty() || !segment.split('%').skip(1).all(whole) {
-        return None;
-    }
-    percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned)
-}
-
-/// What follows `prefix` in `names`.
-fn strip<'a, 'b>(names: &'a [&'b str], prefix: &[String]) -> Option<&'a [&'b str]> {
-    let (start, rest) = names.split_at_checked(prefix.len())?;
-    start.iter().zip(prefix).all(|(name, prefix)| name == prefix).then_some(rest)
 }
 
 fn parse_names(names: &[&str], slash: bool, urls: &Urls) -> Option<Target> {
@@ -311,19 +111,25 @@ fn parse_path(
     folder: impl Fn(Vec<Name>) -> Collection,
     calendar: impl Fn(Vec<Name>) -> CalendarTarget,
 ) -> Option<Target> {
-    if path.len() > MAX_DEPTH || path.iter().map(|name| name.len() + 1).sum::<usize>() > MAX_BYTES {
-        return None;
-    }
     let Some((stem, parents)) = path.split_last().and_then(|(last, up)| Some((calendar_name(last)?, up)))
     else {
-        let names = path.iter().map(|name| Name::new(name)).collect::<Option<_>>()?;
-        return Some(Target::Collection(folder(names)));
+        return Some(Target::Collection(folder(checked(path)?)));
     };
     if slash {
         return None;
     }
-    let names = parents.iter().chain([&stem]).map(|name| Name::new(name)).collect::<Option<_>>()?;
+    let names = checked(&[parents, &[stem]].concat())?;
     Some(Target::Calendar(calendar(names)))
+}
+
+/// The names of a path, if each keeps the rules and all together are not too long.
+fn checked(path: &[&str]) -> Option<Vec<Name>> {
+    if path.len() > MAX_DEPTH {
+        return None;
+    }
+    let names: Vec<Name> = path.iter().map(|name| Name::new(name)).collect::<Option<_>>()?;
+    let bytes: usize = names.iter().map(|name| name.as_str().len() + 1).sum();
+    (bytes <= MAX_BYTES).then_some(names)
 }
 
 /// What stands before `.ics`.
@@ -399,6 +205,16 @@ mod tests {
             ("/ical/~bob/freebusy.xfb", Target::Freebusy(user("bob"))),
         ] {
             assert_eq!(Target::parse(path, &ours()), Some(target), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_forms_shown_to_people_are_addresses() {
+        for (form, _) in FORMS {
+            assert_eq!(
+                Target::parse(form, &ours()).map(|target| target.href(&ours())).as_deref(),
+                Some(form)
+            );
         }
     }
 
@@ -496,32 +312,6 @@ mod tests {
         let urls = Urls::new(None, None);
         let main = Target::Calendar(CalendarTarget::Main(user("bob@ad.example.org")));
         assert_eq!(Target::parse("/ical/~bob@ad.example.org/main.ics", &urls), Some(main));
-    }
-
-    #[test]
-    fn my_address_needs_a_login_and_a_named_one_does_not() {
-        let mine = CalendarTarget::Main(Owner::Me);
-        assert!(matches!(mine.place(None), Err(Error::LoginNeeded)));
-        assert!(matches!(mine.place(Some("~x")), Err(Error::Forbidden(_))));
-        assert_eq!(mine.place(Some("alice")).ok(), Some(Place::Main(name("alice"))));
-        assert_eq!(CalendarTarget::Main(user("bob")).place(None).ok(), Some(Place::Main(name("bob"))));
-        let work = CalendarTarget::Folder(Owner::Me, names(&["Work"]));
-        let path = Path { home: Home::User(name("alice")), names: names(&["Work"]) };
-        assert_eq!(work.place(Some("alice")).ok(), Some(Place::Calendar(path)));
-        let public = Collection::Public(Vec::new());
-        assert_eq!(public.path(None).ok(), Some(Path::root(Home::Public)));
-    }
-
-    #[test]
-    fn members_are_addressed_below_their_folder() {
-        let urls = ours();
-        let folder = Collection::Folder(user("bob"), names(&["Work"]));
-        let href = |target: Option<Target>| target.map(|target| target.href(&urls));
-        let member = name("A b");
-        assert_eq!(href(folder.calendar(&member)).as_deref(), Some("/ical/~bob/folder/Work/A%20b.ics"));
-        assert_eq!(href(folder.folder(&member)).as_deref(), Some("/ical/~bob/folder/Work/A%20b/"));
-        assert_eq!(Collection::Top(Owner::Me).calendar(&member), None);
-        assert_eq!(Collection::Top(Owner::Me).folder(&member), None);
     }
 
     fn any_name() -> impl Strategy<Value = Name> {
