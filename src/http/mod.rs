@@ -1,5 +1,6 @@
 //! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
 
 pub mod guard;
+pub mod headers;
 pub mod status;
 pub mod target;
