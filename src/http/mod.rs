@@ -4,3 +4,4 @@ pub mod guard;
 pub mod headers;
 pub mod status;
 pub mod target;
+pub mod xml;
