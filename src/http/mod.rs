@@ -2,6 +2,7 @@
 
 pub mod guard;
 pub mod headers;
+pub mod page;
 pub mod propfind;
 pub mod status;
 pub mod target;
