@@ -8,5 +8,6 @@
 pub mod acl;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod ical;
 pub mod store;
