@@ -10,6 +10,8 @@ use super::basic::Credentials;
 use super::cache::{Cache, Key};
 use super::file::Passwords;
 use super::groups::Source;
+use super::pam;
+use super::system::Account;
 use super::throttle::{Attempt, Throttle};
 use super::watched::{SystemFiles, Watched};
 use crate::acl::Principal;
@@ -42,6 +44,7 @@ pub struct Judge {
 /// Who knows the passwords.
 enum Check {
     File(Watched<Passwords>),
+    Pam { service: pam::Service, min_uid: u32 },
 }
 
 /// Why a login is not let in.
@@ -72,10 +75,11 @@ fn wrong(reason: &str) -> Refusal {
 impl Judge {
     pub fn new(config: &Config) -> Result<Judge> {
         let auth = &config.auth;
+        let method = Check::new(auth)?;
         Ok(Judge {
-            method: Check::new(auth)?,
+            system: SystemFiles::new(method.system_files(auth)),
+            method,
             groups: Source::new(auth.groups.as_deref())?,
-            system: SystemFiles::new(system_files(auth)),
             domain: config.domain.clone(),
             cache: Cache::new(Duration::from_secs(auth.cache_seconds))?,
             throttle: Throttle::new(),
@@ -181,6 +185,7 @@ impl Judge {
     pub fn users(&self) -> Option<Vec<String>> {
         match &self.method {
             Check::File(passwords) => Some(passwords.current().users().map(str::to_owned).collect()),
+            Check::Pam { .. } => None,
         }
     }
 
@@ -197,16 +202,30 @@ impl Check {
         match (auth.method, &auth.file) {
             (Method::File, Some(file)) => Ok(Check::File(Watched::read(file, Passwords::parse)?)),
             (Method::File, None) => Err(Error::Config("auth.method: \"file\" needs auth.file".to_owned())),
-            (Method::Pam, _) => Err(Error::Config("auth.method: PAM comes with the next commit".to_owned())),
+            (Method::Pam, _) => {
+                let service = pam::Service::new(&auth.service, auth.service_directory.as_deref())?;
+                Ok(Check::Pam { service, min_uid: auth.min_uid })
+            }
         }
     }
 
     /// The user's name as whoever knows the passwords spells it, if the password is right.
-    fn check(&self, user: &str, password: &str, _peer: Option<IpAddr>) -> Result<String, Refusal> {
+    fn check(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Result<String, Refusal> {
         match self {
             Check::File(passwords) => {
                 let right = passwords.current().check(user, password.as_bytes());
                 right.then(|| user.to_owned()).ok_or_else(|| wrong("wrong user or password"))
+            }
+            Check::Pam { service, min_uid } => {
+                // A refused account is not shown to PAM at all: modules that lock after failures would let anybody lock root.
+                let known = account(user)?.map(|account| account.usable(*min_uid)).transpose()?;
+                let given = known.as_ref().map_or(user, |account| &account.name);
+                let user = service.check(given, password, peer)?;
+                let found = account(&user)?.ok_or_else(|| wrong("no account of the system"))?;
+                let name = found.usable(*min_uid)?.name;
+                // The name becomes that of a directory, letter by letter.
+                let honest = Name::new(&name).is_some_and(|checked| checked.as_str() == name);
+                honest.then_some(name).ok_or_else(|| wrong("no name of a user"))
             }
         }
     }
@@ -215,24 +234,52 @@ impl Check {
     fn spelling(&self, user: &str) -> Result<Option<String>, Refusal> {
         match self {
             Check::File(passwords) => Ok(passwords.current().contains(user).then(|| user.to_owned())),
+            Check::Pam { .. } => Ok(account(user)?.map(|account| account.name)),
         }
     }
 
     fn look(&self) -> bool {
         match self {
             Check::File(passwords) => passwords.look(),
+            Check::Pam { .. } => false,
+        }
+    }
+
+    /// The files besides the password file that an answer depends on.
+    fn system_files(&self, auth: &Auth) -> Vec<PathBuf> {
+        let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        match (self, &auth.groups) {
+            (Check::Pam { service, .. }, _) => {
+                let mut files = files(&["/etc/passwd", "/etc/shadow", "/etc/group"]);
+                files.push(service.file().to_owned());
+                files
+            }
+            (Check::File(_), None) => files(&["/etc/passwd", "/etc/group"]),
+            (Check::File(_), Some(_)) => Vec::new(),
         }
     }
 }
 
-/// The system's files that decide who may log in, and with which groups.
-fn system_files(auth: &Auth) -> Vec<PathBuf> {
-    let files: &[&str] = match (auth.method, &auth.groups) {
-        (Method::Pam, _) => &["/etc/passwd", "/etc/shadow", "/etc/group"],
-        (Method::File, None) => &["/etc/passwd", "/etc/group"],
-        (Method::File, Some(_)) => &[],
-    };
-    files.iter().map(PathBuf::from).collect()
+impl Account {
+    /// The account, if its owner may log in here: never root's, nor a daemon's.
+    fn usable(self, min_uid: u32) -> Result<Account, Refusal> {
+        let usable = !self.uid.is_root() && self.uid.as_raw() >= min_uid;
+        usable.then_some(self).ok_or_else(|| wrong("an account below min_uid"))
+    }
+}
+
+fn account(name: &str) -> Result<Option<Account>, Refusal> {
+    Account::named(name)
+        .map_err(|error| Refusal::Unavailable(format!("the accounts cannot be read: {error}")))
+}
+
+impl From<pam::Denial> for Refusal {
+    fn from(denial: pam::Denial) -> Refusal {
+        match denial {
+            pam::Denial::Refused(why) => Refusal::Wrong(why),
+            pam::Denial::Broken(why) => Refusal::Unavailable(format!("PAM: {why}")),
+        }
+    }
 }
 
 /// The one line of a failure. What the client chose stands last, quoted and with control characters escaped.

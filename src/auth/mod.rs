@@ -15,6 +15,7 @@ mod cache;
 mod file;
 mod groups;
 mod judge;
+mod pam;
 mod system;
 mod throttle;
 mod watched;

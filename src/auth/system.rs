@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use nix::unistd::{Gid, Group, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use crate::acl::Groups;
 
@@ -10,6 +10,7 @@ use crate::acl::Groups;
 #[derive(Debug, Clone)]
 pub struct Account {
     pub name: String,
+    pub uid: Uid,
     gid: Gid,
 }
 
@@ -20,7 +21,7 @@ impl Account {
     /// The system cannot tell; that an account is missing is no error.
     pub fn named(name: &str) -> nix::Result<Option<Account>> {
         let found = User::from_name(name)?;
-        Ok(found.map(|user| Account { name: user.name, gid: user.gid }))
+        Ok(found.map(|user| Account { name: user.name, uid: user.uid, gid: user.gid }))
     }
 
     /// The names of the account's groups. One look-up that fails makes all of them unknown: the missing one may be the one that denies.
@@ -43,6 +44,7 @@ mod tests {
     #[test]
     fn an_account_has_its_primary_group() {
         let root = Account::named("root").expect("NSS answers").expect("every system has root");
+        assert!(root.uid.is_root());
         let Groups::Known(groups) = root.groups() else { panic!("the groups of root are known") };
         assert!(groups.contains(&"root".to_owned()), "{groups:?}");
     }
