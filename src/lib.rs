@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod acl;
+pub mod auth;
 pub mod config;
 pub mod error;
 pub mod http;
