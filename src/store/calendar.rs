@@ -8,6 +8,7 @@ use super::disk::{Directory, EntryKind, Stamp};
 use super::props::Props;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key, cut, derived_uid};
+use crate::ical::scan::Class;
 
 /// A hash of a file's bytes.
 pub type ContentHash = [u8; 32];
@@ -38,6 +39,10 @@ pub struct Contents {
     /// The newest time of the items and the directory.
     pub modified: SystemTime,
     pub read_only: bool,
+    /// Whether any item is not for everybody who may read the calendar.
+    pub has_classes: bool,
+    /// About how much memory the items take.
+    pub bytes: usize,
 }
 
 /// A calendar's contents and what they were read from.
@@ -72,10 +77,11 @@ pub fn content_hash(content: &[u8]) -> ContentHash {
 }
 
 impl Contents {
-    /// About how much memory the items take, in bytes.
-    pub fn bytes(&self) -> usize {
-        const EACH: usize = 400;
-        self.items.iter().map(|stored| stored.item.raw.len() + EACH).sum()
+    fn new(items: Arc<[Arc<Stored>]>, props: Props, modified: SystemTime, read_only: bool) -> Arc<Contents> {
+        const BESIDE_THE_TEXT: usize = 400;
+        let bytes = items.iter().map(|stored| stored.item.raw.len() + BESIDE_THE_TEXT).sum();
+        let has_classes = items.iter().any(|stored| stored.item.class > Class::Public);
+        Arc::new(Contents { items, props, modified, read_only, has_classes, bytes })
     }
 }
 
@@ -83,12 +89,7 @@ impl Calendar {
     /// A calendar that is about to be made.
     pub fn empty(name: &str) -> Calendar {
         Calendar {
-            contents: Arc::new(Contents {
-                items: Arc::new([]),
-                props: Props::bare(name),
-                modified: SystemTime::now(),
-                read_only: false,
-            }),
+            contents: Contents::new(Arc::new([]), Props::bare(name), SystemTime::now(), false),
             files: Arc::new(BTreeMap::new()),
         }
     }
@@ -117,12 +118,11 @@ impl Calendar {
             Some(before) if same_items && before.contents.props == props && before.contents.modified == modified => {
                 before.contents.clone()
             }
-            _ => Arc::new(Contents {
-                items: before.filter(|_| same_items).map_or_else(|| serve(&files), |before| before.contents.items.clone()),
-                props,
-                modified,
-                read_only: shape != Shape::Directory,
-            }),
+            _ => {
+                let same = before.filter(|_| same_items);
+                let items = same.map_or_else(|| serve(&files), |before| before.contents.items.clone());
+                Contents::new(items, props, modified, shape != Shape::Directory)
+            }
         };
         Ok(Calendar { contents, files: Arc::new(files) })
     }
@@ -142,9 +142,8 @@ impl Calendar {
                 }
             }
         }
-        let contents =
-            Contents { items: serve(&files), props: self.contents.props.clone(), modified, read_only: false };
-        Calendar { contents: Arc::new(contents), files: Arc::new(files) }
+        let contents = Contents::new(serve(&files), self.contents.props.clone(), modified, false);
+        Calendar { contents, files: Arc::new(files) }
     }
 
     /// Whether a file of this name is known.
@@ -157,9 +156,9 @@ impl Calendar {
         self.files.get(file).map(|file| file.hash)
     }
 
-    /// How many items `file` holds.
-    pub fn items_in(&self, file: &str) -> usize {
-        self.files.get(file).map_or(0, |file| file.items.len())
+    /// All items of a file, those too that another file's version stands before.
+    pub fn items_of(&self, file: &str) -> &[Arc<Stored>] {
+        self.files.get(file).map_or(&[], |file| &file.items)
     }
 }
 

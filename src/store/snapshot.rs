@@ -1,6 +1,6 @@
 //! Snapshots: the immutable picture of a place, for one kind of asker, that every read is answered from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::calendar::{Contents, Stored};
 use crate::acl::Role;
-use crate::ical::item::{Item, Key};
+use crate::ical::item::Item;
 use crate::ical::scan::Class;
 use crate::ical::whole::{Heading, whole};
 use crate::ical::mask;
@@ -56,14 +56,8 @@ pub struct Snapshot {
 }
 
 impl Source {
-    /// Whether `role` sees all of `contents`; a calendar without CLASS has one view.
     pub fn new(contents: Arc<Contents>, role: Role) -> Source {
-        let masked = role < Role::Master && contents.items.iter().any(|stored| stored.item.class > Class::Public);
-        Source { contents, masked }
-    }
-
-    fn is(&self, other: &Source) -> bool {
-        Arc::ptr_eq(&self.contents, &other.contents) && self.masked == other.masked
+        Source { masked: masked(&contents, role), contents }
     }
 
     fn shown(&self) -> impl Iterator<Item = Shown> {
@@ -73,12 +67,22 @@ impl Source {
             _ => Some(Shown::Whole(stored.clone())),
         })
     }
+}
 
-    /// The keys that the asker must not know of.
-    pub fn hidden(&self) -> impl Iterator<Item = &Key> {
-        let hidden = |stored: &&Arc<Stored>| self.masked && stored.item.class == Class::Private;
-        self.contents.items.iter().filter(hidden).map(|stored| &stored.item.key)
+/// Whether somebody of this role sees less than all; a calendar without CLASS has one view.
+fn masked(contents: &Contents, role: Role) -> bool {
+    role < Role::Master && contents.has_classes
+}
+
+/// What is shown of all sources; of one key in two of them, the first.
+fn shown(sources: &[Source]) -> Arc<[Shown]> {
+    let all = sources.iter().flat_map(Source::shown);
+    if sources.len() < 2 {
+        return all.collect();
     }
+    let mut seen = HashSet::new();
+    let all: Vec<Shown> = all.collect();
+    all.iter().filter(|shown| seen.insert(&shown.item().key)).cloned().collect()
 }
 
 fn busy(item: &Item) -> Item {
@@ -88,7 +92,7 @@ fn busy(item: &Item) -> Item {
 impl Snapshot {
     /// The picture of `sources`, under the name `heading` gives it.
     pub fn new(sources: Vec<Source>, heading: Heading) -> Snapshot {
-        let shown: Arc<[Shown]> = sources.iter().flat_map(Source::shown).collect();
+        let shown = shown(&sources);
         let whole = whole(&heading, shown.iter().map(Shown::item));
         let modified = sources.iter().map(|source| source.contents.modified).max().unwrap_or(SystemTime::UNIX_EPOCH);
         Snapshot {
@@ -103,11 +107,18 @@ impl Snapshot {
         }
     }
 
-    /// Whether this is the picture of `sources` still.
-    pub fn is_of(&self, sources: &[Source], heading: &Heading) -> bool {
-        self.sources.len() == sources.len()
-            && self.sources.iter().zip(sources).all(|(one, other)| one.is(other))
-            && self.heading == *heading
+    /// Whether this is the picture of these calendars still, for one who has these roles in them.
+    pub fn is_of<'a>(&self, parts: impl ExactSizeIterator<Item = (&'a Arc<Contents>, Role)>) -> bool {
+        self.sources.len() == parts.len()
+            && self.sources.iter().zip(parts).all(|(source, (contents, role))| {
+                Arc::ptr_eq(&source.contents, contents) && source.masked == masked(contents, role)
+            })
+    }
+
+    /// Whether this is for the same kind of asker: then the newer of two takes the place of the other.
+    pub fn shares_a_view_with(&self, other: &Snapshot) -> bool {
+        let masks = |snapshot: &Snapshot| snapshot.sources.iter().map(|source| source.masked).collect::<Vec<_>>();
+        masks(self) == masks(other)
     }
 
     /// The body in gzip, if it was made before.

@@ -10,8 +10,8 @@ use super::props::{METADATA, PROPS};
 use crate::acl::Acl;
 use crate::error::Result;
 
-const USERS: &str = "users";
-const ACL: &str = ".acl.json";
+pub const USERS: &str = "users";
+pub const ACL: &str = ".acl.json";
 
 /// The data directory with the names that its trees have.
 #[derive(Debug)]
@@ -65,6 +65,14 @@ impl Tree {
             Home::User(name) => PathBuf::from(USERS).join(name.as_str()),
             Home::Public => PathBuf::from(&self.public_root),
         }
+    }
+
+    /// The home that is at `on_disk` below the data directory.
+    pub fn home_at(&self, on_disk: &std::path::Path) -> Option<Home> {
+        if on_disk == std::path::Path::new(&self.public_root) {
+            return Some(Home::Public);
+        }
+        Name::new(on_disk.strip_prefix(USERS).ok()?.to_str()?).map(Home::User)
     }
 
     pub fn home(&self, home: &Home) -> Result<Option<Directory>> {

@@ -32,7 +32,6 @@ pub struct Writer {
 }
 
 /// The right to write to a home, until dropped.
-#[derive(Debug)]
 pub struct Locked {
     pub writer: Arc<Writer>,
     /// Unlocks the file when closed.
