@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::basic::Credentials;
+use super::basic::{Credentials, LONGEST_PASSWORD};
 use super::cache::{Cache, Key};
 use super::check::Check;
 use super::groups::Source;
@@ -16,9 +16,6 @@ use crate::acl::Principal;
 use crate::config::Config;
 use crate::error::Result;
 use crate::store::place::Name;
-
-/// Longer passwords are not looked at: each byte of them is work for who checks.
-const LONGEST_PASSWORD: usize = 1024;
 
 /// As much of a name as the log shows.
 const LONGEST_LOGGED: usize = 64;

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub use self::basic::{Credentials, Secret};
+pub use self::basic::{Credentials, LONGEST_PASSWORD, Secret};
 use self::judge::Judge;
 use self::refusal::Refusal;
 use crate::acl::Principal;
