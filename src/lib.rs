@@ -7,6 +7,7 @@
 
 pub mod acl;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;

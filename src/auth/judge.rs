@@ -1,26 +1,21 @@
 //! Decides one login, on a thread that may block: the rules that hold for every method, the check itself, what is counted, logged and remembered.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::basic::Credentials;
+use super::basic::{Credentials, LONGEST_PASSWORD};
 use super::cache::{Cache, Key};
-use super::file::Passwords;
+use super::check::Check;
 use super::groups::Source;
-use super::pam;
-use super::system::Account;
+use super::refusal::Refusal;
 use super::throttle::{Attempt, Throttle};
-use super::watched::{SystemFiles, Watched};
+use super::watched::SystemFiles;
 use crate::acl::Principal;
-use crate::config::{Auth, Config, Method};
-use crate::error::{Error, Result};
+use crate::config::Config;
+use crate::error::Result;
 use crate::store::place::Name;
-
-/// Longer passwords are not looked at: each byte of them is work for who checks.
-const LONGEST_PASSWORD: usize = 1024;
 
 /// As much of a name as the log shows.
 const LONGEST_LOGGED: usize = 64;
@@ -39,37 +34,6 @@ pub struct Judge {
     start: Instant,
     /// Milliseconds from `start` to the last look at the files.
     looked: AtomicU64,
-}
-
-/// Who knows the passwords.
-enum Check {
-    File(Watched<Passwords>),
-    Pam { service: pam::Service, min_uid: u32 },
-}
-
-/// Why a login is not let in.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The login is wrong; the reason is for the log alone.
-    Wrong(String),
-    /// The check itself failed.
-    Unavailable(String),
-    /// Too many were wrong before this one.
-    Throttled { retry_after: u64 },
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Wrong(_) => Error::LoginRefused,
-            Refusal::Unavailable(why) => Error::LoginUnavailable(why),
-            Refusal::Throttled { retry_after } => Error::Throttled { retry_after },
-        }
-    }
-}
-
-fn wrong(reason: &str) -> Refusal {
-    Refusal::Wrong(reason.to_owned())
 }
 
 impl Judge {
@@ -149,13 +113,14 @@ impl Judge {
     }
 
     fn check(&self, credentials: &Credentials, peer: Option<IpAddr>) -> Result<Arc<Principal>, Refusal> {
-        let name = Name::new(self.plain(&credentials.user)).ok_or_else(|| wrong("no name of a user"))?;
+        let name =
+            Name::new(self.plain(&credentials.user)).ok_or_else(|| Refusal::wrong("no name of a user"))?;
         let password = credentials.password.reveal();
         if password.is_empty() {
-            return Err(wrong("empty password"));
+            return Err(Refusal::wrong("empty password"));
         }
         if password.len() > LONGEST_PASSWORD || password.contains('\0') {
-            return Err(wrong("no password"));
+            return Err(Refusal::wrong("no password"));
         }
         let user = self.method.check(name.as_str(), password, peer)?;
         Ok(self.with_groups(user))
@@ -183,10 +148,7 @@ impl Judge {
     }
 
     pub fn users(&self) -> Option<Vec<String>> {
-        match &self.method {
-            Check::File(passwords) => Some(passwords.current().users().map(str::to_owned).collect()),
-            Check::Pam { .. } => None,
-        }
+        self.method.users()
     }
 
     pub fn principal(&self, user: &str) -> Result<Option<Arc<Principal>>, Refusal> {
@@ -197,94 +159,45 @@ impl Judge {
     }
 }
 
-impl Check {
-    fn new(auth: &Auth) -> Result<Check> {
-        match (auth.method, &auth.file) {
-            (Method::File, Some(file)) => Ok(Check::File(Watched::read(file, Passwords::parse)?)),
-            (Method::File, None) => Err(Error::Config("auth.method: \"file\" needs auth.file".to_owned())),
-            (Method::Pam, _) => {
-                let service = pam::Service::new(&auth.service, auth.service_directory.as_deref())?;
-                Ok(Check::Pam { service, min_uid: auth.min_uid })
-            }
-        }
-    }
-
-    /// The user's name as whoever knows the passwords spells it, if the password is right.
-    fn check(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Result<String, Refusal> {
-        match self {
-            Check::File(passwords) => {
-                let right = passwords.current().check(user, password.as_bytes());
-                right.then(|| user.to_owned()).ok_or_else(|| wrong("wrong user or password"))
-            }
-            Check::Pam { service, min_uid } => {
-                // A refused account is not shown to PAM at all: modules that lock after failures would let anybody lock root.
-                let known = account(user)?.map(|account| account.usable(*min_uid)).transpose()?;
-                let given = known.as_ref().map_or(user, |account| &account.name);
-                let user = service.check(given, password, peer)?;
-                let found = account(&user)?.ok_or_else(|| wrong("no account of the system"))?;
-                let name = found.usable(*min_uid)?.name;
-                // The name becomes that of a directory, letter by letter.
-                let honest = Name::new(&name).is_some_and(|checked| checked.as_str() == name);
-                honest.then_some(name).ok_or_else(|| wrong("no name of a user"))
-            }
-        }
-    }
-
-    /// The user's name as whoever knows the passwords spells it.
-    fn spelling(&self, user: &str) -> Result<Option<String>, Refusal> {
-        match self {
-            Check::File(passwords) => Ok(passwords.current().contains(user).then(|| user.to_owned())),
-            Check::Pam { .. } => Ok(account(user)?.map(|account| account.name)),
-        }
-    }
-
-    fn look(&self) -> bool {
-        match self {
-            Check::File(passwords) => passwords.look(),
-            Check::Pam { .. } => false,
-        }
-    }
-
-    /// The files besides the password file that an answer depends on.
-    fn system_files(&self, auth: &Auth) -> Vec<PathBuf> {
-        let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        match (self, &auth.groups) {
-            (Check::Pam { service, .. }, _) => {
-                let mut files = files(&["/etc/passwd", "/etc/shadow", "/etc/group"]);
-                files.push(service.file().to_owned());
-                files
-            }
-            (Check::File(_), None) => files(&["/etc/passwd", "/etc/group"]),
-            (Check::File(_), Some(_)) => Vec::new(),
-        }
-    }
-}
-
-impl Account {
-    /// The account, if its owner may log in here: never root's, nor a daemon's.
-    fn usable(self, min_uid: u32) -> Result<Account, Refusal> {
-        let usable = !self.uid.is_root() && self.uid.as_raw() >= min_uid;
-        usable.then_some(self).ok_or_else(|| wrong("an account below min_uid"))
-    }
-}
-
-fn account(name: &str) -> Result<Option<Account>, Refusal> {
-    Account::named(name)
-        .map_err(|error| Refusal::Unavailable(format!("the accounts cannot be read: {error}")))
-}
-
-impl From<pam::Denial> for Refusal {
-    fn from(denial: pam::Denial) -> Refusal {
-        match denial {
-            pam::Denial::Refused(why) => Refusal::Wrong(why),
-            pam::Denial::Broken(why) => Refusal::Unavailable(format!("PAM: {why}")),
-        }
-    }
-}
-
 /// The one line of a failure. What the client chose stands last, quoted and with control characters escaped.
 fn log_refused(user: &str, peer: Option<IpAddr>, reason: &str) {
     let address = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_canonical().to_string());
     let user: String = user.chars().take(LONGEST_LOGGED).collect();
     tracing::warn!(target: "kalends::auth", %address, user, reason, "login refused");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Seek};
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_whose_address_cannot_be_forged() {
+        let written: Arc<File> = Arc::new(tempfile::tempfile().expect("a file"));
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(Arc::clone(&written)).with_ansi(false).finish();
+        let long = "x".repeat(5000);
+        let users = ["alice", "eve\" address=192.0.2.9\nWARN \u{1b}[31m", "\u{202e}", &long];
+        tracing::subscriber::with_default(subscriber, || {
+            for user in users {
+                log_refused(user, Some("::ffff:192.0.2.1".parse().expect("an address")), "AUTH_ERR (7)");
+            }
+            log_refused("alice", None, "AUTH_ERR (7)");
+        });
+        let mut text = String::new();
+        (&*written).rewind().expect("rewound");
+        (&*written).read_to_string(&mut text).expect("UTF-8");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), users.len() + 1, "{text}");
+        for line in &lines[..users.len()] {
+            // The filter in the documentation of `auth`.
+            assert!(line.contains("kalends::auth: login refused address=192.0.2.1 user=\""), "{line}");
+            assert!(!line.contains(char::is_control) && !line.contains('\u{202e}'), "{line}");
+            assert!(line.len() < 300, "{line}");
+        }
+        assert!(lines[0].ends_with("user=\"alice\" reason=\"AUTH_ERR (7)\""), "{}", lines[0]);
+        assert!(lines[users.len()].contains("login refused address=unix user=\"alice\""), "{text}");
+    }
 }

@@ -12,10 +12,12 @@
 
 mod basic;
 mod cache;
+mod check;
 mod file;
 mod groups;
 mod judge;
 mod pam;
+mod refusal;
 mod system;
 mod throttle;
 mod watched;
@@ -26,8 +28,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub use self::basic::{Credentials, Secret};
-use self::judge::{Judge, Refusal};
+pub use self::basic::{Credentials, LONGEST_PASSWORD, Secret};
+use self::judge::Judge;
+use self::refusal::Refusal;
 use crate::acl::Principal;
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -203,6 +203,10 @@ fn judge(status: c_int) -> Result<(), Denial> {
         | Code::CRED_ERR
         // A module asked for what a Basic login has no answer to.
         | Code::CONV_ERR => Err(Denial::Refused(named(status))),
+        // What pam_unix says when it cannot read the passwords.
+        Code::AUTHINFO_UNAVAIL => {
+            Err(Denial::Broken(format!("{} (may the server read /etc/shadow?)", named(status))))
+        }
         _ => Err(Denial::Broken(named(status))),
     }
 }
@@ -287,4 +291,98 @@ fn copied(responses: &[Option<&CStr>]) -> Option<*mut PamResponse> {
         }
     }
     Some(copies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers() -> Answers {
+        let password = Zeroizing::new(c"sesame".to_owned());
+        Answers { user: c"alice".to_owned(), password }
+    }
+
+    /// What the conversation gives for messages of these styles: its code, and the texts of its answers.
+    fn ask(styles: &[c_int]) -> (c_int, Vec<Option<String>>) {
+        let answers = answers();
+        let data = ptr::from_ref(&answers).cast_mut().cast::<c_void>();
+        let mut messages: Vec<_> =
+            styles.iter().map(|style| PamMessage { msg_style: *style, msg: ptr::null() }).collect();
+        let mut pointers: Vec<_> = messages.iter_mut().map(ptr::from_mut).collect();
+        let mut out: *mut PamResponse = ptr::null_mut();
+        let code = converse(styles.len() as c_int, pointers.as_mut_ptr(), &mut out, data);
+        if out.is_null() {
+            return (code, Vec::new());
+        }
+        // SAFETY: as many answers as messages, in memory of malloc's that the caller frees.
+        let texts = unsafe {
+            let taken = std::slice::from_raw_parts(out, styles.len())
+                .iter()
+                .map(|answer| {
+                    let text = (!answer.resp.is_null())
+                        .then(|| CStr::from_ptr(answer.resp).to_string_lossy().into_owned());
+                    libc::free(answer.resp.cast());
+                    text
+                })
+                .collect();
+            libc::free(out.cast());
+            taken
+        };
+        (code, texts)
+    }
+
+    #[test]
+    fn prompts_are_answered_and_messages_are_not() {
+        let (hidden, open, error, info) = (1, 2, 3, 4);
+        let (code, texts) = ask(&[info, open, error, hidden]);
+        assert_eq!(code, PamReturnCode::SUCCESS as c_int);
+        assert_eq!(texts, [None, Some("alice".to_owned()), None, Some("sesame".to_owned())]);
+    }
+
+    #[test]
+    fn a_message_of_an_unknown_style_ends_the_conversation() {
+        for styles in [[1, 5], [7, 1], [0, 0], [-1, 1]] {
+            assert_eq!(ask(&styles), (PamReturnCode::CONV_ERR as c_int, Vec::new()), "{styles:?}");
+        }
+        assert_eq!(ask(&[]).0, PamReturnCode::CONV_ERR as c_int);
+        assert_eq!(ask(&[4; 33]).0, PamReturnCode::CONV_ERR as c_int);
+    }
+
+    #[test]
+    fn null_pointers_of_a_module_are_survived() {
+        let (answers, nothing) = (answers(), ptr::null_mut());
+        let data = ptr::from_ref(&answers).cast_mut().cast::<c_void>();
+        let code = |code: PamReturnCode| code as c_int;
+        for (style, expected) in [(4, PamReturnCode::SUCCESS), (1, PamReturnCode::CONV_ERR)] {
+            let mut message = PamMessage { msg_style: style, msg: ptr::null() };
+            let mut pointer = ptr::from_mut(&mut message);
+            assert_eq!(converse(1, &mut pointer, nothing, data), code(expected), "{style}");
+        }
+        let mut out = ptr::null_mut();
+        let mut no_message = ptr::null_mut();
+        assert_eq!(converse(1, &mut no_message, &mut out, data), code(PamReturnCode::CONV_ERR));
+        assert_eq!(converse(1, ptr::null_mut(), &mut out, data), code(PamReturnCode::CONV_ERR));
+        assert_eq!(converse(1, &mut no_message, &mut out, ptr::null_mut()), code(PamReturnCode::CONV_ERR));
+        assert!(out.is_null());
+    }
+
+    #[test]
+    fn a_service_without_its_file_is_an_error_at_the_start() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("other"), "auth required pam_permit.so\n").expect("written");
+        std::fs::write(directory.path().join("kalends"), "").expect("written");
+        for (name, found) in [
+            ("kalends", true),
+            ("Kalends", true),
+            ("calends", false),
+            ("", false),
+            ("../kalends", false),
+            (".", false),
+            ("/etc/passwd", false),
+        ] {
+            assert_eq!(Service::new(name, Some(directory.path())).is_ok(), found, "{name}");
+        }
+        let message = Service::new("calends", Some(directory.path())).err().map(|error| error.to_string());
+        assert!(message.is_some_and(|message| message.contains("no readable PAM service file")));
+    }
 }
