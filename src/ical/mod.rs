@@ -1,3 +1,4 @@
 pub mod line;
+pub mod recur;
 pub mod tz;
 pub mod value;
