@@ -175,6 +175,16 @@ impl Rule {
         }
     }
 
+    /// Month, which one (-1 is the last), and weekday (0 is Monday) of a rule that means one such day every year and no more: what a
+    /// POSIX time zone can say.
+    pub fn yearly_weekday(&self) -> Option<(u32, i32, u8)> {
+        let [(nth, weekday)] = *self.nth_weekdays.as_slice() else { return None };
+        let plain = Rule { nth_weekdays: self.nth_weekdays.clone(), months: self.months, ..Rule::blank() };
+        let plain = Rule { freq: Freq::Yearly, week_start: self.week_start, ..plain };
+        let one_month = self.months.is_power_of_two() && matches!(nth, -1 | 1..=4);
+        (*self == plain && one_month).then(|| (self.months.trailing_zeros(), nth, weekday))
+    }
+
     pub(super) fn has_weekdays(&self) -> bool {
         self.weekdays != 0 || !self.nth_weekdays.is_empty()
     }
