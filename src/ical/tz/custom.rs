@@ -65,7 +65,8 @@ impl Custom {
         Ok(Custom { first: earliest.from, changes, tail })
     }
 
-    pub(super) fn offset(&self, instant: Timestamp) -> Offset {
+    /// The offset from UTC at `instant`.
+    pub fn offset(&self, instant: Timestamp) -> Offset {
         if let Some(tail) = &self.tail
             && instant >= tail.start
         {
@@ -76,7 +77,7 @@ impl Custom {
     }
 
     /// As [`super::Zone::instant`]; nothing at the ends of time.
-    pub(super) fn instant(&self, civil: DateTime) -> Option<Timestamp> {
+    pub fn instant(&self, civil: DateTime) -> Option<Timestamp> {
         // In a gap and in an overlap alike the offset before the change counts: until the later one of both clocks has passed it.
         let passed = self.changes.partition_point(|change| {
             let clock = change.from.max(change.to).to_datetime(change.at);
