@@ -13,3 +13,4 @@ pub mod whole;
 
 /// Names this program as the maker of a calendar (RFC 5545 §3.7.3).
 pub const PRODID: &str = concat!("-//Kalends//Kalends ", env!("CARGO_PKG_VERSION"), "//EN");
+pub mod recur;
