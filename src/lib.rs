@@ -6,7 +6,10 @@
 #![deny(unsafe_code)]
 
 pub mod acl;
+pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod ical;
 pub mod store;

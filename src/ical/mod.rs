@@ -1,1 +1,16 @@
+//! RFC 5545, pure: bytes in, values out, no clock, no disk.
+
+pub mod item;
 pub mod line;
+pub mod mask;
+pub mod meaning;
+pub mod scan;
+pub mod text;
+pub mod tz;
+pub mod value;
+pub mod vtimezone;
+pub mod whole;
+
+/// Names this program as the maker of a calendar (RFC 5545 §3.7.3).
+pub const PRODID: &str = concat!("-//Kalends//Kalends ", env!("CARGO_PKG_VERSION"), "//EN");
+pub mod recur;

@@ -1,1 +1,192 @@
+//! The store: the only code that opens users' files. Everything goes through the door (`door`), reads are answered
+//! from Snapshots, writes go through `save` and `commit`.
+
+mod calendar;
+mod commit;
+mod disk;
+mod door;
+mod history;
+mod merge;
 pub mod place;
+mod props;
+mod save;
+mod slot;
+mod snapshot;
+mod staging;
+mod tree;
+mod views;
+mod writer;
+
+use jiff::Timestamp;
+
+pub use calendar::Contents;
+pub use door::Room;
+pub use save::{Basis, Precondition, Save, Saved};
+pub use snapshot::Snapshot;
+pub use tree::Rights;
+
+use crate::acl::{Principal, Role};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use commit::Journals;
+use disk::Directory;
+use place::{Home, Name, Path, Place};
+use slot::Slots;
+use staging::Staging;
+use tree::{Found, Tree};
+use views::Views;
+use writer::{Locked, Writers};
+
+/// A data directory and what is in memory of it.
+#[derive(Debug)]
+pub struct Store {
+    tree: Tree,
+    journals: Journals,
+    writers: Writers,
+    slots: Slots,
+    views: Views,
+    history_days: u32,
+}
+
+/// What the directory above all homes says until an admin says otherwise.
+const SHIPPED_RIGHTS: &str = "{\"authenticated\": \"freebusy\"}\n";
+
+impl Store {
+    /// Opens a data directory: finishes the commits that a crash has left, clears what it has staged.
+    ///
+    /// # Errors
+    /// `Io` if the directory is not there or cannot be written to.
+    pub fn open_tree(config: &Config) -> Result<Store> {
+        let root = Directory::root(&config.data)?;
+        let staging = Staging::open(&root)?;
+        let store = Store {
+            journals: Journals::open(root.existing("")?, staging),
+            tree: Tree::new(root, &config.public_root),
+            writers: Writers::default(),
+            slots: Slots::new(config.cache_mb << 20),
+            views: Views::default(),
+            history_days: config.history_days,
+        };
+        store.recover()?;
+        store.ship_rights()?;
+        Ok(store)
+    }
+
+    /// Applies the journals of a process that died, each under its home's lock.
+    fn recover(&self) -> Result<()> {
+        for on_disk in self.journals.homes()? {
+            let home = self.tree.home_at(&on_disk);
+            match home.ok_or(Error::NotFound).and_then(|home| self.lock(&home)) {
+                Ok(_) => tracing::info!("{}: an unfinished commit was applied", on_disk.display()),
+                Err(error) => tracing::error!("{}: an unfinished commit cannot be applied: {error}", on_disk.display()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A tree without homes gets the rights that it is shipped with.
+    fn ship_rights(&self) -> Result<()> {
+        if self.tree.root.kind(tree::USERS)?.is_some() {
+            return Ok(());
+        }
+        let users = self.tree.root.make(tree::USERS)?;
+        self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, tree::ACL)?;
+        users.sync()
+    }
+
+    /// The right to write to a home, with no commit of it left unapplied.
+    fn lock(&self, home: &Home) -> Result<Locked> {
+        let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
+        let locked = self.writers.of(home).lock(&directory)?;
+        for change in self.journals.pending(&self.tree.home_on_disk(home))? {
+            self.journals.apply(&change)?;
+        }
+        locked.writer.set_applying(false);
+        Ok(locked)
+    }
+
+    /// Makes the home of `user`, with Calendar and Tasks, if there is none.
+    ///
+    /// # Errors
+    /// `Forbidden` for a name that no home can have; `NoSpace`, `Io`.
+    pub fn ensure_home(&self, user: &str) -> Result<()> {
+        let unfit = || Error::Forbidden(format!("the user name {user:?} cannot name a home"));
+        let name = Name::new(user).filter(|name| name.as_str() == user).ok_or_else(unfit)?;
+        let home = self.tree.home_on_disk(&Home::User(name));
+        if self.tree.root.directory(&home)?.is_some() {
+            return Ok(());
+        }
+        for calendar in door::MAIN {
+            let made = self.tree.root.make(home.join(calendar))?;
+            self.journals.staging().write(b"{}\n", &made)?.place(&made, props::PROPS)?;
+            made.sync()?;
+        }
+        tracing::info!("made a home for {user}");
+        Ok(())
+    }
+
+    /// Removes a calendar into its home's history. `precondition` is asked under the lock. Not on an async thread.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; `Forbidden` for main.ics and its two calendars, and for loose files.
+    pub fn remove(&self, who: &Principal, place: &Place, precondition: Precondition<'_>) -> Result<()> {
+        self.open(who, place, Role::Viewer)?;
+        let path = match place {
+            Place::Calendar(path) if !is_half_of_main(path) => path,
+            _ => return Err(Error::Forbidden("this calendar cannot be removed".to_owned())),
+        };
+        self.open(who, place, Role::Master)?;
+        let _locked = self.lock(&path.home)?;
+        let room = self.open(who, place, Role::Master)?;
+        precondition(Some(&room.snapshot.etag))?;
+        let Found::Calendar(_) = self.tree.find(path)? else {
+            return Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned()));
+        };
+        let home = self.tree.home(&path.home)?.ok_or(Error::NotFound)?;
+        let below_home: std::path::PathBuf = path.names.iter().map(Name::as_str).collect();
+        history::keep_calendar(&home, &below_home)?;
+        self.slots.forget(path);
+        Ok(())
+    }
+
+    /// The calendars of a home whose busy times `who` may know, with free/busy on.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn busy_calendars(&self, who: &Principal, home: &Home) -> Result<Vec<std::sync::Arc<Contents>>> {
+        let mut role = self.role_at(who, &Path::root(home.clone()))?;
+        let mut calendars = Vec::new();
+        if self.tree.home(home)?.is_none() {
+            role = Role::None;
+        } else {
+            for path in self.tree.calendars(home)? {
+                let Some((_, loaded)) = self.load(&path)? else { continue };
+                let here = loaded.role(who, &path)?;
+                role = role.max(here);
+                if here >= Role::Freebusy && loaded.calendar.contents.props.freebusy {
+                    calendars.push(loaded.calendar.contents.clone());
+                }
+            }
+        }
+        door::admit(who, role, Role::Freebusy)?;
+        Ok(calendars)
+    }
+
+    /// Removes from all histories what is older than the configuration says.
+    pub fn expire_histories(&self) {
+        let users = self.tree.users().unwrap_or_default();
+        for home in users.into_iter().map(Home::User).chain([Home::Public]) {
+            let expired = self.tree.home(&home).and_then(|directory| {
+                directory.map_or(Ok(()), |directory| history::expire(&directory, Timestamp::now(), self.history_days))
+            });
+            if let Err(error) = expired {
+                tracing::warn!("history: {error}");
+            }
+        }
+    }
+}
+
+fn is_half_of_main(path: &Path) -> bool {
+    let [name] = path.names.as_slice() else { return false };
+    path.home != Home::Public && door::MAIN.contains(&name.as_str())
+}

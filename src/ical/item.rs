@@ -1,0 +1,420 @@
+//! Items: a calendar text cut into them, and an item put into a file of its own. Raw bytes are moved, never rewritten.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::line::{Property, lines};
+use super::meaning::{self, Hash, Look};
+use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
+use super::{text, tz};
+use crate::error::{Error, Result};
+
+/// What makes an item the same one: its UID and the kind of its components.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub uid: Arc<str>,
+    pub kind: Kind,
+}
+
+impl Key {
+    /// A name for an item's file, that says nothing and no two keys share.
+    pub fn file_stem(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.kind.name().as_bytes()).update(&[0]).update(self.uid.as_bytes());
+        hasher.finalize().to_hex()[..24].to_owned()
+    }
+}
+
+/// A VTIMEZONE as somebody wrote it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Definition {
+    pub raw: Box<[u8]>,
+    pub meaning: Hash,
+}
+
+/// A zone that an item's TZID parameters name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    pub tzid: Arc<str>,
+    /// The IANA zone that the TZID leads to by its name; then the definition does not count.
+    pub iana: Option<Arc<str>>,
+    pub definition: Option<Arc<Definition>>,
+}
+
+/// Everything of one calendar that is one key's.
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub key: Key,
+    pub class: Class,
+    /// Its components one after another, as they were written.
+    pub raw: Box<[u8]>,
+    pub zones: Arc<[Zone]>,
+    /// What stood in the VCALENDAR around it and is neither ours nor for us: PRODID and what nobody knows, as raw lines.
+    pub header: Arc<[u8]>,
+    look: OnceLock<Look>,
+}
+
+/// A calendar text cut into items.
+#[derive(Debug)]
+pub struct Cut {
+    /// In the order of their first components. Those without a UID have an empty one.
+    pub items: Vec<Item>,
+    /// The PRODID of the first VCALENDAR.
+    pub prodid: String,
+}
+
+/// Properties of a VCALENDAR that are made anew on the way out, and dropped on the way in.
+const OURS: [&str; 10] = [
+    "VERSION",
+    "METHOD",
+    "CALSCALE",
+    "NAME",
+    "X-WR-CALNAME",
+    "COLOR",
+    "X-APPLE-CALENDAR-COLOR",
+    "X-WR-TIMEZONE",
+    "REFRESH-INTERVAL",
+    "X-PUBLISHED-TTL",
+];
+
+/// Cuts `bytes`, which hold one VCALENDAR or several, into items.
+///
+/// Components that Mozilla's programs make up for overrides without a master (X-MOZ-FAKED-MASTER) are left out.
+///
+/// # Errors
+/// As [`scan`]; `TooLarge` for an item of more than [`MAX_ITEM`] bytes.
+pub fn cut(bytes: &[u8]) -> Result<Cut> {
+    let objects = scan(bytes)?;
+    let prodid = objects.first().map(prodid).unwrap_or_default();
+    let mut known = KnownZones::default();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut by_key: HashMap<Key, usize> = HashMap::new();
+    for object in objects {
+        let header = header(&object);
+        let definitions = definitions(&object);
+        let mut zones_of = |component: &Component<'_>| known.of(component, &definitions);
+        for component in object.components {
+            if component.kind == Kind::Timezone || component.faked {
+                continue;
+            }
+            let zones = zones_of(&component);
+            let uid = component.uid.as_deref().unwrap_or_default();
+            let key = Key { uid: uid.into(), kind: component.kind.clone() };
+            let at = match uid {
+                "" => groups.len(),
+                _ => *by_key.entry(key.clone()).or_insert(groups.len()),
+            };
+            if at == groups.len() {
+                groups.push(Group {
+                    key,
+                    header: header.clone(),
+                    parts: Vec::new(),
+                    class: Class::Public,
+                    zones: Vec::new(),
+                });
+            }
+            groups[at].add(component, zones);
+        }
+    }
+    let items = groups.into_iter().map(Group::finish).collect::<Result<_>>()?;
+    Ok(Cut { items, prodid })
+}
+
+fn prodid(object: &Object<'_>) -> String {
+    let text: Vec<u8> = object.properties.concat();
+    lines(&text)
+        .filter_map(|line| Property::parse(&line.text).filter(|p| p.is("PRODID")).map(|p| p.value.to_owned()))
+        .next()
+        .unwrap_or_default()
+}
+
+/// The lines of a VCALENDAR that go with its items.
+fn header(object: &Object<'_>) -> Arc<[u8]> {
+    object
+        .properties
+        .iter()
+        .filter(|raw| {
+            lines(raw)
+                .all(|line| Property::parse(&line.text).is_some_and(|p| !OURS.iter().any(|name| p.is(name))))
+        })
+        .flat_map(|raw| raw.iter().copied())
+        .collect()
+}
+
+/// The VTIMEZONEs of one VCALENDAR; of two with one TZID the first counts.
+fn definitions(object: &Object<'_>) -> HashMap<String, Arc<Definition>> {
+    let mut definitions = HashMap::new();
+    for component in &object.components {
+        if let (Kind::Timezone, Some(tzid)) = (&component.kind, &component.tzid) {
+            definitions.entry(tzid.clone()).or_insert_with(|| {
+                Arc::new(Definition { raw: component.raw.into(), meaning: meaning::of_zone(component.raw) })
+            });
+        }
+    }
+    definitions
+}
+
+/// What was found out about zones, so that ten thousand items that name the same ones share it.
+#[derive(Default)]
+struct KnownZones {
+    sets: HashMap<Vec<String>, Vec<Arc<[Zone]>>>,
+}
+
+impl KnownZones {
+    fn of(
+        &mut self,
+        component: &Component<'_>,
+        definitions: &HashMap<String, Arc<Definition>>,
+    ) -> Arc<[Zone]> {
+        let definition = |tzid: &str| definitions.get(tzid).cloned();
+        let sets = self.sets.entry(component.zones.clone()).or_default();
+        let same = |set: &&Arc<[Zone]>| set.iter().all(|zone| zone.definition == definition(&zone.tzid));
+        if let Some(set) = sets.iter().find(same) {
+            return set.clone();
+        }
+        let set: Arc<[Zone]> = component
+            .zones
+            .iter()
+            .map(|tzid| Zone {
+                tzid: tzid.as_str().into(),
+                iana: tz::iana(tzid).map(Arc::from),
+                definition: definition(tzid),
+            })
+            .collect();
+        sets.push(set.clone());
+        set
+    }
+}
+
+/// An item in the making.
+struct Group<'a> {
+    key: Key,
+    header: Arc<[u8]>,
+    parts: Vec<&'a [u8]>,
+    class: Class,
+    zones: Vec<Arc<[Zone]>>,
+}
+
+impl<'a> Group<'a> {
+    fn add(&mut self, component: Component<'a>, zones: Arc<[Zone]>) {
+        self.parts.push(component.raw);
+        self.class = self.class.max(component.class);
+        if !self.zones.contains(&zones) {
+            self.zones.push(zones);
+        }
+    }
+
+    fn finish(self) -> Result<Item> {
+        let raw = self.parts.concat();
+        if raw.len() > MAX_ITEM {
+            return Err(Error::TooLarge(format!("an item of more than {MAX_ITEM} bytes")));
+        }
+        let zones = match self.zones.as_slice() {
+            [one] => one.clone(),
+            several => {
+                let mut all: Vec<Zone> = Vec::new();
+                for zone in several.iter().flat_map(|set| set.iter()) {
+                    if !all.iter().any(|known| known.tzid == zone.tzid) {
+                        all.push(zone.clone());
+                    }
+                }
+                all.into()
+            }
+        };
+        Ok(Item {
+            key: self.key,
+            class: self.class,
+            raw: raw.into(),
+            zones,
+            header: self.header,
+            look: OnceLock::new(),
+        })
+    }
+}
+
+impl Item {
+    /// How the item compares; worked out when first asked for.
+    pub fn look(&self) -> &Look {
+        self.look.get_or_init(|| {
+            let custom = self.zones.iter().filter(|zone| zone.iana.is_none());
+            let zones: Vec<Hash> =
+                custom.filter_map(|zone| Some(zone.definition.as_ref()?.meaning)).collect();
+            meaning::look(&self.raw, &zones)
+        })
+    }
+
+    /// The item with other bytes for its components.
+    pub fn with_raw(&self, raw: Vec<u8>) -> Item {
+        Item { raw: raw.into(), look: OnceLock::new(), ..self.clone() }
+    }
+
+    /// The item with a UID in each of its components, which have none.
+    pub fn with_uid(mut self, uid: &str) -> Item {
+        // The item is one component: those without a UID are never put together.
+        let begin = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |at| at + 1);
+        let mut raw = self.raw[..begin].to_vec();
+        text::push_line(&mut raw, &format!("UID:{uid}"));
+        raw.extend_from_slice(&self.raw[begin..]);
+        self.raw = raw.into();
+        self.key.uid = uid.into();
+        self.look = OnceLock::new();
+        self
+    }
+
+    /// The item as it is to be served, see [`text::served`].
+    pub fn into_served(mut self) -> Item {
+        if let std::borrow::Cow::Owned(served) = text::served(&self.raw) {
+            self.raw = served.into();
+        }
+        self
+    }
+
+    /// The item with the zone `from` called `to`.
+    pub fn with_zone_renamed(mut self, from: &str, to: &str) -> Item {
+        self.raw = text::rename_zone(&self.raw, from, to).into();
+        self.zones = self
+            .zones
+            .iter()
+            .map(|zone| match &*zone.tzid == from {
+                true => Zone {
+                    tzid: to.into(),
+                    iana: tz::iana(to).map(Arc::from),
+                    definition: zone
+                        .definition
+                        .as_ref()
+                        .map(|definition| Arc::new(definition.renamed(from, to))),
+                },
+                false => zone.clone(),
+            })
+            .collect();
+        self.look = OnceLock::new();
+        self
+    }
+
+    /// The bytes of the item's file: a VCALENDAR with the item and the VTIMEZONEs that came with it.
+    pub fn to_file(&self) -> Vec<u8> {
+        let definitions = self.zones.iter().filter_map(|zone| zone.definition.as_ref());
+        let mut file = Vec::with_capacity(self.raw.len() + self.header.len() + 512);
+        file.extend_from_slice(b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n");
+        if !lines(&self.header).any(|line| Property::parse(&line.text).is_some_and(|p| p.is("PRODID"))) {
+            text::push_line(&mut file, &format!("PRODID:{}", super::PRODID));
+        }
+        file.extend_from_slice(&self.header);
+        definitions.for_each(|definition| file.extend_from_slice(&definition.raw));
+        file.extend_from_slice(&self.raw);
+        file.extend_from_slice(b"END:VCALENDAR\r\n");
+        file
+    }
+}
+
+impl Definition {
+    /// The definition under another TZID.
+    pub fn renamed(&self, from: &str, to: &str) -> Definition {
+        let raw: Box<[u8]> = text::rename_zone(&self.raw, from, to).into();
+        let meaning = meaning::of_zone(&raw);
+        Definition { raw, meaning }
+    }
+}
+
+/// Gives each item without a UID one: a hash of its meaning and its ordinal among equals, so that the same upload
+/// gives the same UIDs.
+pub fn assign_uids(items: Vec<Item>) -> Vec<Item> {
+    let mut seen: HashMap<Hash, usize> = HashMap::new();
+    items
+        .into_iter()
+        .map(|item| {
+            if !item.key.uid.is_empty() {
+                return item;
+            }
+            let meaning = item.look().meaning;
+            let ordinal = seen.entry(meaning).and_modify(|count| *count += 1).or_insert(0);
+            let uid = derived_uid(&meaning, *ordinal);
+            item.with_uid(&uid)
+        })
+        .collect()
+}
+
+/// A UID that is the same for the same origin.
+pub fn derived_uid(origin: &[u8], ordinal: usize) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(origin).update(&ordinal.to_le_bytes());
+    format!("kalends-{}", &hasher.finalize().to_hex()[..32])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Mozilla//x\r\nX-WR-CALNAME:Gone\r\nX-OTHER:stays\r\n\
+        BEGIN:VTIMEZONE\r\nTZID:Nowhere\r\nBEGIN:STANDARD\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n\
+        BEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Nowhere:20260101T100000\r\nEND:VEVENT\r\n\
+        BEGIN:VTODO\r\nUID:1\r\nSUMMARY:same UID\r\nEND:VTODO\r\n\
+        BEGIN:VEVENT\r\nUID:1\r\nRECURRENCE-ID:20260102T100000\r\nCLASS:PRIVATE\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+    fn one(text: &str) -> Vec<Item> {
+        cut(format!("BEGIN:VCALENDAR\r\n{text}END:VCALENDAR\r\n").as_bytes()).expect("a good calendar").items
+    }
+
+    #[test]
+    fn an_item_is_all_that_has_its_uid_and_kind_with_its_zones() {
+        let cut = cut(TWO.as_bytes()).expect("a good calendar");
+        assert_eq!(cut.prodid, "-//Mozilla//x");
+        let [event, todo] = cut.items.as_slice() else { panic!("two items") };
+        assert_eq!((event.key.kind.name(), todo.key.kind.name()), ("VEVENT", "VTODO"));
+        assert_ne!(event.key.file_stem(), todo.key.file_stem());
+        assert_eq!(event.class, Class::Private);
+        let file = String::from_utf8(event.to_file()).expect("text");
+        assert_eq!(
+            file,
+            TWO.replace("X-WR-CALNAME:Gone\r\n", "")
+                .replace("BEGIN:VTODO\r\nUID:1\r\nSUMMARY:same UID\r\nEND:VTODO\r\n", "")
+        );
+        assert!(todo.zones.is_empty());
+    }
+
+    #[test]
+    fn a_file_cut_again_is_the_same_item() {
+        let before = &cut(TWO.as_bytes()).expect("a good calendar").items[0];
+        let after = &cut(&before.to_file()).expect("a good calendar").items[0];
+        assert_eq!(before.to_file(), after.to_file());
+        assert_eq!(before.look(), after.look());
+    }
+
+    #[test]
+    fn items_without_a_uid_get_the_same_one_each_time() {
+        let text = "BEGIN:VEVENT\r\nSUMMARY:a\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nSUMMARY:a\r\nEND:VEVENT\r\n";
+        let first = assign_uids(one(text));
+        let again = assign_uids(one(text));
+        assert_eq!(first.len(), 2);
+        assert_ne!(first[0].key, first[1].key);
+        assert_eq!(
+            first.iter().map(|item| &item.key).collect::<Vec<_>>(),
+            again.iter().map(|item| &item.key).collect::<Vec<_>>()
+        );
+        assert_eq!(one(&String::from_utf8_lossy(&first[0].raw))[0].key, first[0].key);
+    }
+
+    #[test]
+    fn a_faked_master_is_left_out() {
+        let items = one("BEGIN:VEVENT\r\nUID:1\r\nX-MOZ-FAKED-MASTER:1\r\nEND:VEVENT\r\n");
+        assert!(items.is_empty());
+    }
+
+    #[test]
+    fn a_custom_zone_counts_and_an_iana_zone_does_not() {
+        let with = |tzid: &str, offset: &str| {
+            one(&format!(
+                "BEGIN:VTIMEZONE\r\nTZID:{tzid}\r\nBEGIN:STANDARD\r\nTZOFFSETTO:{offset}\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n\
+                 BEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID={tzid}:20260101T100000\r\nEND:VEVENT\r\n"
+            ))
+            .remove(0)
+        };
+        assert_ne!(with("Nowhere", "+0100").look().meaning, with("Nowhere", "+0200").look().meaning);
+        assert_eq!(
+            with("Europe/Berlin", "+0100").look().meaning,
+            with("Europe/Berlin", "+0200").look().meaning
+        );
+        let renamed = with("Nowhere (2)", "+0100").with_zone_renamed("Nowhere (2)", "Nowhere");
+        assert_eq!(renamed.look().meaning, with("Nowhere", "+0100").look().meaning);
+    }
+}

@@ -1,0 +1,60 @@
+//! What somebody sees of a CONFIDENTIAL item: that its owner is busy then, and nothing else (DESIGN: rights, CLASS).
+
+use super::line::{Property, lines};
+
+/// What says when an item takes place, and which one it is.
+const TIMES: [&str; 14] = [
+    "UID",
+    "DTSTAMP",
+    "DTSTART",
+    "DTEND",
+    "DUE",
+    "DURATION",
+    "RRULE",
+    "RDATE",
+    "EXDATE",
+    "EXRULE",
+    "RECURRENCE-ID",
+    "TRANSP",
+    "CLASS",
+    "SEQUENCE",
+];
+
+/// The components `raw` as bare "Busy" blocks: their times, and a summary that says so.
+pub fn busy_block(raw: &[u8]) -> Vec<u8> {
+    let mut masked = Vec::with_capacity(512);
+    let mut depth = 0_usize;
+    for line in lines(raw) {
+        let Some(property) = Property::parse(&line.text) else { continue };
+        if property.is("BEGIN") {
+            depth += 1;
+            if depth == 1 {
+                masked.extend_from_slice(line.raw);
+                masked.extend_from_slice(b"SUMMARY:Busy\r\n");
+            }
+        } else if property.is("END") {
+            if depth == 1 {
+                masked.extend_from_slice(line.raw);
+            }
+            depth = depth.saturating_sub(1);
+        } else if depth == 1 && TIMES.iter().any(|name| property.is(name)) {
+            masked.extend_from_slice(line.raw);
+        }
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_times_remain() {
+        let raw = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Surgery\r\nDTSTART;TZID=X:20260101T100000\r\nLOCATION:Clinic\r\nX-A:b\r\n\
+                   ATTENDEE:mailto:doc@x\r\nBEGIN:VALARM\r\nUID:a\r\nDESCRIPTION:Surgery\r\nEND:VALARM\r\nDURATION:PT1H\r\n\
+                   CLASS:CONFIDENTIAL\r\nEND:VEVENT\r\n";
+        let expected = "BEGIN:VEVENT\r\nSUMMARY:Busy\r\nUID:1\r\nDTSTART;TZID=X:20260101T100000\r\nDURATION:PT1H\r\n\
+                        CLASS:CONFIDENTIAL\r\nEND:VEVENT\r\n";
+        assert_eq!(String::from_utf8_lossy(&busy_block(raw.as_bytes())), expected);
+    }
+}

@@ -1,0 +1,144 @@
+//! Putting content lines into bytes: folding, escaping, and what served bytes must look like whatever a client wrote.
+
+use std::borrow::Cow;
+
+use super::line::{lines, logical_len, unfold};
+
+/// Lines longer than this many octets are folded (RFC 5545 §3.1).
+const FOLD: usize = 75;
+
+/// Appends `text` as one content line, folded between characters, with CRLF.
+pub fn push_line(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    let mut room = FOLD;
+    while rest.len() > room {
+        let (part, more) = rest.split_at(rest.floor_char_boundary(room));
+        out.extend_from_slice(part.as_bytes());
+        out.extend_from_slice(b"\r\n ");
+        rest = more;
+        room = FOLD - 1;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A TEXT value with what RFC 5545 §3.3.11 wants escaped; other control characters become spaces.
+pub fn escape(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' | ';' | ',' => escaped.extend(['\\', c]),
+            '\n' => escaped.push_str("\\n"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The bytes to serve for components as a client wrote them: the same but for what other programs stumble over,
+/// which is bare LF as a line end, blank lines, and folds inside a character.
+pub fn served(raw: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(raw).is_ok() && only_crlf(raw) {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len() + raw.len() / 16);
+    for line in lines(raw) {
+        if std::str::from_utf8(line.raw).is_ok() {
+            for physical in line.raw.split_inclusive(|byte| *byte == b'\n') {
+                out.extend_from_slice(super::line::trim_line_end(physical));
+                out.extend_from_slice(b"\r\n");
+            }
+        } else {
+            push_line(&mut out, &line.text);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn only_crlf(raw: &[u8]) -> bool {
+    let mut start_of_line = 0;
+    memchr::memchr_iter(b'\n', raw).all(|at| {
+        let good = at > start_of_line && raw[at - 1] == b'\r' && at - 1 > start_of_line;
+        start_of_line = at + 1;
+        good
+    }) && start_of_line == raw.len()
+}
+
+/// `raw` with the parameters and the TZID property that say `from` saying `to`; other lines stay as they are.
+pub fn rename_zone(raw: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + 64);
+    let mut rest = raw;
+    while let Some((len, physical)) = logical_len(rest) {
+        let (line, more) = rest.split_at(len);
+        rest = more;
+        match std::str::from_utf8(&unfold(line, physical)).ok().and_then(|text| renamed(text, from, to)) {
+            Some(text) => push_line(&mut out, &text),
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// The line with `from` as its zone naming `to` instead, or nothing if it names another or none.
+fn renamed(text: &str, from: &str, to: &str) -> Option<String> {
+    let property = super::line::Property::parse(text)?;
+    if property.is("TZID") {
+        return (property.value.trim() == from).then(|| format!("{}{}:{to}", property.name, property.params));
+    }
+    if property.param("TZID")? != from {
+        return None;
+    }
+    let mut line = property.name.to_owned();
+    for (name, value) in property.params() {
+        match name.eq_ignore_ascii_case("TZID") {
+            true => line.push_str(&format!(";{name}=\"{to}\"")),
+            false => line.push_str(&format!(";{name}={value}")),
+        }
+    }
+    Some(format!("{line}:{}", property.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_folded_between_characters() {
+        let mut out = Vec::new();
+        let text = format!("SUMMARY:{}", "\u{fc}".repeat(100));
+        push_line(&mut out, &text);
+        let physical: Vec<&[u8]> = out.split_inclusive(|byte| *byte == b'\n').collect();
+        assert!(physical.iter().all(|line| line.len() <= FOLD + 2 && std::str::from_utf8(line).is_ok()));
+        assert_eq!(lines(&out).next().map(|line| line.text.into_owned()), Some(text));
+    }
+
+    #[test]
+    fn served_bytes_have_crlf_and_no_fold_inside_a_character() {
+        let table: [(&[u8], &[u8]); 5] = [
+            (b"A:1\r\nB:2\r\n 3\r\n", b"A:1\r\nB:2\r\n 3\r\n"),
+            (b"A:1\nB:2\n 3\n", b"A:1\r\nB:2\r\n 3\r\n"),
+            (b"A:1\r\n\r\nB:2\r\n", b"A:1\r\nB:2\r\n"),
+            (b"A:\xc3\r\n \xbc\r\n", b"A:\xc3\xbc\r\n"),
+            (b"A:1\r\nB:2", b"A:1\r\nB:2\r\n"),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(served(raw).as_ref(), expected, "{}", String::from_utf8_lossy(raw));
+        }
+    }
+
+    #[test]
+    fn a_zone_is_renamed_where_it_is_named_and_nowhere_else() {
+        let raw = b"DTSTART;TZID=Home;X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home\r\nDTEND;TZID=Homer:1\r\n";
+        let renamed = rename_zone(raw, "Home", "Home (2)");
+        let expected = "DTSTART;TZID=\"Home (2)\";X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home (2)\r\nDTEND;TZID=Homer:1\r\n";
+        assert_eq!(String::from_utf8_lossy(&renamed), expected);
+        let back = rename_zone(&renamed, "Home (2)", "Home");
+        assert!(String::from_utf8_lossy(&back).starts_with("DTSTART;TZID=\"Home\";X=1:"));
+    }
+
+    #[test]
+    fn text_is_escaped_into_one_line() {
+        assert_eq!(escape("a,b;c\\d\ne\rf"), "a\\,b\\;c\\\\d\\ne f");
+    }
+}

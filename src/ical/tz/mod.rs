@@ -1,0 +1,197 @@
+//! Time zones: from a TZID to a zone, from a clock time to an instant. Names are read in `names` and `windows`, VTIMEZONEs in
+//! `custom`.
+
+mod custom;
+mod names;
+mod windows;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+pub use custom::{BadZone, Custom};
+pub use names::{iana, zone};
+
+use super::line::{Line, Property, lines};
+use super::value::unescape;
+
+/// The rules by which a clock time is an instant.
+#[derive(Debug, Clone)]
+pub enum Zone {
+    /// A zone of the system's data.
+    Known(TimeZone),
+    /// A zone that only a VTIMEZONE tells of.
+    Custom(Arc<Custom>),
+}
+
+impl Zone {
+    pub const UTC: Zone = Zone::Known(TimeZone::UTC);
+
+    /// When a clock in this zone shows `civil`. A time that a gap leaves out is counted on from before the gap, so it comes out later on
+    /// the clock; of a time that comes twice it is the first (RFC 5545 §3.3.5).
+    pub fn instant(&self, civil: DateTime) -> Timestamp {
+        let found = match self {
+            Zone::Known(zone) => zone.to_timestamp(civil).ok(),
+            Zone::Custom(custom) => custom.instant(civil),
+        };
+        // Only times within a day of the ends of jiff's ten thousand years have none.
+        found.unwrap_or(if civil.year() < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    }
+
+    /// What a clock in this zone shows at `instant`.
+    pub fn civil(&self, instant: Timestamp) -> DateTime {
+        match self {
+            Zone::Known(zone) => zone.to_datetime(instant),
+            Zone::Custom(custom) => custom.offset(instant).to_datetime(instant),
+        }
+    }
+}
+
+/// The zones of one item: what its TZIDs mean, and in which zone its floating times are.
+#[derive(Debug)]
+pub struct Zones<'a> {
+    item: &'a [u8],
+    floating: Zone,
+    found: Vec<(String, Zone)>,
+}
+
+impl<'a> Zones<'a> {
+    /// The zones of `item`, a whole VCALENDAR. Floating times are in its X-WR-TIMEZONE, else in the `fallback` zone.
+    pub fn new(item: &'a [u8], fallback: &TimeZone) -> Zones<'a> {
+        let floating = default_zone(item).unwrap_or_else(|| fallback.clone());
+        Zones { item, floating: Zone::Known(floating), found: Vec::new() }
+    }
+
+    /// The zone of floating times and whole days.
+    pub fn floating(&self) -> &Zone {
+        &self.floating
+    }
+
+    /// The zone that `tzid` means: by its name, else by the item's VTIMEZONE, else by an offset in the name, else as if it floated.
+    ///
+    /// # Errors
+    /// The VTIMEZONE has to decide and does not make sense.
+    pub fn named(&mut self, tzid: &str) -> Result<Zone, BadZone> {
+        if let Some((_, zone)) = self.found.iter().find(|(known, _)| known == tzid) {
+            return Ok(zone.clone());
+        }
+        let zone = match iana(tzid).and_then(zone) {
+            Some(zone) => Zone::Known(zone),
+            None => self.defined(tzid)?,
+        };
+        self.found.push((tzid.to_owned(), zone.clone()));
+        Ok(zone)
+    }
+
+    fn defined(&self, tzid: &str) -> Result<Zone, BadZone> {
+        if let Some(definition) = definition(self.item, tzid) {
+            return Ok(Zone::Custom(Arc::new(Custom::parse(definition)?)));
+        }
+        let fixed = names::fixed_offset(tzid).map(|offset| Zone::Known(TimeZone::fixed(offset)));
+        Ok(fixed.unwrap_or_else(|| self.floating.clone()))
+    }
+}
+
+/// The zone that X-WR-TIMEZONE names, which stands before the first component.
+fn default_zone(item: &[u8]) -> Option<TimeZone> {
+    for line in lines(item) {
+        let Some(property) = Property::parse(&line.text) else { continue };
+        if property.is("X-WR-TIMEZONE") {
+            return iana(property.value).and_then(zone);
+        }
+        if property.is("BEGIN") && !property.value.trim_ascii().eq_ignore_ascii_case("VCALENDAR") {
+            return None;
+        }
+    }
+    None
+}
+
+/// The raw text of the item's VTIMEZONE with this TZID, which the property escapes and the parameter does not.
+fn definition<'a>(item: &'a [u8], tzid: &str) -> Option<&'a [u8]> {
+    let mut start = None;
+    let mut wanted = false;
+    for Line { raw, text, .. } in lines(item) {
+        let Some(property) = Property::parse(&text) else { continue };
+        let value = property.value.trim_ascii();
+        let at = raw.as_ptr() as usize - item.as_ptr() as usize;
+        if property.is("BEGIN") && value.eq_ignore_ascii_case("VTIMEZONE") {
+            (start, wanted) = (Some(at), false);
+        } else if property.is("TZID") {
+            wanted = value == tzid || unescape(value) == unescape(tzid);
+        } else if property.is("END") && value.eq_ignore_ascii_case("VTIMEZONE") && wanted {
+            return item.get(start?..at + raw.len());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::datetime;
+
+    fn calendar(parts: &str) -> String {
+        format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{parts}END:VCALENDAR\r\n")
+    }
+
+    const OWN: &str = "BEGIN:VTIMEZONE\r\nTZID:Own\\, here\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n\
+        TZOFFSETFROM:+0300\r\nTZOFFSETTO:+0300\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
+
+    fn hour_of_noon(item: &str, tzid: &str) -> String {
+        let fallback = TimeZone::fixed(jiff::tz::offset(7));
+        let mut zones = Zones::new(item.as_bytes(), &fallback);
+        let zone = zones.named(tzid).expect("a zone");
+        zone.instant(datetime(2026, 1, 15, 12, 0, 0, 0)).strftime("%H:%M").to_string()
+    }
+
+    #[test]
+    fn a_tzid_is_resolved_by_name_then_definition_then_default() {
+        let floating = calendar("X-WR-TIMEZONE:America/New_York\r\n");
+        let table = [
+            (calendar(OWN), "Europe/Berlin", "11:00"),
+            (calendar(OWN), "Own, here", "09:00"),
+            (calendar(OWN), "Own\\, here", "09:00"),
+            (calendar(OWN), "GMT+0530", "06:30"),
+            (calendar(OWN), "Other", "05:00"),
+            (floating, "Other", "17:00"),
+        ];
+        for (item, tzid, hour) in table {
+            assert_eq!(hour_of_noon(&item, tzid), hour, "{tzid}");
+        }
+    }
+
+    #[test]
+    fn a_definition_under_an_iana_name_does_not_decide() {
+        let item = calendar(&OWN.replace("Own\\, here", "Europe/Berlin"));
+        assert_eq!(hour_of_noon(&item, "Europe/Berlin"), "11:00");
+    }
+
+    #[test]
+    fn a_definition_that_makes_no_sense_is_an_error() {
+        let item = calendar(&OWN.replace("TZOFFSETTO:+0300", "TZOFFSETTO:three"));
+        let mut zones = Zones::new(item.as_bytes(), &TimeZone::UTC);
+        let why = zones.named("Own, here").map(|_| ()).map_err(|error| error.to_string());
+        assert_eq!(why, Err("TZOFFSETTO:three is malformed".to_owned()));
+    }
+
+    #[test]
+    fn a_gap_moves_later_and_an_overlap_takes_the_first() {
+        let table = [
+            // The north, the south, half an hour, a missing day.
+            ("Europe/Berlin", "2026-03-29T02:30", "2026-03-29T01:30:00Z"),
+            ("Europe/Berlin", "2026-10-25T02:30", "2026-10-25T00:30:00Z"),
+            ("America/Sao_Paulo", "2018-11-04T00:30", "2018-11-04T03:30:00Z"),
+            ("America/Sao_Paulo", "2018-02-17T23:30", "2018-02-18T01:30:00Z"),
+            ("Australia/Lord_Howe", "2026-10-04T02:15", "2026-10-03T15:45:00Z"),
+            ("Australia/Lord_Howe", "2026-04-05T01:45", "2026-04-04T14:45:00Z"),
+            ("Pacific/Apia", "2011-12-30T12:00", "2011-12-30T22:00:00Z"),
+        ];
+        for (name, civil, instant) in table {
+            let zone = Zone::Known(zone(name).expect("a zone"));
+            let civil: DateTime = civil.parse().expect("a time");
+            assert_eq!(zone.instant(civil).to_string(), instant, "{name} {civil}");
+        }
+    }
+}

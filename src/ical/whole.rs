@@ -1,0 +1,305 @@
+//! A whole calendar as one VCALENDAR: the properties around the items, each zone once, the items' bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::item::{Definition, Item, Zone};
+use super::line::{Property, lines};
+use super::meaning::Hash;
+use super::text::{escape, push_line};
+use super::{PRODID, vtimezone};
+
+/// What a calendar says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heading {
+    pub name: String,
+    /// `#RRGGBB`.
+    pub color: Option<String>,
+    /// An IANA zone.
+    pub time_zone: Option<String>,
+}
+
+/// A calendar's text, and what was done to its items on the way out.
+#[derive(Debug)]
+pub struct Whole {
+    pub text: Vec<u8>,
+    /// From the TZIDs that were made up to tell two definitions apart to what the items' files call them.
+    pub made_up: HashMap<String, String>,
+}
+
+/// Puts items together; two custom definitions under one TZID are told apart by `<TZID> (2)`.
+pub fn whole<'a>(heading: &Heading, items: impl Iterator<Item = &'a Item> + Clone) -> Whole {
+    let mut text = Vec::with_capacity(4096 + items.clone().map(|item| item.raw.len()).sum::<usize>());
+    text.extend_from_slice(b"BEGIN:VCALENDAR\r\n");
+    push_heading(&mut text, heading);
+    push_unknown(&mut text, items.clone());
+    let zones = Served::collect(items.clone());
+    zones.push(&mut text);
+    for item in items {
+        match zones.renames(item).as_slice() {
+            [] => text.extend_from_slice(&item.raw),
+            renames => {
+                let start = renames
+                    .iter()
+                    .fold(item.raw.to_vec(), |raw, (from, to)| super::text::rename_zone(&raw, from, to));
+                text.extend_from_slice(&start);
+            }
+        }
+    }
+    text.extend_from_slice(b"END:VCALENDAR\r\n");
+    Whole { text, made_up: zones.made_up() }
+}
+
+fn push_heading(text: &mut Vec<u8>, heading: &Heading) {
+    let mut push = |line: &str| push_line(text, line);
+    let name = escape(&heading.name);
+    push("VERSION:2.0");
+    push(&format!("PRODID:{PRODID}"));
+    push("CALSCALE:GREGORIAN");
+    push(&format!("NAME:{name}"));
+    push(&format!("X-WR-CALNAME:{name}"));
+    if let Some(color) = &heading.color {
+        if let Some(css) = css_name(color) {
+            push(&format!("COLOR:{css}"));
+        }
+        push(&format!("X-APPLE-CALENDAR-COLOR:{color}"));
+    }
+    if let Some(zone) = &heading.time_zone {
+        push(&format!("X-WR-TIMEZONE:{}", escape(zone)));
+    }
+    push("REFRESH-INTERVAL;VALUE=DURATION:PT1H");
+    push("X-PUBLISHED-TTL:PT1H");
+}
+
+/// The properties of items' VCALENDARs that nobody knows: for each name, the lines of the first item that has it.
+fn push_unknown<'a>(text: &mut Vec<u8>, items: impl Iterator<Item = &'a Item>) {
+    let mut seen: HashMap<String, Arc<[u8]>> = HashMap::new();
+    let mut last: Option<&Arc<[u8]>> = None;
+    for item in items {
+        if last.is_some_and(|last| last == &item.header) {
+            continue;
+        }
+        last = Some(&item.header);
+        for line in lines(&item.header) {
+            let Some(property) = Property::parse(&line.text).filter(|property| !property.is("PRODID")) else {
+                continue;
+            };
+            let first = seen.entry(property.name.to_ascii_uppercase()).or_insert_with(|| item.header.clone());
+            if Arc::ptr_eq(first, &item.header) {
+                push_line(text, &line.text);
+            }
+        }
+    }
+}
+
+/// The nearest of the basic CSS colours to `#RRGGBB`: COLOR takes names only (RFC 7986 §5.9).
+fn css_name(color: &str) -> Option<&'static str> {
+    const NAMES: [(&str, [i32; 3]); 17] = [
+        ("black", [0, 0, 0]),
+        ("silver", [192, 192, 192]),
+        ("gray", [128, 128, 128]),
+        ("white", [255, 255, 255]),
+        ("maroon", [128, 0, 0]),
+        ("red", [255, 0, 0]),
+        ("purple", [128, 0, 128]),
+        ("fuchsia", [255, 0, 255]),
+        ("green", [0, 128, 0]),
+        ("lime", [0, 255, 0]),
+        ("olive", [128, 128, 0]),
+        ("yellow", [255, 255, 0]),
+        ("navy", [0, 0, 128]),
+        ("blue", [0, 0, 255]),
+        ("teal", [0, 128, 128]),
+        ("aqua", [0, 255, 255]),
+        ("orange", [255, 165, 0]),
+    ];
+    let part = |at: usize| i32::from_str_radix(color.get(at..at + 2)?, 16).ok();
+    let wanted = [part(1)?, part(3)?, part(5)?];
+    let distance =
+        |rgb: &[i32; 3]| wanted.iter().zip(rgb).map(|(one, other)| (one - other).pow(2)).sum::<i32>();
+    NAMES.iter().min_by_key(|(_, rgb)| distance(rgb)).map(|(name, _)| *name)
+}
+
+/// The zones of a calendar as they are served.
+struct Served<'a> {
+    /// From TZID to the IANA zone it leads to.
+    iana: BTreeMap<&'a str, &'a str>,
+    /// From TZID to its definitions that differ, with the name each is served under.
+    custom: BTreeMap<&'a str, Vec<(String, &'a Arc<Definition>)>>,
+}
+
+impl<'a> Served<'a> {
+    fn collect(items: impl Iterator<Item = &'a Item>) -> Served<'a> {
+        let mut served = Served { iana: BTreeMap::new(), custom: BTreeMap::new() };
+        let mut last: Option<&Arc<[Zone]>> = None;
+        for item in items {
+            // Most items name the same zones as the one before.
+            if item.zones.is_empty() || last.is_some_and(|last| Arc::ptr_eq(last, &item.zones)) {
+                continue;
+            }
+            last = Some(&item.zones);
+            item.zones.iter().for_each(|zone| served.add(zone));
+        }
+        served.name_apart();
+        served
+    }
+
+    fn add(&mut self, zone: &'a Zone) {
+        match (&zone.iana, &zone.definition) {
+            (Some(iana), _) => {
+                self.iana.insert(&zone.tzid, iana);
+            }
+            (None, Some(definition)) => {
+                let definitions = self.custom.entry(&zone.tzid).or_default();
+                if !definitions.iter().any(|(_, known)| known.meaning == definition.meaning) {
+                    definitions.push((zone.tzid.to_string(), definition));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Finds a free name for each definition beyond the first of its TZID.
+    fn name_apart(&mut self) {
+        let mut taken: Vec<String> = self.custom.keys().map(|tzid| (*tzid).to_owned()).collect();
+        for (tzid, definitions) in &mut self.custom {
+            for (name, _) in definitions.iter_mut().skip(1) {
+                let free =
+                    (2..).map(|ordinal| format!("{tzid} ({ordinal})")).find(|name| !taken.contains(name));
+                *name = free.unwrap_or_default();
+                taken.push(name.clone());
+            }
+        }
+    }
+
+    fn push(&self, text: &mut Vec<u8>) {
+        for (tzid, iana) in &self.iana {
+            if let Some(definition) = vtimezone::definition(tzid, iana) {
+                text.extend_from_slice(definition.as_bytes());
+            }
+        }
+        for (tzid, definitions) in &self.custom {
+            for (name, definition) in definitions {
+                let raw = super::text::served(&definition.raw);
+                match name == tzid {
+                    true => text.extend_from_slice(&raw),
+                    false => text.extend_from_slice(&super::text::rename_zone(&raw, tzid, name)),
+                }
+            }
+        }
+    }
+
+    /// Which zones of an item are served under another name.
+    fn renames(&self, item: &'a Item) -> Vec<(&'a str, &str)> {
+        if self.custom.values().all(|definitions| definitions.len() < 2) {
+            return Vec::new();
+        }
+        let served_as = |zone: &'a Zone| {
+            let meaning: Hash = zone.definition.as_ref()?.meaning;
+            let definitions = self.custom.get(&*zone.tzid).filter(|_| zone.iana.is_none())?;
+            let (name, _) = definitions.iter().find(|(_, definition)| definition.meaning == meaning)?;
+            (**name != *zone.tzid).then_some((&*zone.tzid, name.as_str()))
+        };
+        item.zones.iter().filter_map(served_as).collect()
+    }
+
+    fn made_up(&self) -> HashMap<String, String> {
+        let all = self
+            .custom
+            .iter()
+            .flat_map(|(tzid, definitions)| definitions.iter().map(move |(name, _)| (name, tzid)));
+        all.filter(|(name, tzid)| name != *tzid)
+            .map(|(name, tzid)| (name.clone(), (*tzid).to_owned()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::item::cut;
+    use super::*;
+
+    fn items(texts: &[&str]) -> Vec<Item> {
+        let cut = |text: &&str| {
+            cut(format!("BEGIN:VCALENDAR\r\n{text}END:VCALENDAR\r\n").as_bytes()).expect("good").items
+        };
+        texts.iter().flat_map(cut).collect()
+    }
+
+    fn zoned(uid: &str, tzid: &str, offset: &str) -> String {
+        format!(
+            "BEGIN:VTIMEZONE\r\nTZID:{tzid}\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\nTZOFFSETFROM:{offset}\r\nTZOFFSETTO:{offset}\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n\
+             BEGIN:VEVENT\r\nUID:{uid}\r\nDTSTART;TZID={tzid}:20260101T100000\r\nEND:VEVENT\r\n"
+        )
+    }
+
+    fn text(heading: &Heading, items: &[Item]) -> String {
+        String::from_utf8(whole(heading, items.iter()).text).expect("text")
+    }
+
+    #[test]
+    fn an_empty_calendar_is_a_calendar_with_its_properties() {
+        let heading = Heading {
+            name: "Work, home".to_owned(),
+            color: Some("#fe0102".to_owned()),
+            time_zone: Some("Europe/Berlin".to_owned()),
+        };
+        let expected = format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{PRODID}\r\nCALSCALE:GREGORIAN\r\nNAME:Work\\, home\r\nX-WR-CALNAME:Work\\, home\r\n\
+             COLOR:red\r\nX-APPLE-CALENDAR-COLOR:#fe0102\r\nX-WR-TIMEZONE:Europe/Berlin\r\nREFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n\
+             X-PUBLISHED-TTL:PT1H\r\nEND:VCALENDAR\r\n"
+        );
+        assert_eq!(text(&heading, &[]), expected);
+    }
+
+    #[test]
+    fn a_zone_is_defined_once_and_an_iana_zone_from_zone_data() {
+        let items = items(&[
+            &zoned("1", "Europe/Berlin", "+0500"),
+            &zoned("2", "Europe/Berlin", "+0600"),
+            &zoned("3", "Nowhere", "+0700"),
+        ]);
+        let text = text(&Heading::default(), &items);
+        assert_eq!(text.matches("TZID:Europe/Berlin\r\n").count(), 1);
+        assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
+        assert!(text.contains("TZOFFSETTO:+0200") && !text.contains("+0500") && text.contains("+0700"));
+    }
+
+    #[test]
+    fn two_definitions_under_one_name_are_told_apart_and_back() {
+        let items = items(&[
+            &zoned("1", "Nowhere", "+0100"),
+            &zoned("2", "Nowhere", "+0200"),
+            &zoned("3", "Nowhere", "+0100"),
+        ]);
+        let whole = whole(&Heading::default(), items.iter());
+        let text = String::from_utf8(whole.text.clone()).expect("text");
+        assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
+        assert_eq!(text.matches("TZID:Nowhere (2)\r\n").count(), 1);
+        assert!(
+            text.contains("UID:2\r\nDTSTART;TZID=\"Nowhere (2)\":")
+                && text.contains("UID:3\r\nDTSTART;TZID=Nowhere:")
+        );
+        assert_eq!(whole.made_up, HashMap::from([("Nowhere (2)".to_owned(), "Nowhere".to_owned())]));
+        let back: Vec<Item> = cut(&whole.text)
+            .expect("good")
+            .items
+            .into_iter()
+            .map(|item| item.with_zone_renamed("Nowhere (2)", "Nowhere"))
+            .collect();
+        for (before, after) in items.iter().zip(&back) {
+            assert_eq!(before.look().meaning, after.look().meaning);
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_of_a_calendar_is_served_once() {
+        let items = items(&[
+            "X-A:1\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:2\r\nEND:VEVENT\r\n",
+            "X-A:2\r\nX-B:3\r\nBEGIN:VEVENT\r\nUID:3\r\nEND:VEVENT\r\n",
+        ]);
+        let text = text(&Heading::default(), &items);
+        assert!(text.contains("X-A:1\r\n") && !text.contains("X-A:2") && text.contains("X-B:3\r\n"));
+        assert_eq!(text.matches("X-A").count(), 1);
+    }
+}

@@ -1,0 +1,377 @@
+//! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::disk::{Directory, EntryKind, Stamp};
+use super::props::Props;
+use crate::error::{Error, Result};
+use crate::ical::item::{Item, Key, cut, derived_uid};
+use crate::ical::scan::Class;
+
+/// A hash of a file's bytes.
+pub type ContentHash = [u8; 32];
+
+/// Where a calendar's items are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape<'a> {
+    /// Each `*.ics` in the directory.
+    Directory,
+    /// One file of the directory, which is a folder; such a calendar is read-only.
+    File(&'a str),
+}
+
+/// An item, as it is served, and the file it comes from.
+#[derive(Debug)]
+pub struct Stored {
+    pub item: Item,
+    pub file: Arc<str>,
+    modified: SystemTime,
+}
+
+/// What a calendar holds; the same `Arc` for as long as nothing changes.
+#[derive(Debug)]
+pub struct Contents {
+    /// In the order of file names. One for each key.
+    pub items: Arc<[Arc<Stored>]>,
+    pub props: Props,
+    /// The newest time of the items and the directory.
+    pub modified: SystemTime,
+    pub read_only: bool,
+    /// Whether any item is not for everybody who may read the calendar.
+    pub has_classes: bool,
+    /// About how much memory the items take.
+    pub bytes: usize,
+}
+
+/// A calendar's contents and what they were read from.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    pub contents: Arc<Contents>,
+    files: Arc<BTreeMap<Arc<str>, Arc<File>>>,
+}
+
+/// One file as it was read.
+#[derive(Debug)]
+struct File {
+    /// Nothing if we wrote it and have not looked since.
+    stamp: Option<Stamp>,
+    /// Whether the stamp alone tells that the file is still the same.
+    settled: bool,
+    hash: ContentHash,
+    /// What is served of it; of a file that does not parse, what was good last.
+    items: Vec<Arc<Stored>>,
+}
+
+/// What a commit did to a file.
+#[derive(Debug)]
+pub struct Change {
+    pub file: Arc<str>,
+    /// The item it holds now and the hash of its bytes, or nothing if it is gone.
+    pub now: Option<(Item, ContentHash)>,
+}
+
+pub fn content_hash(content: &[u8]) -> ContentHash {
+    *blake3::hash(content).as_bytes()
+}
+
+impl Contents {
+    fn new(items: Arc<[Arc<Stored>]>, props: Props, modified: SystemTime, read_only: bool) -> Arc<Contents> {
+        const BESIDE_THE_TEXT: usize = 400;
+        let bytes = items.iter().map(|stored| stored.item.raw.len() + BESIDE_THE_TEXT).sum();
+        let has_classes = items.iter().any(|stored| stored.item.class > Class::Public);
+        Arc::new(Contents { items, props, modified, read_only, has_classes, bytes })
+    }
+}
+
+impl Calendar {
+    /// A calendar that is about to be made.
+    pub fn empty(name: &str) -> Calendar {
+        Calendar {
+            contents: Contents::new(Arc::new([]), Props::bare(name), SystemTime::now(), false),
+            files: Arc::new(BTreeMap::new()),
+        }
+    }
+
+    /// Reads what has changed in `directory` since `before`; all of it if there is none.
+    ///
+    /// A file that does not parse or cannot be read keeps what was good of it before.
+    pub fn sweep(directory: &Directory, shape: Shape<'_>, name: &str, before: Option<&Calendar>) -> Result<Calendar> {
+        let nothing = BTreeMap::new();
+        let known = before.map_or(&nothing, |before| &*before.files);
+        let (names, listed) = list(directory, shape, known)?;
+        let mut files = BTreeMap::new();
+        for file in names {
+            if let Some(read) = File::sweep(directory, &file, known.get(&file))? {
+                files.insert(file, read);
+            }
+        }
+        let props = match shape {
+            Shape::Directory => Props::read(directory, name)?,
+            Shape::File(_) => Props::bare(name),
+        };
+        let own_time = if shape == Shape::Directory { listed.modified() } else { SystemTime::UNIX_EPOCH };
+        let modified = files.values().filter_map(|file| file.stamp).map(|stamp| stamp.modified()).fold(own_time, SystemTime::max);
+        let same_items = before.is_some_and(|before| same_items(&before.files, &files));
+        let contents = match before {
+            Some(before) if same_items && before.contents.props == props && before.contents.modified == modified => {
+                before.contents.clone()
+            }
+            _ => {
+                let same = before.filter(|_| same_items);
+                let items = same.map_or_else(|| serve(&files), |before| before.contents.items.clone());
+                Contents::new(items, props, modified, shape != Shape::Directory)
+            }
+        };
+        Ok(Calendar { contents, files: Arc::new(files) })
+    }
+
+    /// The calendar after a commit of ours, which the next sweep will look at again.
+    pub fn with(&self, changes: Vec<Change>) -> Calendar {
+        let modified = SystemTime::now();
+        let mut files = (*self.files).clone();
+        for Change { file, now } in changes {
+            match now {
+                None => {
+                    files.remove(&file);
+                }
+                Some((item, hash)) => {
+                    let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
+                    files.insert(file, Arc::new(File { stamp: None, settled: false, hash, items: vec![item] }));
+                }
+            }
+        }
+        let contents = Contents::new(serve(&files), self.contents.props.clone(), modified, false);
+        Calendar { contents, files: Arc::new(files) }
+    }
+
+    /// Whether a file of this name is known.
+    pub fn has(&self, file: &str) -> bool {
+        self.files.contains_key(file)
+    }
+
+    /// The hash of the bytes that `file` was read with.
+    pub fn hash(&self, file: &str) -> Option<ContentHash> {
+        self.files.get(file).map(|file| file.hash)
+    }
+
+    /// All items of a file, those too that another file's version stands before.
+    pub fn items_of(&self, file: &str) -> &[Arc<Stored>] {
+        self.files.get(file).map_or(&[], |file| &file.items)
+    }
+}
+
+/// The items' files in `directory` and the directory's stamp while they were listed.
+///
+/// A listing beside somebody's renames may miss names: it is made again while the directory changes, and a name that
+/// was known is dropped only when its own stat says that it is gone.
+fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<File>>) -> Result<(Vec<Arc<str>>, Stamp)> {
+    if let Shape::File(name) = shape {
+        return Ok((vec![name.into()], directory.own_stamp()?));
+    }
+    let mut attempts = 3;
+    loop {
+        let before = directory.own_stamp()?;
+        let entries = directory.entries()?;
+        let after = directory.own_stamp()?;
+        attempts -= 1;
+        if before != after && attempts > 0 {
+            continue;
+        }
+        let is_item = |(name, kind): &(String, EntryKind)| {
+            *kind == EntryKind::File && name.ends_with(".ics") && !name.starts_with('.')
+        };
+        let mut names: Vec<Arc<str>> = entries.into_iter().filter(is_item).map(|(name, _)| name.into()).collect();
+        names.sort_unstable();
+        let missed: Vec<_> = known.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
+        names.extend(missed);
+        return Ok((names, after));
+    }
+}
+
+impl File {
+    /// The file `name` as it is now, or nothing if it is gone.
+    fn sweep(directory: &Directory, name: &Arc<str>, before: Option<&Arc<File>>) -> Result<Option<Arc<File>>> {
+        let Some(stamp) = directory.stamp(name)? else { return Ok(None) };
+        if let Some(before) = before.filter(|before| before.settled && before.stamp == Some(stamp)) {
+            return Ok(Some(before.clone()));
+        }
+        let read_at = SystemTime::now();
+        let kept = || before.map(|before| before.items.clone()).unwrap_or_default();
+        let (content, stamp) = match directory.read(name) {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(None),
+            Err(error @ (Error::TooLarge(_) | Error::Io { .. })) => {
+                tracing::warn!("{}/{name} cannot be read: {error}", directory.path().display());
+                let file = File { stamp: Some(stamp), settled: true, hash: [0; 32], items: kept() };
+                return Ok(Some(Arc::new(file)));
+            }
+            Err(error) => return Err(error),
+        };
+        let settled = !stamp.is_racy(read_at);
+        let hash = content_hash(&content);
+        let items = match before {
+            Some(before) if before.hash == hash && before.stamp.is_none_or(|known| known.modified() == stamp.modified()) => {
+                before.items.clone()
+            }
+            _ => match cut(&content) {
+                Ok(cut) => stored(cut.items, name, stamp.modified()),
+                Err(error) => {
+                    if before.is_none_or(|before| before.hash != hash) {
+                        tracing::warn!("{}/{name}: {error}; its last good version is served", directory.path().display());
+                    }
+                    kept()
+                }
+            },
+        };
+        Ok(Some(Arc::new(File { stamp: Some(stamp), settled, hash, items })))
+    }
+}
+
+/// The items of a file as they are served: those without a UID get one from the file's name.
+fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<Stored>> {
+    let named = |(ordinal, item): (usize, Item)| match &*item.key.uid {
+        "" => item.with_uid(&derived_uid(file.as_bytes(), ordinal)),
+        _ => item,
+    };
+    let items = items.into_iter().enumerate().map(named);
+    items.map(|item| Arc::new(Stored { item: item.into_served(), file: file.clone(), modified })).collect()
+}
+
+/// Whether the same items come from both; files may have been read again since.
+fn same_items(before: &BTreeMap<Arc<str>, Arc<File>>, after: &BTreeMap<Arc<str>, Arc<File>>) -> bool {
+    let same = |one: &Arc<File>, other: &Arc<File>| {
+        Arc::ptr_eq(one, other)
+            || one.items.len() == other.items.len() && one.items.iter().zip(&other.items).all(|(one, other)| Arc::ptr_eq(one, other))
+    };
+    before.len() == after.len()
+        && before.iter().zip(after).all(|((name, one), (other_name, other))| name == other_name && same(one, other))
+}
+
+/// One item for each key: of two, the one with the higher SEQUENCE, then LAST-MODIFIED, then the newer file.
+fn serve(files: &BTreeMap<Arc<str>, Arc<File>>) -> Arc<[Arc<Stored>]> {
+    let mut items: Vec<Arc<Stored>> = Vec::with_capacity(files.len());
+    let mut by_key: HashMap<Key, usize> = HashMap::with_capacity(files.len());
+    for stored in files.values().flat_map(|file| &file.items) {
+        match by_key.get(&stored.item.key) {
+            None => {
+                by_key.insert(stored.item.key.clone(), items.len());
+                items.push(stored.clone());
+            }
+            Some(&at) if rank(&items[at]) < rank(stored) => items[at] = stored.clone(),
+            Some(_) => {}
+        }
+    }
+    items.into()
+}
+
+fn rank(stored: &Stored) -> (u64, u64, SystemTime) {
+    let age = stored.item.look().age;
+    (age.sequence, age.last_modified, stored.modified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Tree {
+        tree: tempfile::TempDir,
+        calendar: Option<Calendar>,
+    }
+
+    impl Tree {
+        fn new() -> Tree {
+            Tree { tree: tempfile::tempdir().expect("a directory"), calendar: None }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.tree.path().join(name), text).expect("write");
+        }
+
+        /// The UIDs and summaries that are served now.
+        fn sweep(&mut self) -> Vec<String> {
+            let root = Directory::root(self.tree.path()).expect("open");
+            let calendar = Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref()).expect("sweep");
+            let seen = calendar.contents.items.iter().map(|stored| summary(&stored.item)).collect();
+            self.calendar = Some(calendar);
+            seen
+        }
+    }
+
+    fn summary(item: &Item) -> String {
+        let text = String::from_utf8_lossy(&item.raw).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("SUMMARY:")).unwrap_or("").to_owned()
+    }
+
+    fn event(uid: &str, summary: &str, more: &str) -> String {
+        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{uid}SUMMARY:{summary}\r\n{more}END:VEVENT\r\nEND:VCALENDAR\r\n")
+    }
+
+    #[test]
+    fn a_change_of_the_same_size_in_the_same_moment_is_seen() {
+        let mut tree = Tree::new();
+        for summary in ["a", "b", "c", "d"] {
+            tree.write("1.ics", &event("UID:1\r\n", summary, ""));
+            assert_eq!(tree.sweep(), [summary]);
+        }
+    }
+
+    #[test]
+    fn a_broken_file_keeps_its_last_good_version_and_an_unknown_one_is_not_there() {
+        let mut tree = Tree::new();
+        tree.write("1.ics", &event("UID:1\r\n", "good", ""));
+        tree.write("2.ics", "BEGIN:VCALENDAR\r\n");
+        assert_eq!(tree.sweep(), ["good"]);
+        tree.write("1.ics", "BEGIN:VCALENDAR\r\nBEGIN:VEV");
+        assert_eq!(tree.sweep(), ["good"]);
+        tree.write("1.ics", "");
+        assert_eq!(tree.sweep(), ["good"]);
+        tree.write("1.ics", &event("UID:1\r\n", "better", ""));
+        assert_eq!(tree.sweep(), ["better"]);
+        std::fs::remove_file(tree.tree.path().join("1.ics")).expect("remove");
+        assert!(tree.sweep().is_empty());
+    }
+
+    #[test]
+    fn only_visible_ics_files_are_items() {
+        let mut tree = Tree::new();
+        for name in [".1.ics", "1.ics~", "1.txt", "displayname"] {
+            tree.write(name, &event("UID:1\r\n", name, ""));
+        }
+        std::fs::create_dir(tree.tree.path().join("dir.ics")).expect("mkdir");
+        assert!(tree.sweep().is_empty());
+    }
+
+    #[test]
+    fn of_one_key_twice_the_newer_version_is_served() {
+        let mut tree = Tree::new();
+        tree.write("1.ics", &event("UID:1\r\n", "old", "SEQUENCE:1\r\nLAST-MODIFIED:20270101T000000Z\r\n"));
+        tree.write("2.ics", &event("UID:1\r\n", "new", "SEQUENCE:2\r\n"));
+        tree.write("3.ics", &event("UID:1\r\n", "older", "SEQUENCE:0\r\n"));
+        assert_eq!(tree.sweep(), ["new"]);
+    }
+
+    #[test]
+    fn items_without_a_uid_have_one_that_stays() {
+        let mut tree = Tree::new();
+        tree.write("1.ics", &event("", "a", ""));
+        tree.sweep();
+        let uid = |tree: &Tree| tree.calendar.as_ref().map(|calendar| calendar.contents.items[0].item.key.uid.clone());
+        let first = uid(&tree);
+        tree.write("1.ics", &event("", "b", ""));
+        assert_eq!(tree.sweep(), ["b"]);
+        assert_eq!(uid(&tree), first);
+        assert_eq!(std::fs::read_to_string(tree.tree.path().join("1.ics")).expect("read"), event("", "b", ""));
+    }
+
+    #[test]
+    fn what_did_not_change_is_the_same_picture() {
+        let mut tree = Tree::new();
+        tree.write("1.ics", &event("UID:1\r\n", "a", ""));
+        tree.sweep();
+        let before = tree.calendar.clone().expect("swept").contents;
+        tree.sweep();
+        assert!(Arc::ptr_eq(&before, &tree.calendar.as_ref().expect("swept").contents));
+    }
+}

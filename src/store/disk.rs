@@ -1,0 +1,278 @@
+//! The data directory as file descriptors: opening, listing, reading. Nothing here follows a symlink or leaves the tree.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path as FsPath, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+
+const RESOLVE: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// The largest file that is read, in bytes: a whole calendar in one.
+pub const MAX_FILE: u64 = 64 << 20;
+
+/// An open directory of the tree.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    /// For messages only.
+    path: PathBuf,
+}
+
+/// What tells one state of a file from another, apart from its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+/// What a name in a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    File,
+    Directory,
+    /// Symlinks, FIFOs, devices, sockets: never opened.
+    Other,
+}
+
+impl Stamp {
+    fn of(stat: &Stat) -> Stamp {
+        Stamp {
+            inode: stat.st_ino,
+            size: stat.st_size.unsigned_abs(),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    /// When the content last changed, by the file's own word.
+    pub fn modified(&self) -> SystemTime {
+        let seconds = u64::try_from(self.modified.0).unwrap_or(0);
+        UNIX_EPOCH + Duration::new(seconds, u32::try_from(self.modified.1).unwrap_or(0))
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether a later write could have left the very same stamp: the file's times are not older than its reading by
+    /// more than the clock's grain.
+    pub fn is_racy(&self, read_at: SystemTime) -> bool {
+        const GRAIN: Duration = Duration::from_millis(20);
+        let newest = self.modified.max(self.changed);
+        let newest = UNIX_EPOCH
+            + Duration::new(u64::try_from(newest.0).unwrap_or(0), u32::try_from(newest.1).unwrap_or(0));
+        newest + GRAIN > read_at
+    }
+}
+
+impl Directory {
+    /// Opens the data directory itself, which may be named through symlinks.
+    pub fn root(path: &FsPath) -> Result<Directory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| Error::io(path, error))?;
+        Ok(Directory { fd, path: path.to_path_buf() })
+    }
+
+    /// The directory `path` below this one, or nothing if there is none or a symlink is on the way.
+    pub fn directory(&self, path: impl AsRef<FsPath>) -> Result<Option<Directory>> {
+        let path = path.as_ref();
+        if path.as_os_str().is_empty() {
+            let fd = self.fd.try_clone().map_err(|error| Error::io(&self.path, error))?;
+            return Ok(Some(Directory { fd, path: self.path.clone() }));
+        }
+        let fd = self.open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(fd.map(|fd| Directory { fd, path: self.path.join(path) }))
+    }
+
+    /// As [`Directory::directory`], but what is missing is an error.
+    pub fn existing(&self, path: impl AsRef<FsPath>) -> Result<Directory> {
+        let path = path.as_ref();
+        self.directory(path)?.ok_or_else(|| Error::io(self.path.join(path), Errno::NOENT))
+    }
+
+    pub(super) fn open_beneath(&self, path: &FsPath, flags: OFlags, mode: Mode) -> Result<Option<OwnedFd>> {
+        // Non-blocking, so that opening a planted FIFO cannot hang.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        loop {
+            match rustix::fs::openat2(&self.fd, path, flags, mode, RESOLVE) {
+                Ok(fd) => return Ok(Some(fd)),
+                // A rename elsewhere made the kernel unsure of its walk.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(
+                    Errno::NOENT
+                    | Errno::NOTDIR
+                    | Errno::LOOP
+                    | Errno::XDEV
+                    | Errno::NXIO
+                    | Errno::NAMETOOLONG,
+                ) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::io(self.path.join(path), error)),
+            }
+        }
+    }
+
+    /// The names in this directory that are UTF-8, with what they are; those with a leading dot too.
+    pub fn entries(&self) -> Result<Vec<(String, EntryKind)>> {
+        let failed = |error: Errno| Error::io(&self.path, error);
+        let mut entries = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => self.kind(name)?.unwrap_or(EntryKind::Other),
+                known => kind_of(known),
+            };
+            entries.push((name.to_owned(), kind));
+        }
+        Ok(entries)
+    }
+
+    /// What `name` is, or nothing if it is not there.
+    pub fn kind(&self, name: &str) -> Result<Option<EntryKind>> {
+        Ok(self.stat(name)?.map(|stat| kind_of(FileType::from_raw_mode(stat.st_mode))))
+    }
+
+    fn stat(&self, name: &str) -> Result<Option<Stat>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
+            Err(error) => Err(Error::io(self.path.join(name), error)),
+        }
+    }
+
+    /// The stamp of the regular file `name`, or nothing if there is none.
+    pub fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
+        let stat = self.stat(name)?;
+        Ok(stat.filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file()).map(|stat| Stamp::of(&stat)))
+    }
+
+    /// The stamp of this directory.
+    pub fn own_stamp(&self) -> Result<Stamp> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|error| Error::io(&self.path, error))?;
+        Ok(Stamp::of(&stat))
+    }
+
+    /// The content of the regular file `name` and the stamp it had before it was read; nothing if there is none.
+    ///
+    /// # Errors
+    /// `TooLarge` for a file of more than [`MAX_FILE`] bytes.
+    pub fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Stamp)>> {
+        let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else {
+            return Ok(None);
+        };
+        let failed = |error: std::io::Error| Error::io(self.path.join(name), error);
+        let stat = rustix::fs::fstat(&fd).map_err(|error| failed(error.into()))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Ok(None);
+        }
+        let stamp = Stamp::of(&stat);
+        if stamp.size > MAX_FILE {
+            return Err(Error::TooLarge(format!(
+                "{}: more than {MAX_FILE} bytes",
+                self.path.join(name).display()
+            )));
+        }
+        let mut content = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
+        // A file that grows while it is read is cut off: its stamp is out of date anyway.
+        std::fs::File::from(fd).take(MAX_FILE).read_to_end(&mut content).map_err(failed)?;
+        Ok(Some((content, stamp)))
+    }
+
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Where this directory is, for messages.
+    pub fn path(&self) -> &FsPath {
+        &self.path
+    }
+
+    /// Makes the names in this directory durable.
+    pub fn sync(&self) -> Result<()> {
+        rustix::fs::fsync(&self.fd).map_err(|error| Error::io(&self.path, error))
+    }
+
+    pub fn unlink(&self, name: &str) -> Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|error| Error::io(self.path.join(name), error))
+    }
+
+    /// Renames `name` to `to` in `target`, over what is there.
+    pub fn rename(&self, name: impl AsRef<OsStr>, target: &Directory, to: &str) -> Result<()> {
+        rustix::fs::renameat(&self.fd, name.as_ref(), &target.fd, to)
+            .map_err(|error| Error::io(target.path.join(to), error))
+    }
+
+    /// Makes the directories of `path` below this one as far as they are missing, and opens the last.
+    pub fn make(&self, path: impl AsRef<FsPath>) -> Result<Directory> {
+        let mut directory = self.existing("")?;
+        for name in path.as_ref().components() {
+            let name = name.as_os_str();
+            match rustix::fs::mkdirat(&directory.fd, name, Mode::from_raw_mode(0o2770)) {
+                Ok(()) => directory.adopt(name)?,
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(Error::io(directory.path.join(name), error)),
+            }
+            directory = directory.existing(name)?;
+        }
+        Ok(directory)
+    }
+
+    /// Gives a directory just made here the mode that the tree has, whatever the umask, and makes it durable.
+    fn adopt(&self, name: &OsStr) -> Result<()> {
+        let made = self.existing(name)?;
+        rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(0o2770))
+            .map_err(|error| Error::io(&made.path, error))?;
+        made.sync()?;
+        self.sync()
+    }
+}
+
+fn kind_of(file_type: FileType) -> EntryKind {
+    match file_type {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Directory,
+        _ => EntryKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_regular_files_beneath_is_read() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| tree.path().join(name);
+        std::fs::create_dir(at("inside")).expect("mkdir");
+        std::fs::write(at("secret"), "x").expect("write");
+        std::fs::write(at("inside/a.ics"), "a").expect("write");
+        std::os::unix::fs::symlink("../secret", at("inside/link.ics")).expect("symlink");
+        std::os::unix::fs::symlink(at("inside"), at("door")).expect("symlink");
+        let fifo = std::process::Command::new("mkfifo").arg(at("inside/fifo.ics")).status().expect("mkfifo");
+        assert!(fifo.success());
+        let root = Directory::root(tree.path()).expect("open");
+        let inside = root.existing("inside").expect("open");
+        assert_eq!(inside.read("a.ics").expect("read").map(|(content, _)| content), Some(b"a".to_vec()));
+        for name in ["link.ics", "fifo.ics", "../secret", "missing", "a.ics/x", "/etc/passwd"] {
+            assert!(inside.read(name).expect("no error").is_none(), "{name}");
+        }
+        assert!(root.directory("door").expect("no error").is_none());
+        assert!(root.directory("inside/..").is_ok());
+        assert!(inside.directory("..").expect("no error").is_none());
+    }
+}

@@ -1,0 +1,210 @@
+//! The one door: a calendar is opened only by naming who asks and the role that the request needs.
+
+use std::sync::Arc;
+
+use super::Store;
+use super::place::{Home, Name, Path, Place};
+use super::slot::{Loaded, Slot, role};
+use super::snapshot::{Snapshot, Source};
+use super::tree::{Found, Rights};
+use super::views::View;
+use crate::acl::{Principal, Role};
+use crate::error::{Error, Result};
+use crate::ical::whole::Heading;
+
+/// A place that was opened: what its asker sees.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// The most that the asker may do here.
+    pub role: Role,
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// One calendar of a place that was opened.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub slot: Arc<Slot>,
+    pub loaded: Arc<Loaded>,
+    pub role: Role,
+}
+
+/// A place that was opened, calendar by calendar.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
+impl Place {
+    /// The calendars that it is made of; new items that are no tasks go to the first.
+    pub(super) fn paths(&self) -> Vec<Path> {
+        match self {
+            Place::Calendar(path) => vec![path.clone()],
+            Place::Main(user) => MAIN
+                .iter()
+                .filter_map(|name| Name::new(name))
+                .map(|name| Path { home: Home::User(user.clone()), names: vec![name] })
+                .collect(),
+        }
+    }
+}
+
+/// The two calendars of every home, which are its main.ics: events, tasks.
+pub(super) const MAIN: [&str; 2] = ["Calendar", "Tasks"];
+
+/// Whether `role` is enough; if not, what the asker may know about it.
+pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {
+    match who {
+        _ if role >= need => Ok(()),
+        Principal::Nobody => Err(Error::LoginNeeded),
+        Principal::User { .. } if role >= Role::Viewer => {
+            Err(Error::Forbidden(format!("you are {role} here, this needs {need}")))
+        }
+        Principal::User { .. } => Err(Error::NotFound),
+    }
+}
+
+impl Store {
+    /// Opens a place. May read the disk: not on an async thread.
+    ///
+    /// # Errors
+    /// `LoginNeeded` for nobody without the role; `NotFound` for what is missing or whose asker may not know of it;
+    /// `Forbidden` if the asker may read but not do this; `GroupsUnknown`.
+    pub fn open(&self, who: &Principal, place: &Place, need: Role) -> Result<Room> {
+        let admitted = self.enter(who, place, need, |path| self.load(path))?;
+        let snapshot = self.snapshot(place, &admitted.parts);
+        Ok(Room { role: admitted.role, snapshot })
+    }
+
+    /// As [`Store::open`], but from memory alone: nothing if that is not enough for an answer.
+    pub fn glance(&self, who: &Principal, place: &Place, need: Role) -> Option<Result<Room>> {
+        let fresh = |path: &Path| {
+            let slot = self.slots.get(path).ok_or(Error::NotFound)?;
+            let loaded = slot.fresh().ok_or(Error::NotFound)?;
+            Ok(Some((slot, loaded)))
+        };
+        let admitted = self.enter(who, place, need, fresh).ok()?;
+        let snapshot = self.known_snapshot(place, &admitted.parts)?;
+        Some(Ok(Room { role: admitted.role, snapshot }))
+    }
+
+    /// Passes the door with each calendar of the place that the asker may at least read.
+    pub(super) fn enter(
+        &self,
+        who: &Principal,
+        place: &Place,
+        need: Role,
+        load: impl Fn(&Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>>,
+    ) -> Result<Admitted> {
+        let mut admitted = Admitted { role: Role::None, parts: Vec::new() };
+        for path in place.paths() {
+            let Some((slot, loaded)) = load(&path)? else { continue };
+            let role = loaded.role(who, &path)?;
+            admitted.role = admitted.role.max(role);
+            if role >= need.min(Role::Viewer) {
+                admitted.parts.push(Part { slot, loaded, role });
+            }
+        }
+        admit(who, admitted.role, need)?;
+        Ok(admitted)
+    }
+
+    /// What is at `path` now, from memory if that is fresh.
+    pub(super) fn load(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+        self.with_slot(path, |slot| slot.load(&self.tree))
+    }
+
+    /// What is at `path` now, compared with the disk.
+    pub(super) fn sweep(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+        self.with_slot(path, |slot| slot.sweep(&self.tree))
+    }
+
+    fn with_slot(
+        &self,
+        path: &Path,
+        look: impl Fn(&Slot) -> Result<Option<Arc<Loaded>>>,
+    ) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+        let known = self.slots.get(path);
+        let slot = self.slots.get_or_make(path, || self.writers.of(&path.home));
+        let loaded = look(&slot)?;
+        match loaded {
+            Some(_) if known.is_none() => self.slots.evict(),
+            Some(_) => {}
+            None => self.slots.forget_if_empty(path),
+        }
+        Ok(loaded.map(|loaded| (slot, loaded)))
+    }
+
+    /// The picture of `parts`, made if need be.
+    pub(super) fn snapshot(&self, place: &Place, parts: &[Part]) -> Arc<Snapshot> {
+        if let Some(known) = self.known_snapshot(place, parts) {
+            return known;
+        }
+        let snapshot = Arc::new(Snapshot::new(sources(parts), heading(place, parts)));
+        self.views.keep(place, &snapshot.etag, View::Fetched(snapshot.shown.clone()));
+        if let Some(first) = parts.first() {
+            first.slot.keep(place, snapshot.clone());
+            self.slots.evict();
+        }
+        snapshot
+    }
+
+    fn known_snapshot(&self, place: &Place, parts: &[Part]) -> Option<Arc<Snapshot>> {
+        let matches = |snapshot: &Snapshot| {
+            snapshot.is_of(parts.iter().map(|part| (&part.loaded.calendar.contents, part.role)))
+        };
+        parts.first()?.slot.snapshot(place, matches)
+    }
+
+    /// What `who` may do at `path`, whether anything is there or not.
+    pub fn role_at(&self, who: &Principal, path: &Path) -> Result<Role> {
+        role(&self.tree.rights(path)?, who, path)
+    }
+
+    /// What decides about the rights at `path`.
+    pub fn rights_at(&self, path: &Path) -> Result<Rights> {
+        self.tree.rights(path)
+    }
+
+    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself.
+    pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool)>> {
+        let own = self.role_at(who, folder)?;
+        let mut members = Vec::new();
+        if let Found::Folder(directory) = self.tree.find(folder)? {
+            for name in self.tree.members(&directory)? {
+                let mut path = folder.clone();
+                path.names.push(name.clone());
+                let is_folder = match self.tree.find(&path)? {
+                    Found::Folder(_) => true,
+                    Found::Calendar(_) | Found::File(..) => false,
+                    Found::Missing | Found::Blocked => continue,
+                };
+                if self.role_at(who, &path)? >= Role::Viewer {
+                    members.push((name, is_folder));
+                }
+            }
+        } else if own < Role::Master {
+            return admit(who, Role::None, Role::Viewer).map(|()| Vec::new());
+        }
+        if members.is_empty() {
+            admit(who, own, Role::Viewer)?;
+        }
+        Ok(members)
+    }
+}
+
+fn sources(parts: &[Part]) -> Vec<Source> {
+    parts.iter().map(|part| Source::new(part.loaded.calendar.contents.clone(), part.role)).collect()
+}
+
+/// A calendar is called what it says; main.ics, which is two, is called after its owner.
+fn heading(place: &Place, parts: &[Part]) -> Heading {
+    let first = parts.first().map(|part| part.loaded.calendar.contents.props.heading.clone()).unwrap_or_default();
+    match place {
+        Place::Calendar(_) => first,
+        Place::Main(user) => Heading { name: user.to_string(), ..first },
+    }
+}

@@ -1,0 +1,281 @@
+//! The three-way merge of a save: what the client sent, what it was shown before, what is here. Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use super::views::Known;
+use crate::ical::item::{Item, Key};
+
+/// What the client's copy is compared with.
+#[derive(Debug)]
+pub enum Base<'a> {
+    /// Nothing is known of what the client had: what differs is decided by age, and nothing is removed.
+    None,
+    View(HashMap<&'a Key, Known>),
+    /// The client wants what it sent, whatever was here.
+    Replace,
+}
+
+/// An item that is here, as the asker sees it.
+#[derive(Debug, Clone, Copy)]
+pub enum Here<'a> {
+    Whole(&'a Item),
+    /// The asker sees a busy block only, which cannot be edited.
+    Masked,
+    /// The asker must not know of it.
+    Hidden,
+}
+
+/// What becomes of a save.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Ordinals of the sent items that are written.
+    pub take: Vec<usize>,
+    /// Ordinals of the sent items that lose against what is here; they go to the history.
+    pub lost: Vec<usize>,
+    pub remove: Vec<Key>,
+    /// Items here that the client did not send and that stay.
+    pub kept: usize,
+    /// Items that both sides changed.
+    pub conflicts: usize,
+    /// Whether the client changed or left out something that its base had.
+    pub touches: bool,
+}
+
+/// The client sent a new item whose key belongs to one that it must not know of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HiddenKey;
+
+/// Merges `sent` into `here`, item by item (the table in the design's section on writes).
+///
+/// `mozilla`: the client is one of Mozilla's programs, which tell by stamps what was edited.
+pub fn merge(sent: &[Item], base: &Base<'_>, here: &HashMap<&Key, Here<'_>>, mozilla: bool) -> Result<Plan, HiddenKey> {
+    let mut plan = Plan::default();
+    for (ordinal, item) in sent.iter().enumerate() {
+        match here.get(&item.key) {
+            Some(Here::Hidden) => return Err(HiddenKey),
+            Some(Here::Masked) => {}
+            Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
+            None => plan.meet(ordinal, item, None, base, mozilla),
+        }
+    }
+    plan.leave_out(sent, base, here, mozilla);
+    Ok(plan)
+}
+
+impl Plan {
+    /// Decides about a sent item and what is here under its key.
+    fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, mozilla: bool) {
+        if ours.is_some_and(|ours| ours.raw == sent.raw) {
+            return;
+        }
+        let same = |ours: &Item| ours.look().meaning == sent.look().meaning;
+        match (base, ours) {
+            (Base::View(view), _) => self.meet_with_base(ordinal, sent, ours, view.get(&sent.key), mozilla),
+            (_, None) => self.take.push(ordinal),
+            (_, Some(ours)) if same(ours) => {}
+            (Base::Replace, Some(_)) => self.change(ordinal),
+            (Base::None, Some(ours)) if sent.look().age > ours.look().age => {
+                self.conflicts += 1;
+                self.change(ordinal);
+            }
+            (Base::None, Some(_)) => {
+                self.conflicts += 1;
+                self.touches = true;
+                self.lost.push(ordinal);
+            }
+        }
+    }
+
+    fn meet_with_base(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, known: Option<&Known>, mozilla: bool) {
+        let unchanged = |known: &Known| match mozilla {
+            true => known.theirs.stamps == sent.look().stamps,
+            false => known.theirs.meaning == sent.look().meaning,
+        };
+        if known.is_some_and(unchanged) {
+            return;
+        }
+        let here = ours.map(|ours| ours.look().meaning);
+        if here == Some(sent.look().meaning) {
+            return;
+        }
+        let changed_here = here.is_some() && here != known.map(|known| known.ours);
+        self.conflicts += usize::from(changed_here);
+        match known.is_some() || here.is_some() {
+            true => self.change(ordinal),
+            false => self.take.push(ordinal),
+        }
+    }
+
+    fn change(&mut self, ordinal: usize) {
+        self.touches = true;
+        self.take.push(ordinal);
+    }
+
+    /// Decides about what is here and was not sent.
+    fn leave_out(&mut self, sent: &[Item], base: &Base<'_>, here: &HashMap<&Key, Here<'_>>, mozilla: bool) {
+        let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
+        let absent = |key: &&Key| !keys.contains(*key);
+        let mut left_out = 0;
+        for (key, ours) in here.iter().filter(|(key, _)| absent(key)) {
+            let Here::Whole(ours) = ours else { continue };
+            let goes = match base {
+                Base::None => false,
+                Base::Replace => true,
+                Base::View(view) => view.get(*key).is_some_and(|known| {
+                    left_out += 1;
+                    known.ours == ours.look().meaning
+                }),
+            };
+            match goes {
+                true => self.remove.push((*key).clone()),
+                false => self.kept += 1,
+            }
+        }
+        self.touches |= left_out > 0 || !self.remove.is_empty();
+        // One action of a user is one PUT there; more is a calendar that the program could not read in full.
+        let misread = left_out > 1 || left_out == 1 && !self.take.is_empty();
+        if mozilla && misread && !matches!(base, Base::Replace) {
+            self.kept += self.remove.len();
+            self.remove.clear();
+        }
+        self.remove.sort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ical::item::cut;
+    use crate::ical::meaning::Look;
+
+    /// An item called `uid` that says `summary`; `stamp` is its LAST-MODIFIED.
+    fn item(uid: &str, summary: &str, stamp: u8) -> Item {
+        let text = format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nSUMMARY:{summary}\r\nLAST-MODIFIED:2026010{stamp}T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        );
+        cut(text.as_bytes()).expect("a good item").items.remove(0)
+    }
+
+    fn fetched(items: &[Item]) -> Base<'_> {
+        let known = |item: &Item| {
+            let look: Look = *item.look();
+            Known { theirs: look, ours: look.meaning }
+        };
+        Base::View(items.iter().map(|item| (&item.key, known(item))).collect())
+    }
+
+    fn run(sent: &[Item], base: &Base<'_>, here: &[Item], mozilla: bool) -> Plan {
+        let here = here.iter().map(|item| (&item.key, Here::Whole(item))).collect();
+        merge(sent, base, &here, mozilla).expect("nothing is hidden")
+    }
+
+    /// What is here afterwards, as `uid=summary`.
+    fn outcome(plan: &Plan, sent: &[Item], here: &[Item]) -> Vec<String> {
+        let summary = |item: &Item| {
+            let text = String::from_utf8_lossy(&item.raw).into_owned();
+            let summary = text.lines().find_map(|line| line.strip_prefix("SUMMARY:")).unwrap_or_default();
+            format!("{}={summary}", item.key.uid)
+        };
+        let taken: HashMap<&Key, &Item> = plan.take.iter().map(|at| (&sent[*at].key, &sent[*at])).collect();
+        let stays = here.iter().filter(|item| !plan.remove.contains(&item.key) && !taken.contains_key(&item.key));
+        let mut all: Vec<String> = stays.chain(taken.values().copied()).map(summary).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn each_row_of_the_table_holds() {
+        let old = || Some(("old", 1));
+        let mine = || Some(("mine", 2));
+        let other = || Some(("other", 3));
+        type Version = Option<(&'static str, u8)>;
+        // The base, what is sent, what is here; what must be here afterwards; conflicts.
+        let table: [(Version, Version, Version, Option<&str>, usize); 12] = [
+            (old(), old(), old(), Some("old"), 0),
+            (old(), old(), other(), Some("other"), 0),
+            (old(), old(), None, None, 0),
+            (old(), mine(), old(), Some("mine"), 0),
+            (old(), mine(), None, Some("mine"), 0),
+            (None, mine(), None, Some("mine"), 0),
+            (old(), mine(), other(), Some("mine"), 1),
+            (None, mine(), other(), Some("mine"), 1),
+            (old(), None, old(), None, 0),
+            (old(), None, other(), Some("other"), 0),
+            (None, None, other(), Some("other"), 0),
+            (old(), mine(), mine(), Some("mine"), 0),
+        ];
+        let make = |version: Version| version.map(|(summary, stamp)| item("1", summary, stamp)).into_iter().collect::<Vec<_>>();
+        for mozilla in [false, true] {
+            for (base, sent, here, expected, conflicts) in table {
+                let (had, sent, here) = (make(base), make(sent), make(here));
+                let plan = run(&sent, &fetched(&had), &here, mozilla);
+                let expected: Vec<String> = expected.map(|summary| format!("1={summary}")).into_iter().collect();
+                assert_eq!(outcome(&plan, &sent, &here), expected, "{base:?} mozilla: {mozilla}");
+                assert_eq!(plan.conflicts, conflicts, "{base:?} mozilla: {mozilla}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_base_the_newer_version_stays_and_nothing_goes() {
+        let here = [item("1", "here", 2), item("2", "alone", 1)];
+        for (stamp, expected, lost) in [(1, "1=here", 1), (2, "1=here", 1), (3, "1=sent", 0)] {
+            let sent = [item("1", "sent", stamp)];
+            let plan = run(&sent, &Base::None, &here, false);
+            assert_eq!(outcome(&plan, &sent, &here), [expected, "2=alone"]);
+            assert_eq!(plan.lost.len(), lost);
+        }
+    }
+
+    #[test]
+    fn a_mozilla_program_edits_by_stamps_alone() {
+        let had = [item("1", "old", 1)];
+        let here = [item("1", "other", 3)];
+        let rewritten = [item("1", "old without its language", 1)];
+        assert_eq!(outcome(&run(&rewritten, &fetched(&had), &here, true), &rewritten, &here), ["1=other"]);
+        assert_eq!(outcome(&run(&rewritten, &fetched(&had), &here, false), &rewritten, &here), ["1=old without its language"]);
+    }
+
+    #[test]
+    fn a_mozilla_program_that_leaves_out_much_removes_nothing() {
+        let here = [item("1", "a", 1), item("2", "b", 1), item("3", "c", 1)];
+        let one_left_out = &here[1..];
+        assert_eq!(run(one_left_out, &fetched(&here), &here, true).remove.len(), 1);
+        let two_left_out = &here[2..];
+        assert_eq!(run(two_left_out, &fetched(&here), &here, true).remove.len(), 0);
+        assert_eq!(run(two_left_out, &fetched(&here), &here, false).remove.len(), 2);
+        let and_one_changed = [item("2", "changed", 2), item("3", "c", 1)];
+        let plan = run(&and_one_changed, &fetched(&here), &here, true);
+        assert_eq!(outcome(&plan, &and_one_changed, &here), ["1=a", "2=changed", "3=c"]);
+    }
+
+    #[test]
+    fn replace_means_what_was_sent() {
+        let here = [item("1", "a", 3), item("2", "b", 1)];
+        let sent = [item("1", "older", 1), item("3", "new", 1)];
+        assert_eq!(outcome(&run(&sent, &Base::Replace, &here, true), &sent, &here), ["1=older", "3=new"]);
+    }
+
+    #[test]
+    fn what_is_masked_stays_and_what_is_hidden_refuses() {
+        let sent = [item("1", "busy", 9)];
+        let key = sent[0].key.clone();
+        let masked = HashMap::from([(&key, Here::Masked)]);
+        assert_eq!(merge(&sent, &Base::Replace, &masked, false), Ok(Plan::default()));
+        assert_eq!(merge(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
+        let hidden = HashMap::from([(&key, Here::Hidden)]);
+        assert_eq!(merge(&sent, &Base::None, &hidden, false), Err(HiddenKey));
+        assert_eq!(merge(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
+    }
+
+    #[test]
+    fn adding_touches_nothing_and_all_else_does() {
+        let here = [item("1", "a", 1)];
+        let with_new = [item("1", "a", 1), item("2", "new", 1)];
+        assert!(!run(&with_new, &fetched(&here), &here, false).touches);
+        assert!(run(&[], &fetched(&here), &here, false).touches);
+        assert!(run(&[item("1", "b", 2)], &fetched(&here), &here, false).touches);
+        assert!(run(&[item("1", "b", 0)], &Base::None, &here, false).touches);
+        assert!(!run(&with_new[1..], &Base::None, &here, false).touches);
+    }
+}

@@ -1,0 +1,507 @@
+//! Saving a whole calendar: under the home's lock, the disk compared, what was sent merged in, one commit.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Store;
+use super::calendar::{Calendar, Change, Stored, content_hash};
+use super::commit::{Commit, Made, Operation};
+use super::door::{Admitted, MAIN, Part, admit};
+use super::merge::{Base, Here, Plan, merge};
+use super::place::{Path, Place};
+use super::props::PROPS;
+use super::snapshot::Snapshot;
+use super::tree::{Found, Rights};
+use super::views::{Known, View};
+use super::writer::Locked;
+use crate::acl::{Principal, Role};
+use crate::error::{Error, Result};
+use crate::ical::item::{Cut, Item, Key, assign_uids};
+use crate::ical::scan::{Class, Kind};
+
+/// What the sent calendar is a change of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// Of what is here now: the client has proved that it has seen it.
+    Current,
+    /// Of the View that the first known of these Etags names.
+    Named(Vec<String>),
+    Unknown,
+    /// Of nothing: what was sent is what the client wants.
+    Replace,
+}
+
+/// A precondition, asked with the Etag that is current, or nothing if there is no calendar yet.
+pub type Precondition<'a> = &'a (dyn Fn(Option<&str>) -> Result<()> + Send + Sync);
+
+/// A whole calendar to be saved.
+pub struct Save<'a> {
+    pub who: &'a Principal,
+    pub place: &'a Place,
+    pub sent: Cut,
+    pub basis: Basis,
+    pub precondition: Precondition<'a>,
+}
+
+/// What became of a save.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub created: bool,
+    /// Current, or of the View as sent where the outcome is another (see the design's section on writes).
+    pub etag: String,
+    /// Items here that were not sent and stay.
+    pub kept: usize,
+    pub removed: usize,
+    pub conflicts: usize,
+}
+
+/// A calendar that a save may write to.
+struct Target {
+    path: Path,
+    calendar: Calendar,
+    role: Role,
+    rights: Rights,
+    /// Whether the commit makes it.
+    new: bool,
+    operations: Vec<Operation>,
+    changes: Vec<Change>,
+    /// The files that the commit writes.
+    written: HashSet<Arc<str>>,
+    /// The files of several items that the commit splits.
+    split: HashSet<Arc<str>>,
+}
+
+/// A commit that is made but not on disk in full.
+struct Unapplied {
+    change: String,
+    locked: Locked,
+}
+
+impl Store {
+    /// Saves a calendar. `acknowledge` is called once, as soon as the outcome is durable; what is left is done after.
+    /// Not on an async thread.
+    pub fn save(&self, save: Save<'_>, acknowledge: impl FnOnce(Result<Saved>)) {
+        match self.commit_save(save) {
+            Ok((saved, unapplied)) => {
+                acknowledge(Ok(saved));
+                if let Some(unapplied) = unapplied {
+                    self.apply(unapplied);
+                }
+            }
+            Err(error) => acknowledge(Err(error)),
+        }
+    }
+
+    /// Whether `who` may save to `place` at all, and the Etag there: to be asked before the body is read.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; `Conflict` for an address at which no calendar can be.
+    pub fn may_save(&self, who: &Principal, place: &Place) -> Result<Option<String>> {
+        let targets = self.targets(who, place, &|path| self.load(path))?;
+        Ok(self.shown(place, &targets).map(|snapshot| snapshot.etag.clone()))
+    }
+
+    fn commit_save(&self, save: Save<'_>) -> Result<(Saved, Option<Unapplied>)> {
+        // Whoever may not save must not learn by waiting that there is a home to lock.
+        self.may_save(save.who, save.place)?;
+        let locked = self.lock(&save.place.home())?;
+        let mut writing = self.targets(save.who, save.place, &|path| self.sweep(path))?;
+        let snapshot = self.shown(save.place, &writing);
+        (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
+        let sent = Sent::new(save.sent, snapshot.as_deref());
+        let view = self.base_view(&save.basis, save.place, snapshot.as_deref());
+        let base = match (&save.basis, &view) {
+            (Basis::Replace, _) => Base::Replace,
+            (_, Some(view)) => Base::View(view.known()),
+            (_, None) => Base::None,
+        };
+        let plan = {
+            let here = writing.here();
+            merge(&sent.items, &base, &here, sent.mozilla)
+                .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))?
+        };
+        let lost = writing.carry_out(&plan, &sent.items)?;
+        let unapplied = self.commit(&mut writing, locked, lost)?;
+        let after = self.snapshot(save.place, &writing.parts);
+        let etag = match sent.is_shown_by(&after) {
+            true => after.etag.clone(),
+            false => self.keep_sent(save.place, &sent.items, &base, &plan),
+        };
+        let created = writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
+        let removed = plan.remove.len();
+        Ok((Saved { created, etag, kept: plan.kept, removed, conflicts: plan.conflicts }, unapplied))
+    }
+
+    /// The calendars that a save to `place` may touch, and what the asker sees of them.
+    fn targets(&self, who: &Principal, place: &Place, load: Load<'_>) -> Result<Writing> {
+        let admitted = match self.enter(who, place, Role::Contributor, load) {
+            Err(Error::NotFound | Error::LoginNeeded) => Admitted { role: Role::None, parts: Vec::new() },
+            other => other?,
+        };
+        let is_main = matches!(place, Place::Main(_));
+        let mut writing = Writing { is_main, targets: Vec::new(), parts: admitted.parts };
+        for path in place.paths() {
+            let part = writing.parts.iter().find(|part| part.slot.path == path);
+            let target = match part {
+                Some(part) => Target::existing(path, part),
+                None => match self.may_make(who, &path) {
+                    Ok(()) => Target::new(self.tree.rights(&path)?, path),
+                    // One half of main.ics is enough.
+                    Err(_) if is_main => continue,
+                    Err(error) => return Err(error),
+                },
+            };
+            writing.targets.push(target);
+        }
+        if writing.targets.is_empty() {
+            admit(who, admitted.role, Role::Contributor)?;
+        }
+        Ok(writing)
+    }
+
+    /// Whether `who` may make a calendar at `path`, where there is none that they may write to.
+    fn may_make(&self, who: &Principal, path: &Path) -> Result<()> {
+        let role = self.role_at(who, path)?;
+        match self.tree.find(path)? {
+            Found::Missing => admit(who, role, Role::Master),
+            found => {
+                admit(who, role, Role::Viewer)?;
+                Err(match found {
+                    Found::Folder(_) => Error::Conflict("a folder is here, not a calendar".to_owned()),
+                    Found::Blocked if role == Role::Master => {
+                        Error::Conflict("a calendar cannot be below what is no folder".to_owned())
+                    }
+                    Found::Calendar(_) | Found::File(..) | Found::Blocked | Found::Missing => Error::NotFound,
+                })
+            }
+        }
+    }
+
+    fn shown(&self, place: &Place, writing: &Writing) -> Option<Arc<Snapshot>> {
+        (!writing.parts.is_empty()).then(|| self.snapshot(place, &writing.parts))
+    }
+
+    fn base_view(&self, basis: &Basis, place: &Place, snapshot: Option<&Snapshot>) -> Option<Arc<View>> {
+        match basis {
+            Basis::Current => Some(Arc::new(View::Fetched(snapshot?.shown.clone()))),
+            Basis::Named(etags) => self.views.find(place, etags),
+            Basis::Unknown | Basis::Replace => None,
+        }
+    }
+
+    /// Makes the commit and shows it.
+    fn commit(
+        &self,
+        writing: &mut Writing,
+        locked: Locked,
+        lost: Vec<(PathBuf, Vec<u8>)>,
+    ) -> Result<Option<Unapplied>> {
+        let Some(first) = writing.targets.first() else { return Ok(None) };
+        let home = self.tree.home_on_disk(&first.path.home);
+        let operations = writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
+        let made = self.journals.commit(&Commit { home, operations, lost })?;
+        // Before it is shown: nobody may compare it with a disk that does not have it yet.
+        locked.writer.set_applying(matches!(made, Made::Journaled(_)));
+        self.show(writing);
+        Ok(match made {
+            Made::Applied => None,
+            Made::Journaled(change) => Some(Unapplied { change, locked }),
+        })
+    }
+
+    /// Puts what the commit has made of each calendar into memory.
+    fn show(&self, writing: &mut Writing) {
+        for target in writing.targets.iter_mut().filter(|target| !target.changes.is_empty() || target.new) {
+            let slot = self.slots.get_or_make(&target.path, || self.writers.of(&target.path.home));
+            let calendar = target.calendar.with(std::mem::take(&mut target.changes));
+            let loaded = slot.publish(calendar, target.rights.clone());
+            self.slots.put(&slot);
+            match writing.parts.iter_mut().find(|part| part.slot.path == target.path) {
+                Some(part) => part.loaded = loaded,
+                None => writing.parts.push(Part { slot, loaded, role: target.role }),
+            }
+        }
+    }
+
+    fn apply(&self, unapplied: Unapplied) {
+        match self.journals.apply(&unapplied.change) {
+            Ok(()) => unapplied.locked.writer.set_applying(false),
+            // What is in memory stays right; the next writer or the next start tries again.
+            Err(error) => tracing::error!("a commit is made but cannot be applied yet: {error}"),
+        }
+    }
+
+    /// Remembers what the client has now under a name that is never current.
+    fn keep_sent(&self, place: &Place, sent: &[Item], base: &Base<'_>, plan: &Plan) -> String {
+        let known = |(ordinal, item): (usize, &Item)| {
+            let theirs = *item.look();
+            let carried_over = match base {
+                Base::View(view) if !plan.take.contains(&ordinal) => view.get(&item.key).map(|known| known.ours),
+                _ => None,
+            };
+            (item.key.clone(), Known { theirs, ours: carried_over.unwrap_or(theirs.meaning) })
+        };
+        let view: HashMap<Key, Known> = sent.iter().enumerate().map(known).collect();
+        let mut hasher = blake3::Hasher::new();
+        let mut sorted: Vec<_> = view.iter().collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        for (key, known) in sorted {
+            hasher.update(key.file_stem().as_bytes());
+            hasher.update(&known.theirs.meaning).update(&known.theirs.stamps).update(&known.ours);
+        }
+        let etag = format!("sent-{}", &hasher.finalize().to_hex()[..32]);
+        self.views.keep(place, &etag, View::Sent(view));
+        etag
+    }
+}
+
+/// How a calendar is loaded.
+type Load<'a> = &'a dyn Fn(&Path) -> Result<Option<(Arc<super::slot::Slot>, Arc<super::slot::Loaded>)>>;
+
+/// What was sent, in the terms of what is here.
+struct Sent {
+    items: Vec<Item>,
+    /// Whether one of Mozilla's programs sent it.
+    mozilla: bool,
+}
+
+impl Sent {
+    fn new(cut: Cut, snapshot: Option<&Snapshot>) -> Sent {
+        let mozilla = cut.prodid.contains("Mozilla");
+        let restored = cut.items.into_iter().map(|item| match snapshot {
+            Some(snapshot) if !snapshot.made_up.is_empty() => with_own_zones(item, snapshot),
+            _ => item,
+        });
+        Sent { items: assign_uids(restored.collect()), mozilla }
+    }
+
+    /// Whether the picture is, by meaning, what was sent.
+    fn is_shown_by(&self, snapshot: &Snapshot) -> bool {
+        if self.items.len() != snapshot.shown.len() {
+            return false;
+        }
+        let shown: HashMap<&Key, &Item> =
+            snapshot.shown.iter().map(|shown| (&shown.item().key, shown.item())).collect();
+        let same = |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
+        self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
+    }
+}
+
+/// The item with the TZIDs that were made up for serving taken back.
+fn with_own_zones(item: Item, snapshot: &Snapshot) -> Item {
+    let made_up: Vec<(String, String)> = item
+        .zones
+        .iter()
+        .filter_map(|zone| snapshot.made_up.get_key_value(&*zone.tzid))
+        .map(|(served, own)| (served.clone(), own.clone()))
+        .collect();
+    made_up.iter().fold(item, |item, (served, own)| item.with_zone_renamed(served, own))
+}
+
+/// The calendars of a save under way.
+struct Writing {
+    is_main: bool,
+    targets: Vec<Target>,
+    /// Those of them that are there already, as the asker sees them.
+    parts: Vec<Part>,
+}
+
+impl Writing {
+    /// All that is here by key, as the asker sees it; of one key in two calendars, the first.
+    fn here(&self) -> HashMap<&Key, Here<'_>> {
+        let mut here = HashMap::new();
+        for target in &self.targets {
+            let masked = target.role < Role::Master;
+            for stored in target.calendar.contents.items.iter() {
+                here.entry(&stored.item.key).or_insert(match stored.item.class {
+                    Class::Private if masked => Here::Hidden,
+                    Class::Confidential if masked => Here::Masked,
+                    _ => Here::Whole(&stored.item),
+                });
+            }
+        }
+        here
+    }
+
+    /// Turns the plan into operations; gives what lost, for the history.
+    fn carry_out(&mut self, plan: &Plan, sent: &[Item]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+        let stored: HashMap<Key, (usize, Arc<Stored>)> = self.stored(plan, sent);
+        for target in &mut self.targets {
+            target.make_if_new();
+        }
+        for item in plan.take.iter().map(|ordinal| &sent[*ordinal]) {
+            match stored.get(&item.key) {
+                Some((at, old)) => self.targets[*at].change(old, Some(item))?,
+                None => self.target_for(&item.key.kind)?.add(item)?,
+            }
+        }
+        for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
+            self.targets[*at].change(old, None)?;
+        }
+        if plan.touches
+            && let Some(target) = self.targets.first()
+            && self.targets.iter().all(|target| target.role < Role::Editor)
+        {
+            return Err(target.too_low(Role::Editor));
+        }
+        let lost = plan.lost.iter().filter_map(|ordinal| {
+            let item = &sent[*ordinal];
+            let (at, old) = stored.get(&item.key)?;
+            Some((self.targets[*at].below_home(&old.file), item.to_file()))
+        });
+        Ok(lost.collect())
+    }
+
+    /// Where the items of the plan lie now.
+    fn stored(&self, plan: &Plan, sent: &[Item]) -> HashMap<Key, (usize, Arc<Stored>)> {
+        let mut wanted: HashSet<&Key> = plan.remove.iter().collect();
+        wanted.extend(plan.take.iter().chain(&plan.lost).map(|ordinal| &sent[*ordinal].key));
+        let mut stored = HashMap::new();
+        for (at, target) in self.targets.iter().enumerate() {
+            for item in target.calendar.contents.items.iter().filter(|stored| wanted.contains(&stored.item.key)) {
+                stored.entry(item.item.key.clone()).or_insert_with(|| (at, item.clone()));
+            }
+        }
+        stored
+    }
+
+    /// The calendar that new items of this kind go to.
+    fn target_for(&mut self, kind: &Kind) -> Result<&mut Target> {
+        let is_tasks = |target: &Target| target.path.last().is_some_and(|name| name.as_str() == MAIN[1]);
+        let alone = !self.is_main;
+        let found = self.targets.iter_mut().find(|target| alone || is_tasks(target) == (*kind == Kind::Todo));
+        found.ok_or_else(|| Error::Forbidden("you may not add items of this kind here".to_owned()))
+    }
+}
+
+impl Target {
+    fn existing(path: Path, part: &Part) -> Target {
+        let loaded = &part.loaded;
+        Target::with(path, loaded.calendar.clone(), part.role, loaded.rights.clone(), false)
+    }
+
+    fn new(rights: Rights, path: Path) -> Target {
+        let calendar = Calendar::empty(path.last().map_or("", |name| name.as_str()));
+        Target::with(path, calendar, Role::Master, rights, true)
+    }
+
+    fn with(path: Path, calendar: Calendar, role: Role, rights: Rights, new: bool) -> Target {
+        Target {
+            path,
+            calendar,
+            role,
+            rights,
+            new,
+            operations: Vec::new(),
+            changes: Vec::new(),
+            written: HashSet::new(),
+            split: HashSet::new(),
+        }
+    }
+
+    fn too_low(&self, need: Role) -> Error {
+        Error::Forbidden(format!("you are {} here, this needs {need}", self.role))
+    }
+
+    /// A file of this calendar, below its home.
+    fn below_home(&self, file: &str) -> PathBuf {
+        let mut path: PathBuf = self.path.names.iter().map(|name| name.as_str()).collect();
+        path.push(file);
+        path
+    }
+
+    fn make_if_new(&mut self) {
+        if self.new {
+            let file = self.below_home(PROPS);
+            self.operations.push(Operation { file, before: None, after: Some(b"{}\n".to_vec()) });
+        }
+    }
+
+    fn add(&mut self, item: &Item) -> Result<()> {
+        if self.role < Role::Contributor {
+            return Err(self.too_low(Role::Contributor));
+        }
+        self.writable()?;
+        self.put(self.free_name(&item.key), item);
+        Ok(())
+    }
+
+    /// Replaces or removes a stored item. A file that holds others too is split.
+    fn change(&mut self, old: &Stored, new: Option<&Item>) -> Result<()> {
+        if self.role < Role::Editor {
+            return Err(self.too_low(Role::Editor));
+        }
+        self.writable()?;
+        let file = old.file.clone();
+        if self.calendar.items_of(&file).len() > 1 {
+            self.split(&file);
+            self.change_split(&old.item.key, new);
+            return Ok(());
+        }
+        match new {
+            Some(item) => self.put(file, item),
+            None => self.remove(file),
+        }
+        Ok(())
+    }
+
+    fn writable(&self) -> Result<()> {
+        match self.calendar.contents.read_only {
+            true => Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives each item of a file a file of its own, if that is not done yet.
+    fn split(&mut self, file: &Arc<str>) {
+        if !self.split.insert(file.clone()) {
+            return;
+        }
+        let items: Vec<Arc<Stored>> = self.calendar.items_of(file).to_vec();
+        self.remove(file.clone());
+        for stored in items {
+            self.put(self.free_name(&stored.item.key), &stored.item);
+        }
+    }
+
+    /// Changes an item whose file was split just now, before anything of that is written.
+    fn change_split(&mut self, key: &Key, new: Option<&Item>) {
+        let of_key = |change: &Change| change.now.as_ref().is_some_and(|(item, _)| item.key == *key);
+        let Some(at) = self.changes.iter().position(of_key) else { return };
+        let file = self.changes.remove(at).file;
+        let path = self.below_home(&file);
+        self.operations.retain(|operation| operation.file != path);
+        if let Some(item) = new {
+            self.put(file, item);
+        }
+    }
+
+    fn put(&mut self, file: Arc<str>, item: &Item) {
+        let bytes = item.to_file();
+        let hash = content_hash(&bytes);
+        let before = self.calendar.hash(&file);
+        self.operations.push(Operation { file: self.below_home(&file), before, after: Some(bytes) });
+        self.written.insert(file.clone());
+        self.changes.push(Change { file, now: Some((item.clone(), hash)) });
+    }
+
+    fn remove(&mut self, file: Arc<str>) {
+        let before = self.calendar.hash(&file);
+        self.operations.push(Operation { file: self.below_home(&file), before, after: None });
+        self.changes.push(Change { file, now: None });
+    }
+
+    /// A file name for a new item that is not taken.
+    fn free_name(&self, key: &Key) -> Arc<str> {
+        let stem = key.file_stem();
+        let taken = |name: &str| self.calendar.has(name) || self.written.contains(name);
+        let mut name = format!("{stem}.ics");
+        let mut ordinal = 2;
+        while taken(&name) {
+            name = format!("{stem}-{ordinal}.ics");
+            ordinal += 1;
+        }
+        name.into()
+    }
+}

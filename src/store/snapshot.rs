@@ -1,0 +1,144 @@
+//! Snapshots: the immutable picture of a place, for one kind of asker, that every read is answered from.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::calendar::{Contents, Stored};
+use crate::acl::Role;
+use crate::ical::item::Item;
+use crate::ical::scan::Class;
+use crate::ical::whole::{Heading, whole};
+use crate::ical::mask;
+
+/// A calendar of a place, and how much of it the asker sees.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub contents: Arc<Contents>,
+    /// PRIVATE items are not there, CONFIDENTIAL ones are bare "Busy" blocks.
+    pub masked: bool,
+}
+
+/// An item as it is shown.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    Whole(Arc<Stored>),
+    /// A busy block in the item's place.
+    Masked(Arc<Item>),
+}
+
+impl Shown {
+    pub fn item(&self) -> &Item {
+        match self {
+            Shown::Whole(stored) => &stored.item,
+            Shown::Masked(item) => item,
+        }
+    }
+}
+
+/// What is served of a place.
+#[derive(Debug)]
+pub struct Snapshot {
+    sources: Vec<Source>,
+    pub shown: Arc<[Shown]>,
+    /// A whole VCALENDAR.
+    pub body: Bytes,
+    gzip: OnceLock<Bytes>,
+    /// A hash of the body, without quotes.
+    pub etag: String,
+    pub modified: SystemTime,
+    pub heading: Heading,
+    /// See [`crate::ical::whole::Whole::made_up`].
+    pub made_up: HashMap<String, String>,
+}
+
+impl Source {
+    pub fn new(contents: Arc<Contents>, role: Role) -> Source {
+        Source { masked: masked(&contents, role), contents }
+    }
+
+    fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.contents.items.iter().filter_map(|stored| match stored.item.class {
+            Class::Private if self.masked => None,
+            Class::Confidential if self.masked => Some(Shown::Masked(Arc::new(busy(&stored.item)))),
+            _ => Some(Shown::Whole(stored.clone())),
+        })
+    }
+}
+
+/// Whether somebody of this role sees less than all; a calendar without CLASS has one view.
+fn masked(contents: &Contents, role: Role) -> bool {
+    role < Role::Master && contents.has_classes
+}
+
+/// What is shown of all sources; of one key in two of them, the first.
+fn shown(sources: &[Source]) -> Arc<[Shown]> {
+    let all = sources.iter().flat_map(Source::shown);
+    if sources.len() < 2 {
+        return all.collect();
+    }
+    let mut seen = HashSet::new();
+    let all: Vec<Shown> = all.collect();
+    all.iter().filter(|shown| seen.insert(&shown.item().key)).cloned().collect()
+}
+
+fn busy(item: &Item) -> Item {
+    item.with_raw(mask::busy_block(&item.raw))
+}
+
+impl Snapshot {
+    /// The picture of `sources`, under the name `heading` gives it.
+    pub fn new(sources: Vec<Source>, heading: Heading) -> Snapshot {
+        let shown = shown(&sources);
+        let whole = whole(&heading, shown.iter().map(Shown::item));
+        let modified = sources.iter().map(|source| source.contents.modified).max().unwrap_or(SystemTime::UNIX_EPOCH);
+        Snapshot {
+            etag: blake3::hash(&whole.text).to_hex()[..32].to_owned(),
+            body: whole.text.into(),
+            gzip: OnceLock::new(),
+            made_up: whole.made_up,
+            sources,
+            shown,
+            modified,
+            heading,
+        }
+    }
+
+    /// Whether this is the picture of these calendars still, for one who has these roles in them.
+    pub fn is_of<'a>(&self, parts: impl ExactSizeIterator<Item = (&'a Arc<Contents>, Role)>) -> bool {
+        self.sources.len() == parts.len()
+            && self.sources.iter().zip(parts).all(|(source, (contents, role))| {
+                Arc::ptr_eq(&source.contents, contents) && source.masked == masked(contents, role)
+            })
+    }
+
+    /// Whether this is for the same kind of asker: then the newer of two takes the place of the other.
+    pub fn shares_a_view_with(&self, other: &Snapshot) -> bool {
+        let masks = |snapshot: &Snapshot| snapshot.sources.iter().map(|source| source.masked).collect::<Vec<_>>();
+        masks(self) == masks(other)
+    }
+
+    /// The body in gzip, if it was made before.
+    pub fn gzip_now(&self) -> Option<&Bytes> {
+        self.gzip.get()
+    }
+
+    /// The body in gzip. Made once; takes some 20 ms a megabyte, so not on an async thread.
+    pub fn gzip(&self) -> std::io::Result<&Bytes> {
+        if let Some(gzip) = self.gzip.get() {
+            return Ok(gzip);
+        }
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(&self.body)?;
+        let gzip = encoder.finish()?;
+        Ok(self.gzip.get_or_init(|| gzip.into()))
+    }
+
+    /// About how much memory it takes beside its sources, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.body.len() + self.gzip.get().map_or(0, |gzip| gzip.len()) + self.shown.len() * size_of::<Shown>()
+    }
+}

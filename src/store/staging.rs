@@ -1,0 +1,195 @@
+//! `.tmp/<process>/`: where files are written before they get their names. On the tree's own file system, so that a
+//! rename puts them in place; locked by its process, so that a start can tell what a dead one left.
+
+use std::os::fd::OwnedFd;
+use std::path::Path as FsPath;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, XattrFlags};
+
+use super::disk::{Directory, EntryKind};
+use crate::error::{Error, Result};
+
+const TMP: &str = ".tmp";
+const LOCK: &str = "lock";
+const FILE_MODE: u32 = 0o660;
+
+/// This process's staging directory.
+#[derive(Debug)]
+pub struct Staging {
+    root: Directory,
+    name: String,
+    directory: Directory,
+    next: AtomicU64,
+    /// Holds the lock for as long as the process lives.
+    _lock: OwnedFd,
+}
+
+/// A file that is written and durable but has no name yet that anyone looks at.
+#[derive(Debug)]
+pub struct Staged<'a> {
+    staging: &'a Staging,
+    name: String,
+    placed: bool,
+}
+
+impl Staging {
+    /// Makes a staging directory for this process and removes those of dead ones.
+    pub fn open(root: &Directory) -> Result<Staging> {
+        let tmp = root.make(TMP)?;
+        clear(&tmp)?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::io(tmp.path(), std::io::Error::other(error.to_string())))?;
+        let name = format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
+        let directory = tmp.make(&name)?;
+        let lock = lock(&directory, FlockOperation::NonBlockingLockExclusive)?.ok_or_else(|| {
+            Error::io(directory.path(), std::io::Error::other("a new staging directory is locked"))
+        })?;
+        Ok(Staging { root: root.existing("")?, name, directory, next: AtomicU64::new(0), _lock: lock })
+    }
+
+    /// Writes `content` to a new file that is to go into `target`, and makes it durable.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`; then nothing of it is left.
+    pub fn write(&self, content: &[u8], target: &Directory) -> Result<Staged<'_>> {
+        let (staged, fd) = self.create(target)?;
+        let failed = |error: std::io::Error| Error::io(target.path(), error);
+        let mut file = std::fs::File::from(fd);
+        std::io::Write::write_all(&mut file, content).map_err(failed)?;
+        // Without this the name could outlive a power cut and the content not.
+        file.sync_all().map_err(failed)?;
+        Ok(staged)
+    }
+
+    /// As [`Staging::write`], but the caller makes the whole file system durable later.
+    pub fn write_unsynced(&self, content: &[u8], target: &Directory) -> Result<Staged<'_>> {
+        let (staged, fd) = self.create(target)?;
+        std::io::Write::write_all(&mut std::fs::File::from(fd), content)
+            .map_err(|error| Error::io(target.path(), error))?;
+        Ok(staged)
+    }
+
+    fn create(&self, target: &Directory) -> Result<(Staged<'_>, OwnedFd)> {
+        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let mode = Mode::from_raw_mode(FILE_MODE);
+        let path = self.directory.path().join(&name);
+        let opened = self.directory.open_beneath(FsPath::new(&name), flags, mode)?;
+        let fd = opened.ok_or_else(|| Error::io(&path, rustix::io::Errno::NOENT))?;
+        let staged = Staged { staging: self, name, placed: false };
+        inherit_acl(target, &fd);
+        rustix::fs::fchmod(&fd, mode).map_err(|error| Error::io(path, error))?;
+        Ok((staged, fd))
+    }
+}
+
+impl Staged<'_> {
+    /// Gives the file its name in `target`, over what is there. The caller syncs `target`.
+    pub fn place(mut self, target: &Directory, name: &str) -> Result<()> {
+        self.staging.directory.rename(&self.name, target, name)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            // A start would remove it too.
+            let _ = self.staging.directory.unlink(&self.name);
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let removed = self.root.directory(TMP).map(|tmp| tmp.map(|tmp| remove(&tmp, &self.name)));
+        if let Err(error) = removed {
+            tracing::debug!("staging directory stays: {error}");
+        }
+    }
+}
+
+/// A file staged elsewhere would miss the default ACL of the directory it goes into, which lets local users edit it.
+fn inherit_acl(target: &Directory, file: &OwnedFd) {
+    let mut acl = [0; 4096];
+    if let Ok(len) = rustix::fs::fgetxattr(target.fd(), "system.posix_acl_default", &mut acl[..]) {
+        let set = rustix::fs::fsetxattr(file, "system.posix_acl_access", &acl[..len], XattrFlags::empty());
+        if let Err(error) = set {
+            tracing::warn!(
+                "{}: its default ACL cannot be given to a new file: {error}",
+                target.path().display()
+            );
+        }
+    }
+}
+
+fn lock(directory: &Directory, how: FlockOperation) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE;
+    let path = directory.path().join(LOCK);
+    let Some(fd) = directory.open_beneath(FsPath::new(LOCK), flags, Mode::from_raw_mode(FILE_MODE))? else {
+        return Ok(None);
+    };
+    match rustix::fs::flock(&fd, how) {
+        Ok(()) => Ok(Some(fd)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// Removes the staging directories whose lock is free.
+fn clear(tmp: &Directory) -> Result<()> {
+    for (name, kind) in tmp.entries()? {
+        let Some(left) = tmp.directory(&name).ok().flatten().filter(|_| kind == EntryKind::Directory) else {
+            continue;
+        };
+        if lock(&left, FlockOperation::NonBlockingLockExclusive)?.is_some() {
+            remove(tmp, &name);
+        }
+    }
+    Ok(())
+}
+
+fn remove(tmp: &Directory, name: &str) {
+    if let Err(error) = std::fs::remove_dir_all(tmp.path().join(name)) {
+        tracing::warn!("{}: {error}", tmp.path().join(name).display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_process_left_is_removed_and_a_living_one_is_left_alone() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let root = Directory::root(tree.path()).expect("open");
+        let alive = Staging::open(&root).expect("staging");
+        std::fs::create_dir_all(tree.path().join(".tmp/1-dead")).expect("mkdir");
+        std::fs::write(tree.path().join(".tmp/1-dead/0"), "half").expect("write");
+        let other = Staging::open(&root).expect("staging");
+        let names: Vec<String> = root
+            .existing(".tmp")
+            .expect("open")
+            .entries()
+            .expect("list")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(names.contains(&alive.name) && names.contains(&other.name));
+    }
+
+    #[test]
+    fn a_file_that_is_not_placed_leaves_nothing() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let root = Directory::root(tree.path()).expect("open");
+        let staging = Staging::open(&root).expect("staging");
+        drop(staging.write(b"a", &root).expect("write"));
+        staging.write(b"b", &root).expect("write").place(&root, "b.ics").expect("rename");
+        assert_eq!(staging.directory.entries().expect("list").len(), 1, "the lock only");
+        assert_eq!(std::fs::read(tree.path().join("b.ics")).expect("read"), b"b");
+    }
+}

@@ -1,0 +1,211 @@
+//! Where places are on disk, and what a directory is: a Folder, a Calendar, or nothing that an address reaches.
+
+use std::path::PathBuf;
+
+use walkdir::WalkDir;
+
+use super::disk::{Directory, EntryKind};
+use super::place::{Home, Name, Path};
+use super::props::{METADATA, PROPS};
+use crate::acl::Acl;
+use crate::error::Result;
+
+pub const USERS: &str = "users";
+pub const ACL: &str = ".acl.json";
+
+/// The data directory with the names that its trees have.
+#[derive(Debug)]
+pub struct Tree {
+    pub root: Directory,
+    public_root: String,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Found {
+    Folder(Directory),
+    Calendar(Directory),
+    /// A loose file of this name in a folder, which is a calendar of its own.
+    File(Directory, String),
+    /// Nothing, but its parents are Folders as far as they are there: it could be made.
+    Missing,
+    /// Nothing, and something that is no Folder is in the way.
+    Blocked,
+}
+
+/// The nearest `.acl.json` of a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rights {
+    /// There is none up to the top.
+    None,
+    Granted {
+        acl: Acl,
+        file: PathBuf,
+    },
+    /// There is one that cannot be understood: it grants nothing. The text says where and why.
+    Closed {
+        reason: String,
+    },
+}
+
+impl Tree {
+    pub fn new(root: Directory, public_root: &str) -> Tree {
+        Tree { root, public_root: public_root.to_owned() }
+    }
+
+    /// Where a path is below the data directory.
+    pub fn on_disk(&self, path: &Path) -> PathBuf {
+        let mut on_disk = self.home_on_disk(&path.home);
+        on_disk.extend(path.names.iter().map(Name::as_str));
+        on_disk
+    }
+
+    pub fn home_on_disk(&self, home: &Home) -> PathBuf {
+        match home {
+            Home::User(name) => PathBuf::from(USERS).join(name.as_str()),
+            Home::Public => PathBuf::from(&self.public_root),
+        }
+    }
+
+    /// The home that is at `on_disk` below the data directory.
+    pub fn home_at(&self, on_disk: &std::path::Path) -> Option<Home> {
+        if on_disk == std::path::Path::new(&self.public_root) {
+            return Some(Home::Public);
+        }
+        Name::new(on_disk.strip_prefix(USERS).ok()?.to_str()?).map(Home::User)
+    }
+
+    pub fn home(&self, home: &Home) -> Result<Option<Directory>> {
+        self.root.directory(self.home_on_disk(home))
+    }
+
+    /// What `path` leads to. A home's root is a Folder.
+    pub fn find(&self, path: &Path) -> Result<Found> {
+        let Some(mut directory) = self.home(&path.home)? else { return Ok(Found::Blocked) };
+        let Some((last, parents)) = path.names.split_last() else { return Ok(Found::Folder(directory)) };
+        for parent in parents {
+            match self.step(directory, parent)? {
+                Found::Folder(folder) => directory = folder,
+                Found::Missing => return Ok(Found::Missing),
+                _ => return Ok(Found::Blocked),
+            }
+        }
+        self.step(directory, last)
+    }
+
+    /// What `name` is in a folder.
+    fn step(&self, folder: Directory, name: &Name) -> Result<Found> {
+        if let Some(directory) = folder.directory(name.as_str())? {
+            return Ok(if is_folder(&directory)? { Found::Folder(directory) } else { Found::Calendar(directory) });
+        }
+        let loose = format!("{name}.ics");
+        if folder.kind(&loose)? == Some(EntryKind::File) {
+            return Ok(Found::File(folder, loose));
+        }
+        // A file, a symlink or a device of that very name is nothing to us, and nothing can be made in its place.
+        Ok(if folder.kind(name.as_str())?.is_some() { Found::Blocked } else { Found::Missing })
+    }
+
+    /// The nearest `.acl.json`, from `path` up to `users/` or the public root.
+    pub fn rights(&self, path: &Path) -> Result<Rights> {
+        let mut at = self.on_disk(path);
+        loop {
+            if let Some(directory) = self.root.directory(&at)?
+                && directory.kind(ACL)?.is_some()
+            {
+                return Ok(read_acl(&directory));
+            }
+            if !at.pop() || at.as_os_str().is_empty() {
+                return Ok(Rights::None);
+            }
+        }
+    }
+
+    /// The paths of all calendars in a home, loose files too.
+    pub fn calendars(&self, home: &Home) -> Result<Vec<Path>> {
+        let root = self.root.path().join(self.home_on_disk(home));
+        let mut calendars = Vec::new();
+        let mut walk = WalkDir::new(&root).min_depth(1).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
+            // What vanishes during the walk, or cannot be listed, holds no calendar that could be opened.
+            let Ok(entry) = entry else { continue };
+            let is_directory = entry.file_type().is_dir();
+            let Some(path) = path_of(home, &root, &entry) else {
+                if is_directory {
+                    walk.skip_current_dir();
+                }
+                continue;
+            };
+            match self.find(&path)? {
+                Found::Calendar(_) if is_directory => {
+                    calendars.push(path);
+                    walk.skip_current_dir();
+                }
+                Found::File(..) => calendars.push(path),
+                _ => {}
+            }
+        }
+        Ok(calendars)
+    }
+
+    /// The names below a folder that an address can reach.
+    pub fn members(&self, folder: &Directory) -> Result<Vec<Name>> {
+        members(folder)
+    }
+
+    /// The users that have a home.
+    pub fn users(&self) -> Result<Vec<Name>> {
+        let Some(users) = self.root.directory(USERS)? else { return Ok(Vec::new()) };
+        let homes = users.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
+        Ok(homes.filter_map(|(name, _)| Name::new(&name)).collect())
+    }
+}
+
+/// The path that names `entry` of a walk below `root`, if an address can.
+fn path_of(home: &Home, root: &std::path::Path, entry: &walkdir::DirEntry) -> Option<Path> {
+    let relative = entry.path().strip_prefix(root).ok()?.to_str()?;
+    let relative = if entry.file_type().is_dir() { relative } else { relative.strip_suffix(".ics")? };
+    let names = relative.split('/').map(Name::new).collect::<Option<Vec<_>>>()?;
+    Some(Path { home: home.clone(), names })
+}
+
+fn members(folder: &Directory) -> Result<Vec<Name>> {
+    let mut names: Vec<Name> = folder
+        .entries()?
+        .into_iter()
+        .filter_map(|(name, kind)| match kind {
+            EntryKind::Directory => Name::new(&name),
+            EntryKind::File => Name::new(name.strip_suffix(".ics")?),
+            EntryKind::Other => None,
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Neither `.props.json` nor metadata, and a visible sub-directory.
+fn is_folder(directory: &Directory) -> Result<bool> {
+    for file in METADATA.iter().chain([&PROPS]) {
+        if directory.kind(file)? == Some(EntryKind::File) {
+            return Ok(false);
+        }
+    }
+    let visible = |(name, kind): &(String, EntryKind)| *kind == EntryKind::Directory && !name.starts_with('.');
+    Ok(directory.entries()?.iter().any(visible))
+}
+
+/// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place.
+fn read_acl(directory: &Directory) -> Rights {
+    let file = directory.path().join(ACL);
+    let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
+    match directory.read(ACL) {
+        Ok(Some((text, _))) => match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
+            Ok(Ok(acl)) => Rights::Granted { acl, file },
+            Ok(Err(error)) => closed(error.to_string()),
+            Err(error) => closed(error),
+        },
+        Ok(None) => closed("not a regular file".to_owned()),
+        Err(error) => closed(error.to_string()),
+    }
+}
