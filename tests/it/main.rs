@@ -10,9 +10,11 @@ mod server;
 
 mod addresses;
 mod bad_input;
+mod class;
 mod clients;
 mod crash;
 mod freebusy;
+mod guards;
 mod merge;
 mod outside;
 mod reads;
