@@ -102,7 +102,6 @@ fn what_is_no_address_is_a_404_and_no_html() {
         "/ical/other.ics",
         "/ical/folder/Missing.ics",
         "/ical/folder/Work.ics",
-        "/ical/folder/Calendar",
         "/ical/folder/Calendar/6f1c2a7e-3b0d-4a53-9d1f-0c8e7a51b2d4.ics",
         "/ical/folder/.acl.json",
         "/ical/folder/Calendar.ics/",
@@ -298,6 +297,7 @@ fn what_is_made_belongs_to_the_service_and_its_group() {
     let s = Server::start();
     let body = plain(&[&event("x", "X", &[])]);
     s.put("/ical/folder/New/Deep/Plans.ics", "dave", body).status(201);
+    s.settle();
     let mode = |name: &str| s.path(name).metadata().expect(name).permissions().mode() & 0o7777;
     for directory in ["users/dave", "users/dave/Calendar", "users/dave/New/Deep", "users/dave/New/Deep/Plans"]
     {

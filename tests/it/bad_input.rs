@@ -68,7 +68,7 @@ fn bytes_that_are_no_text_are_a_400() {
         let (start, end) = body.split_once("HERE").expect("a summary");
         let bytes = [start.as_bytes(), bad, end.as_bytes()].concat();
         let answer = s.put(NEW, "alice", bytes).status(400);
-        assert!(answer.text().contains("line 8:"), "{answer}");
+        assert!(answer.text().contains("line 9:"), "{answer}");
     }
     s.put(NEW, "alice", vec![0; 100_000]).status(400);
     s.put(NEW, "alice", body.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).status(400);

@@ -44,10 +44,14 @@ fn save(s: &Server, n: usize, events: usize) -> Option<u16> {
 /// The version that is served, and that the files are of as soon as all is applied.
 fn served(s: &Server, events: usize) -> usize {
     let served = version_of(&s.get(ADDRESS, "alice").text(), events).expect("one state");
-    eventually("the files are what is served", || {
-        (version_of(&s.texts(DIRECTORY).concat(), events) == Ok(served)).then_some(())
-    });
+    eventually("the files are what is served", || (on_disk(s, events) == Ok(served)).then_some(()));
     served
+}
+
+/// The version that the files are of at this moment.
+fn on_disk(s: &Server, events: usize) -> Result<usize, String> {
+    let read = |name: &String| std::fs::read_to_string(s.path(DIRECTORY).join(name)).unwrap_or_default();
+    version_of(&s.files_now(DIRECTORY).iter().map(read).collect::<String>(), events)
 }
 
 #[test]
@@ -177,8 +181,15 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        // It detaches, and ends by itself where the server did.
+        // It detaches and ends. Where the server is dead it may wait for ever for threads that are gone, so not for long.
         let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), Signal::TERM);
+        for _ in 0..40 {
+            if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
@@ -204,7 +215,7 @@ fn a_kill_at_any_call_of_a_save_leaves_the_old_or_the_new_state() {
                 let answered = save(&s, n, events);
                 // What is acknowledged may still be on its way from the journal to its files, and be killed there.
                 let survived = eventually("the files, or the end", || {
-                    let applied = version_of(&s.texts(DIRECTORY).concat(), events) == Ok(n);
+                    let applied = on_disk(&s, events) == Ok(n);
                     if s.runs() { applied.then_some(true) } else { Some(false) }
                 });
                 drop(strace);

@@ -29,7 +29,9 @@ fn if_match_refuses_what_is_not_current() {
     let etag = put("C", format!("W/{etag}"));
     let etag = put("D", format!("\"{}-gzip\"", opaque(&etag)));
     let etag = put("E", format!("\"other\", {etag}"));
-    put("F", "*".to_owned());
+    // A star is met and says nothing of what the client saw: so this is a merge without a base.
+    let body_f = plain(&[&event("a", "F", &["SEQUENCE:1"])]);
+    s.put(NEW, "alice", body_f).header("If-Match", "*").status(204);
     s.put(NEW, "alice", body("G")).header("If-Match", &etag).status(412);
     s.put("/ical/folder/Missing.ics", "alice", body("G")).header("If-Match", "*").status(412);
     s.get("/ical/folder/Missing.ics", "alice").status(404);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::calendar::{components, event, plain, summaries, uids, value};
+use crate::calendar::{components, event, plain, summaries, task, uids, value};
 use crate::server::{Server, eventually};
 
 const ADDRESS: &str = "/ical/folder/Team.ics";
@@ -167,7 +167,8 @@ fn a_dropped_in_home_is_served_to_its_user() {
     let s = Server::start();
     s.write("users/dave/Calendar/one.ics", plain(&[&event("one", "Dave's", &[])]));
     assert_eq!(summaries(&s.get("/ical/main.ics", "dave").text()), ["Dave's"]);
-    assert!(s.path("users/dave/Tasks").is_dir());
+    s.put("/ical/main.ics", "dave", plain(&[&task("t", "A task", &[])])).status(204);
+    assert_eq!(s.files("users/dave/Tasks").len(), 1);
 }
 
 #[test]

@@ -109,6 +109,14 @@ impl Server {
         write(&self.directory.path().join("data"), name, bytes);
     }
 
+    /// Waits until what was acknowledged is applied: a journal of several files is so only after the answer.
+    pub fn settle(&self) {
+        let pending =
+            || fs::read_dir(self.path(".journal")).is_ok_and(|mut entries| entries.next().is_some());
+        eventually("the journal is applied", || (!pending()).then_some(()));
+    }
+
+    /// The text of a file as it is at this moment.
     pub fn read(&self, name: &str) -> String {
         let bytes = fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         String::from_utf8(bytes).expect("UTF-8")
@@ -120,6 +128,12 @@ impl Server {
 
     /// The names of the items' files in a directory, sorted; nothing if it is not there.
     pub fn files(&self, directory: &str) -> Vec<String> {
+        self.settle();
+        self.files_now(directory)
+    }
+
+    /// As [`Server::files`], with a journal half applied too.
+    pub fn files_now(&self, directory: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path(directory)) else {
             return Vec::new();
         };
@@ -145,6 +159,7 @@ impl Server {
 
     /// Every file below `directory` with its bytes: two equal trees are equal states.
     pub fn tree(&self, directory: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        self.settle();
         let mut found = Vec::new();
         for entry in walkdir::WalkDir::new(self.path(directory)).sort_by_file_name() {
             let entry = entry.expect("an entry");
