@@ -97,7 +97,12 @@ impl Calendar {
     /// Reads what has changed in `directory` since `before`; all of it if there is none.
     ///
     /// A file that does not parse or cannot be read keeps what was good of it before.
-    pub fn sweep(directory: &Directory, shape: Shape<'_>, name: &str, before: Option<&Calendar>) -> Result<Calendar> {
+    pub fn sweep(
+        directory: &Directory,
+        shape: Shape<'_>,
+        name: &str,
+        before: Option<&Calendar>,
+    ) -> Result<Calendar> {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let (names, listed) = list(directory, shape, known)?;
@@ -112,10 +117,16 @@ impl Calendar {
             Shape::File(_) => Props::bare(name),
         };
         let own_time = if shape == Shape::Directory { listed.modified() } else { SystemTime::UNIX_EPOCH };
-        let modified = files.values().filter_map(|file| file.stamp).map(|stamp| stamp.modified()).fold(own_time, SystemTime::max);
+        let modified = files
+            .values()
+            .filter_map(|file| file.stamp)
+            .map(|stamp| stamp.modified())
+            .fold(own_time, SystemTime::max);
         let same_items = before.is_some_and(|before| same_items(&before.files, &files));
         let contents = match before {
-            Some(before) if same_items && before.contents.props == props && before.contents.modified == modified => {
+            Some(before)
+                if same_items && before.contents.props == props && before.contents.modified == modified =>
+            {
                 before.contents.clone()
             }
             _ => {
@@ -138,7 +149,10 @@ impl Calendar {
                 }
                 Some((item, hash)) => {
                     let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
-                    files.insert(file, Arc::new(File { stamp: None, settled: false, hash, items: vec![item] }));
+                    files.insert(
+                        file,
+                        Arc::new(File { stamp: None, settled: false, hash, items: vec![item] }),
+                    );
                 }
             }
         }
@@ -166,7 +180,11 @@ impl Calendar {
 ///
 /// A listing beside somebody's renames may miss names: it is made again while the directory changes, and a name that
 /// was known is dropped only when its own stat says that it is gone.
-fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<File>>) -> Result<(Vec<Arc<str>>, Stamp)> {
+fn list(
+    directory: &Directory,
+    shape: Shape<'_>,
+    known: &BTreeMap<Arc<str>, Arc<File>>,
+) -> Result<(Vec<Arc<str>>, Stamp)> {
     if let Shape::File(name) = shape {
         return Ok((vec![name.into()], directory.own_stamp()?));
     }
@@ -182,9 +200,11 @@ fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<
         let is_item = |(name, kind): &(String, EntryKind)| {
             *kind == EntryKind::File && name.ends_with(".ics") && !name.starts_with('.')
         };
-        let mut names: Vec<Arc<str>> = entries.into_iter().filter(is_item).map(|(name, _)| name.into()).collect();
+        let mut names: Vec<Arc<str>> =
+            entries.into_iter().filter(is_item).map(|(name, _)| name.into()).collect();
         names.sort_unstable();
-        let missed: Vec<_> = known.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
+        let missed: Vec<_> =
+            known.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
         names.extend(missed);
         return Ok((names, after));
     }
@@ -192,7 +212,11 @@ fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<
 
 impl File {
     /// The file `name` as it is now, or nothing if it is gone.
-    fn sweep(directory: &Directory, name: &Arc<str>, before: Option<&Arc<File>>) -> Result<Option<Arc<File>>> {
+    fn sweep(
+        directory: &Directory,
+        name: &Arc<str>,
+        before: Option<&Arc<File>>,
+    ) -> Result<Option<Arc<File>>> {
         let Some(stamp) = directory.stamp(name)? else { return Ok(None) };
         if let Some(before) = before.filter(|before| before.settled && before.stamp == Some(stamp)) {
             return Ok(Some(before.clone()));
@@ -212,14 +236,20 @@ impl File {
         let settled = !stamp.is_racy(read_at);
         let hash = content_hash(&content);
         let items = match before {
-            Some(before) if before.hash == hash && before.stamp.is_none_or(|known| known.modified() == stamp.modified()) => {
+            Some(before)
+                if before.hash == hash
+                    && before.stamp.is_none_or(|known| known.modified() == stamp.modified()) =>
+            {
                 before.items.clone()
             }
             _ => match cut(&content) {
                 Ok(cut) => stored(cut.items, name, stamp.modified()),
                 Err(error) => {
                     if before.is_none_or(|before| before.hash != hash) {
-                        tracing::warn!("{}/{name}: {error}; its last good version is served", directory.path().display());
+                        tracing::warn!(
+                            "{}/{name}: {error}; its last good version is served",
+                            directory.path().display()
+                        );
                     }
                     kept()
                 }
@@ -243,10 +273,14 @@ fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<St
 fn same_items(before: &BTreeMap<Arc<str>, Arc<File>>, after: &BTreeMap<Arc<str>, Arc<File>>) -> bool {
     let same = |one: &Arc<File>, other: &Arc<File>| {
         Arc::ptr_eq(one, other)
-            || one.items.len() == other.items.len() && one.items.iter().zip(&other.items).all(|(one, other)| Arc::ptr_eq(one, other))
+            || one.items.len() == other.items.len()
+                && one.items.iter().zip(&other.items).all(|(one, other)| Arc::ptr_eq(one, other))
     };
     before.len() == after.len()
-        && before.iter().zip(after).all(|((name, one), (other_name, other))| name == other_name && same(one, other))
+        && before
+            .iter()
+            .zip(after)
+            .all(|((name, one), (other_name, other))| name == other_name && same(one, other))
 }
 
 /// One item for each key: of two, the one with the higher SEQUENCE, then LAST-MODIFIED, then the newer file.
@@ -292,7 +326,8 @@ mod tests {
         /// The UIDs and summaries that are served now.
         fn sweep(&mut self) -> Vec<String> {
             let root = Directory::root(self.tree.path()).expect("open");
-            let calendar = Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref()).expect("sweep");
+            let calendar =
+                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref()).expect("sweep");
             let seen = calendar.contents.items.iter().map(|stored| summary(&stored.item)).collect();
             self.calendar = Some(calendar);
             seen
@@ -305,7 +340,9 @@ mod tests {
     }
 
     fn event(uid: &str, summary: &str, more: &str) -> String {
-        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{uid}SUMMARY:{summary}\r\n{more}END:VEVENT\r\nEND:VCALENDAR\r\n")
+        format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{uid}SUMMARY:{summary}\r\n{more}END:VEVENT\r\nEND:VCALENDAR\r\n"
+        )
     }
 
     #[test]
@@ -357,12 +394,17 @@ mod tests {
         let mut tree = Tree::new();
         tree.write("1.ics", &event("", "a", ""));
         tree.sweep();
-        let uid = |tree: &Tree| tree.calendar.as_ref().map(|calendar| calendar.contents.items[0].item.key.uid.clone());
+        let uid = |tree: &Tree| {
+            tree.calendar.as_ref().map(|calendar| calendar.contents.items[0].item.key.uid.clone())
+        };
         let first = uid(&tree);
         tree.write("1.ics", &event("", "b", ""));
         assert_eq!(tree.sweep(), ["b"]);
         assert_eq!(uid(&tree), first);
-        assert_eq!(std::fs::read_to_string(tree.tree.path().join("1.ics")).expect("read"), event("", "b", ""));
+        assert_eq!(
+            std::fs::read_to_string(tree.tree.path().join("1.ics")).expect("read"),
+            event("", "b", "")
+        );
     }
 
     #[test]

@@ -97,7 +97,9 @@ impl Journals {
         }
         match commit.operations.as_slice() {
             [] => Ok(Made::Applied),
-            [one] if parent(&home, &one.file)?.is_some() => self.apply_one(&home, &change, one).map(|()| Made::Applied),
+            [one] if parent(&home, &one.file)?.is_some() => {
+                self.apply_one(&home, &change, one).map(|()| Made::Applied)
+            }
             _ => self.journal(commit, &change).map(|()| Made::Journaled(change)),
         }
     }
@@ -255,11 +257,16 @@ fn encode(commit: &Commit) -> Result<Vec<u8>> {
     };
     let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
     let head = Head { home: text(&commit.home)?, operations };
-    let head = serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
+    let head =
+        serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
     let mut bytes = MAGIC.as_bytes().to_vec();
     bytes.extend_from_slice(&head);
     bytes.push(b'\n');
-    commit.operations.iter().filter_map(|operation| operation.after.as_ref()).for_each(|after| bytes.extend_from_slice(after));
+    commit
+        .operations
+        .iter()
+        .filter_map(|operation| operation.after.as_ref())
+        .for_each(|after| bytes.extend_from_slice(after));
     let checksum = blake3::hash(&bytes);
     bytes.extend_from_slice(checksum.as_bytes());
     Ok(bytes)
@@ -294,7 +301,11 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
         let file = FsPath::new(&line.file);
         let Some(directory) = parent(home, file)? else { continue };
         if line.after.is_some()
-            && let Some(fd) = directory.open_beneath(FsPath::new(&file_name(file)?), rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?
+            && let Some(fd) = directory.open_beneath(
+                FsPath::new(&file_name(file)?),
+                rustix::fs::OFlags::RDONLY,
+                rustix::fs::Mode::empty(),
+            )?
         {
             rustix::fs::fsync(&fd).map_err(|error| Error::io(home.path().join(file), error))?;
         }
@@ -348,7 +359,9 @@ mod tests {
             let root = self.tree.path().join(directory);
             let walk = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().flatten();
             let files = walk.filter(|entry| entry.file_type().is_file());
-            let name = |entry: &walkdir::DirEntry| entry.path().strip_prefix(&root).expect("below").display().to_string();
+            let name = |entry: &walkdir::DirEntry| {
+                entry.path().strip_prefix(&root).expect("below").display().to_string()
+            };
             files
                 .map(|entry| (name(&entry), std::fs::read_to_string(entry.path()).expect("read")))
                 .filter(|(name, _)| wanted(name))
@@ -389,7 +402,9 @@ mod tests {
             operation("Calendar/b.ics", Some("b"), None),
             operation("Work/New/c.ics", None, Some("c")),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else { panic!("a journal") };
+        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
+            panic!("a journal")
+        };
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]));
         let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
         tree.journals.apply(&name).expect("apply");
@@ -406,9 +421,13 @@ mod tests {
     #[test]
     fn somebodys_later_change_stays_and_ours_is_kept_in_the_history() {
         let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
-        let operations =
-            vec![operation("Calendar/a.ics", Some("a"), Some("A")), operation("Calendar/b.ics", Some("b"), None)];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else { panic!("a journal") };
+        let operations = vec![
+            operation("Calendar/a.ics", Some("a"), Some("A")),
+            operation("Calendar/b.ics", Some("b"), None),
+        ];
+        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
+            panic!("a journal")
+        };
         std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), "later").expect("write");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/b.ics"), "later too").expect("write");
         tree.journals.apply(&name).expect("apply");
@@ -419,7 +438,10 @@ mod tests {
     #[test]
     fn half_a_journal_changes_nothing() {
         let tree = Tree::new(&[("Calendar/a.ics", "a")]);
-        let operations = vec![operation("Calendar/a.ics", Some("a"), Some("A")), operation("Calendar/b.ics", None, Some("b"))];
+        let operations = vec![
+            operation("Calendar/a.ics", Some("a"), Some("A")),
+            operation("Calendar/b.ics", None, Some("b")),
+        ];
         let bytes = encode(&commit(operations)).expect("encode");
         for len in [0, 10, 40, bytes.len() - 1] {
             std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");

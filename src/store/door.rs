@@ -202,7 +202,8 @@ fn sources(parts: &[Part]) -> Vec<Source> {
 
 /// A calendar is called what it says; main.ics, which is two, is called after its owner.
 fn heading(place: &Place, parts: &[Part]) -> Heading {
-    let first = parts.first().map(|part| part.loaded.calendar.contents.props.heading.clone()).unwrap_or_default();
+    let first =
+        parts.first().map(|part| part.loaded.calendar.contents.props.heading.clone()).unwrap_or_default();
     match place {
         Place::Calendar(_) => first,
         Place::Main(user) => Heading { name: user.to_string(), ..first },

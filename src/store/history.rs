@@ -46,7 +46,13 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
 }
 
 /// Keeps a version that never was in the tree, because what is there won.
-pub fn keep_lost(home: &Directory, change: &str, file: &FsPath, content: &[u8], staging: &Staging) -> Result<()> {
+pub fn keep_lost(
+    home: &Directory,
+    change: &str,
+    file: &FsPath,
+    content: &[u8],
+    staging: &Staging,
+) -> Result<()> {
     let (parent, name) = split(file);
     let kept = home.make(directory(change).join(parent))?;
     staging.write(content, &kept)?.place(&kept, &format!("lost-{}", name.to_string_lossy()))
@@ -69,7 +75,8 @@ pub fn expire(home: &Directory, now: Timestamp, days: u32) -> Result<()> {
     let oldest = now.checked_sub((i64::from(days) * 24).hours()).unwrap_or(now).strftime(TIME).to_string();
     for (name, kind) in history.entries()? {
         // Names that are no times are somebody's own.
-        let is_change = name.len() >= oldest.len() && name.as_bytes()[8] == b'T' && name.as_bytes()[0].is_ascii_digit();
+        let is_change =
+            name.len() >= oldest.len() && name.as_bytes()[8] == b'T' && name.as_bytes()[0].is_ascii_digit();
         if kind == EntryKind::Directory && is_change && name[..oldest.len()] < *oldest {
             let path = history.path().join(&name);
             std::fs::remove_dir_all(&path).map_err(|error| Error::io(path, error))?;
@@ -85,13 +92,22 @@ mod tests {
     #[test]
     fn what_is_old_expires_and_nothing_else() {
         let tree = tempfile::tempdir().expect("a directory");
-        for name in ["20260101T000000.000000Z-1-0", "20260301T000000.000000Z-1-0", "my own notes about it all"] {
+        for name in
+            ["20260101T000000.000000Z-1-0", "20260301T000000.000000Z-1-0", "my own notes about it all"]
+        {
             std::fs::create_dir_all(tree.path().join(".history").join(name).join("Calendar")).expect("mkdir");
         }
         let home = Directory::root(tree.path()).expect("open");
         let now = "2026-03-10T00:00:00Z".parse().expect("a time");
         expire(&home, now, 30).expect("expire");
-        let mut left: Vec<String> = home.existing(HISTORY).expect("open").entries().expect("list").into_iter().map(|(name, _)| name).collect();
+        let mut left: Vec<String> = home
+            .existing(HISTORY)
+            .expect("open")
+            .entries()
+            .expect("list")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         left.sort();
         assert_eq!(left, ["20260301T000000.000000Z-1-0", "my own notes about it all"]);
     }

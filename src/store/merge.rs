@@ -48,7 +48,12 @@ pub struct HiddenKey;
 /// Merges `sent` into `here`, item by item (the table in the design's section on writes).
 ///
 /// `mozilla`: the client is one of Mozilla's programs, which tell by stamps what was edited.
-pub fn merge(sent: &[Item], base: &Base<'_>, here: &HashMap<&Key, Here<'_>>, mozilla: bool) -> Result<Plan, HiddenKey> {
+pub fn merge(
+    sent: &[Item],
+    base: &Base<'_>,
+    here: &HashMap<&Key, Here<'_>>,
+    mozilla: bool,
+) -> Result<Plan, HiddenKey> {
     let mut plan = Plan::default();
     for (ordinal, item) in sent.iter().enumerate() {
         match here.get(&item.key) {
@@ -86,7 +91,14 @@ impl Plan {
         }
     }
 
-    fn meet_with_base(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, known: Option<&Known>, mozilla: bool) {
+    fn meet_with_base(
+        &mut self,
+        ordinal: usize,
+        sent: &Item,
+        ours: Option<&Item>,
+        known: Option<&Known>,
+        mozilla: bool,
+    ) {
         let unchanged = |known: &Known| match mozilla {
             true => known.theirs.stamps == sent.look().stamps,
             false => known.theirs.meaning == sent.look().meaning,
@@ -177,7 +189,8 @@ mod tests {
             format!("{}={summary}", item.key.uid)
         };
         let taken: HashMap<&Key, &Item> = plan.take.iter().map(|at| (&sent[*at].key, &sent[*at])).collect();
-        let stays = here.iter().filter(|item| !plan.remove.contains(&item.key) && !taken.contains_key(&item.key));
+        let stays =
+            here.iter().filter(|item| !plan.remove.contains(&item.key) && !taken.contains_key(&item.key));
         let mut all: Vec<String> = stays.chain(taken.values().copied()).map(summary).collect();
         all.sort();
         all
@@ -204,12 +217,15 @@ mod tests {
             (None, None, other(), Some("other"), 0),
             (old(), mine(), mine(), Some("mine"), 0),
         ];
-        let make = |version: Version| version.map(|(summary, stamp)| item("1", summary, stamp)).into_iter().collect::<Vec<_>>();
+        let make = |version: Version| {
+            version.map(|(summary, stamp)| item("1", summary, stamp)).into_iter().collect::<Vec<_>>()
+        };
         for mozilla in [false, true] {
             for (base, sent, here, expected, conflicts) in table {
                 let (had, sent, here) = (make(base), make(sent), make(here));
                 let plan = run(&sent, &fetched(&had), &here, mozilla);
-                let expected: Vec<String> = expected.map(|summary| format!("1={summary}")).into_iter().collect();
+                let expected: Vec<String> =
+                    expected.map(|summary| format!("1={summary}")).into_iter().collect();
                 assert_eq!(outcome(&plan, &sent, &here), expected, "{base:?} mozilla: {mozilla}");
                 assert_eq!(plan.conflicts, conflicts, "{base:?} mozilla: {mozilla}");
             }
@@ -233,7 +249,10 @@ mod tests {
         let here = [item("1", "other", 3)];
         let rewritten = [item("1", "old without its language", 1)];
         assert_eq!(outcome(&run(&rewritten, &fetched(&had), &here, true), &rewritten, &here), ["1=other"]);
-        assert_eq!(outcome(&run(&rewritten, &fetched(&had), &here, false), &rewritten, &here), ["1=old without its language"]);
+        assert_eq!(
+            outcome(&run(&rewritten, &fetched(&had), &here, false), &rewritten, &here),
+            ["1=old without its language"]
+        );
     }
 
     #[test]

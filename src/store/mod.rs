@@ -78,7 +78,9 @@ impl Store {
             let home = self.tree.home_at(&on_disk);
             match home.ok_or(Error::NotFound).and_then(|home| self.lock(&home)) {
                 Ok(_) => tracing::info!("{}: an unfinished commit was applied", on_disk.display()),
-                Err(error) => tracing::error!("{}: an unfinished commit cannot be applied: {error}", on_disk.display()),
+                Err(error) => {
+                    tracing::error!("{}: an unfinished commit cannot be applied: {error}", on_disk.display())
+                }
             }
         }
         Ok(())
@@ -177,7 +179,9 @@ impl Store {
         let users = self.tree.users().unwrap_or_default();
         for home in users.into_iter().map(Home::User).chain([Home::Public]) {
             let expired = self.tree.home(&home).and_then(|directory| {
-                directory.map_or(Ok(()), |directory| history::expire(&directory, Timestamp::now(), self.history_days))
+                directory.map_or(Ok(()), |directory| {
+                    history::expire(&directory, Timestamp::now(), self.history_days)
+                })
             });
             if let Err(error) = expired {
                 tracing::warn!("history: {error}");

@@ -128,7 +128,8 @@ impl Store {
             true => after.etag.clone(),
             false => self.keep_sent(save.place, &sent.items, &base, &plan),
         };
-        let created = writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
+        let created =
+            writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
         let removed = plan.remove.len();
         Ok((Saved { created, etag, kept: plan.kept, removed, conflicts: plan.conflicts }, unapplied))
     }
@@ -199,7 +200,8 @@ impl Store {
     ) -> Result<Option<Unapplied>> {
         let Some(first) = writing.targets.first() else { return Ok(None) };
         let home = self.tree.home_on_disk(&first.path.home);
-        let operations = writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
+        let operations =
+            writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
         let made = self.journals.commit(&Commit { home, operations, lost })?;
         // Before it is shown: nobody may compare it with a disk that does not have it yet.
         locked.writer.set_applying(matches!(made, Made::Journaled(_)));
@@ -237,7 +239,9 @@ impl Store {
         let known = |(ordinal, item): (usize, &Item)| {
             let theirs = *item.look();
             let carried_over = match base {
-                Base::View(view) if !plan.take.contains(&ordinal) => view.get(&item.key).map(|known| known.ours),
+                Base::View(view) if !plan.take.contains(&ordinal) => {
+                    view.get(&item.key).map(|known| known.ours)
+                }
                 _ => None,
             };
             (item.key.clone(), Known { theirs, ours: carried_over.unwrap_or(theirs.meaning) })
@@ -283,7 +287,8 @@ impl Sent {
         }
         let shown: HashMap<&Key, &Item> =
             snapshot.shown.iter().map(|shown| (&shown.item().key, shown.item())).collect();
-        let same = |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
+        let same =
+            |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
         self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
     }
 }
@@ -359,7 +364,9 @@ impl Writing {
         wanted.extend(plan.take.iter().chain(&plan.lost).map(|ordinal| &sent[*ordinal].key));
         let mut stored = HashMap::new();
         for (at, target) in self.targets.iter().enumerate() {
-            for item in target.calendar.contents.items.iter().filter(|stored| wanted.contains(&stored.item.key)) {
+            for item in
+                target.calendar.contents.items.iter().filter(|stored| wanted.contains(&stored.item.key))
+            {
                 stored.entry(item.item.key.clone()).or_insert_with(|| (at, item.clone()));
             }
         }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use super::calendar::{Contents, Stored};
 use crate::acl::Role;
 use crate::ical::item::Item;
+use crate::ical::mask;
 use crate::ical::scan::Class;
 use crate::ical::whole::{Heading, whole};
-use crate::ical::mask;
 
 /// A calendar of a place, and how much of it the asker sees.
 #[derive(Debug, Clone)]
@@ -94,7 +94,8 @@ impl Snapshot {
     pub fn new(sources: Vec<Source>, heading: Heading) -> Snapshot {
         let shown = shown(&sources);
         let whole = whole(&heading, shown.iter().map(Shown::item));
-        let modified = sources.iter().map(|source| source.contents.modified).max().unwrap_or(SystemTime::UNIX_EPOCH);
+        let modified =
+            sources.iter().map(|source| source.contents.modified).max().unwrap_or(SystemTime::UNIX_EPOCH);
         Snapshot {
             etag: blake3::hash(&whole.text).to_hex()[..32].to_owned(),
             body: whole.text.into(),
@@ -117,7 +118,8 @@ impl Snapshot {
 
     /// Whether this is for the same kind of asker: then the newer of two takes the place of the other.
     pub fn shares_a_view_with(&self, other: &Snapshot) -> bool {
-        let masks = |snapshot: &Snapshot| snapshot.sources.iter().map(|source| source.masked).collect::<Vec<_>>();
+        let masks =
+            |snapshot: &Snapshot| snapshot.sources.iter().map(|source| source.masked).collect::<Vec<_>>();
         masks(self) == masks(other)
     }
 

@@ -96,7 +96,11 @@ impl Tree {
     /// What `name` is in a folder.
     fn step(&self, folder: Directory, name: &Name) -> Result<Found> {
         if let Some(directory) = folder.directory(name.as_str())? {
-            return Ok(if is_folder(&directory)? { Found::Folder(directory) } else { Found::Calendar(directory) });
+            return Ok(if is_folder(&directory)? {
+                Found::Folder(directory)
+            } else {
+                Found::Calendar(directory)
+            });
         }
         let loose = format!("{name}.ics");
         if folder.kind(&loose)? == Some(EntryKind::File) {
@@ -191,7 +195,8 @@ fn is_folder(directory: &Directory) -> Result<bool> {
             return Ok(false);
         }
     }
-    let visible = |(name, kind): &(String, EntryKind)| *kind == EntryKind::Directory && !name.starts_with('.');
+    let visible =
+        |(name, kind): &(String, EntryKind)| *kind == EntryKind::Directory && !name.starts_with('.');
     Ok(directory.entries()?.iter().any(visible))
 }
 
@@ -200,11 +205,13 @@ fn read_acl(directory: &Directory) -> Rights {
     let file = directory.path().join(ACL);
     let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
     match directory.read(ACL) {
-        Ok(Some((text, _))) => match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
-            Ok(Ok(acl)) => Rights::Granted { acl, file },
-            Ok(Err(error)) => closed(error.to_string()),
-            Err(error) => closed(error),
-        },
+        Ok(Some((text, _))) => {
+            match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
+                Ok(Ok(acl)) => Rights::Granted { acl, file },
+                Ok(Err(error)) => closed(error.to_string()),
+                Err(error) => closed(error),
+            }
+        }
         Ok(None) => closed("not a regular file".to_owned()),
         Err(error) => closed(error.to_string()),
     }
