@@ -1,11 +1,12 @@
 //! One file for each command, and the table of them.
 
+pub mod acl;
 pub mod passwd;
 pub mod serve;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::error::Result;
@@ -31,12 +32,36 @@ enum Command {
         #[arg(long, value_name = "ADDR")]
         listen: Option<String>,
     },
+    /// Show, set or explain rights.
+    Acl {
+        #[command(subcommand)]
+        command: acl::Acl,
+        #[command(flatten)]
+        data: DataOptions,
+    },
     /// Set a user's password in a password file.
     Passwd {
         /// The password file; it is made if it is not there.
         file: PathBuf,
         user: String,
     },
+}
+
+/// Which tree a command works on.
+#[derive(Debug, Args)]
+pub struct DataOptions {
+    /// The data directory; a kalends.toml in it is read.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// The configuration file [default without --data: /etc/kalends/kalends.toml].
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+impl DataOptions {
+    fn config(&self) -> Result<Config> {
+        Config::find(self.config.as_deref(), self.data.as_deref())
+    }
 }
 
 /// Does what the arguments say.
@@ -52,6 +77,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             }
             serve::run(config)
         }
+        Command::Acl { command, data } => acl::run(command, &data),
         Command::Passwd { file, user } => passwd::run(&file, &user),
     }
 }

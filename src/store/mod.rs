@@ -9,6 +9,7 @@ mod history;
 mod merge;
 pub mod place;
 mod props;
+pub mod rights;
 mod save;
 mod slot;
 mod snapshot;
@@ -23,7 +24,6 @@ pub use calendar::Contents;
 pub use door::Room;
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
-pub use tree::Rights;
 
 use crate::acl::{Principal, Role};
 use crate::config::Config;
@@ -92,7 +92,7 @@ impl Store {
             return Ok(());
         }
         let users = self.tree.root.make(tree::USERS)?;
-        self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, tree::ACL)?;
+        self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, rights::FILE)?;
         users.sync()
     }
 
@@ -147,6 +147,8 @@ impl Store {
         let home = self.tree.home(&path.home)?.ok_or(Error::NotFound)?;
         let below_home: std::path::PathBuf = path.names.iter().map(Name::as_str).collect();
         history::keep_calendar(&home, &below_home)?;
+        // A folder that holds nothing any more would be taken for a calendar.
+        history::prune(&home, &below_home)?;
         self.slots.forget(path);
         Ok(())
     }
