@@ -1,5 +1,9 @@
+pub mod busy;
+pub mod event;
 pub mod line;
+pub mod period;
 pub mod recur;
+pub mod series;
 pub mod tz;
 pub mod value;
 pub mod vtimezone;
