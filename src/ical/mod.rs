@@ -1,5 +1,6 @@
 pub mod busy;
 pub mod event;
+pub mod freebusy;
 pub mod line;
 pub mod period;
 pub mod recur;
