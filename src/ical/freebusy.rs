@@ -28,7 +28,7 @@ pub fn document(publication: &Publication<'_>) -> String {
     let head = [
         ("BEGIN", "VCALENDAR".to_owned()),
         ("VERSION", "2.0".to_owned()),
-        ("PRODID", "-//Kalends//Kalends//EN".to_owned()),
+        ("PRODID", super::PRODID.to_owned()),
         ("CALSCALE", "GREGORIAN".to_owned()),
         ("METHOD", "PUBLISH".to_owned()),
         ("BEGIN", "VFREEBUSY".to_owned()),
@@ -97,7 +97,7 @@ mod tests {
         };
         let periods = [period(2, Kind::Busy), period(3, Kind::Tentative), period(4, Kind::Unavailable)];
         let text = document(&publication("alice@example.org", "http://h/ical/~alice/freebusy.ifb", &periods));
-        let expected = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Kalends//Kalends//EN\r\nCALSCALE:GREGORIAN\r\n\
+        let expected = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{PRODID}\r\nCALSCALE:GREGORIAN\r\n\
             METHOD:PUBLISH\r\nBEGIN:VFREEBUSY\r\nUID:freebusy-alice@example.org\r\nDTSTAMP:20260101T083015Z\r\n\
             ORGANIZER:mailto:alice@example.org\r\nDTSTART:20260101T000000Z\r\nDTEND:20260226T000000Z\r\n\
             URL:http://h/ical/~alice/freebusy.ifb\r\nFREEBUSY;FBTYPE=BUSY:20260102T090000Z/20260102T103000Z\r\n\

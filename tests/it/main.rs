@@ -1,1 +1,22 @@
-//! Behaviour, tested against the real server over a copy of `data-example/`.
+//! Behaviour, tested against the real server over a copy of `data-example/`: real files, a real HTTP client.
+//!
+//! `server`, `request`, `raw`, `calendar` and `need` are what the tests are written with; each other file is one area.
+
+mod calendar;
+mod need;
+mod raw;
+mod request;
+mod server;
+
+mod addresses;
+mod bad_input;
+mod class;
+mod clients;
+mod crash;
+mod freebusy;
+mod guards;
+mod merge;
+mod outside;
+mod reads;
+mod rights;
+mod saves;

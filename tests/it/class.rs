@@ -1,0 +1,116 @@
+//! CLASS: what is hidden from all but the owner and masters, and that a save of such a view leaves it alone (DESIGN §4).
+
+use crate::calendar::{by_uid, components, event, plain, uids};
+use crate::server::{NOBODY, Server};
+
+const SHARED: &str = "/ical/~alice/folder/Work/Projects.ics";
+const PRIVATE: &str = "appraisal-0001@example.org";
+const CONFIDENTIAL: &str = "budget-0001@example.org";
+
+#[test]
+fn class_hides_private_items_and_masks_confidential_ones() {
+    for role in ["viewer", "contributor", "editor"] {
+        let s = Server::start();
+        s.write("users/alice/Work/Projects/.acl.json", format!("{{\"user:bob\": \"{role}\"}}"));
+        let text = s.get(SHARED, "bob").text();
+        assert!(!uids(&text).contains(&PRIVATE.to_owned()) && !text.contains("Appraisal"), "{text}");
+        let masked = by_uid(&text, CONFIDENTIAL);
+        assert!(masked.contains("SUMMARY:Busy\r\n") && masked.contains("DTSTART"), "{masked}");
+        for part in ["Budget", "Figures", "ATTACH", "files.example.org"] {
+            assert!(!text.contains(part), "{part} shows to a {role}");
+        }
+    }
+}
+
+#[test]
+fn class_hides_nothing_from_the_owner_and_from_masters() {
+    let s = Server::start();
+    s.write("users/alice/Work/Projects/.acl.json", "{\"user:bob\": \"master\"}");
+    for (address, user) in [("/ical/folder/Work/Projects.ics", "alice"), (SHARED, "alice"), (SHARED, "bob")] {
+        let text = s.get(address, user).text();
+        assert!(text.contains("Appraisal of Bob") && text.contains("Figures are attached"), "{user}: {text}");
+    }
+}
+
+#[test]
+fn each_view_of_a_calendar_with_class_has_its_own_etag() {
+    let s = Server::start();
+    let (whole, masked) = (s.get(SHARED, "alice").etag(), s.get(SHARED, "bob").etag());
+    assert_ne!(whole, masked);
+    s.get(SHARED, "bob").header("If-None-Match", &whole).status(200);
+    s.get(SHARED, "bob").header("If-None-Match", &masked).status(304);
+    // A calendar without CLASS has one.
+    assert_eq!(s.get("/ical/pf/Holidays.ics", NOBODY).etag(), s.get("/ical/pf/Holidays.ics", "alice").etag());
+    // What changes only in the hidden part changes nothing for who does not see it.
+    let body = s.get(SHARED, "alice").text().replace("Appraisal of Bob", "Appraisal, moved");
+    s.put(SHARED, "alice", body).header("If-Match", &whole).status(204);
+    assert_eq!(s.get(SHARED, "bob").etag(), masked);
+    assert_ne!(s.get(SHARED, "alice").etag(), whole);
+}
+
+#[test]
+fn a_save_of_a_masked_view_leaves_what_it_hides_as_it_is() {
+    let s = Server::start();
+    let hidden =
+        ["budget.ics", "appraisal.ics"].map(|name| s.read(&format!("users/alice/Work/Projects/{name}")));
+    for (guard, body) in [
+        // All that he saw, with one change.
+        ("If", s.get(SHARED, "bob").text().replace("SUMMARY:Kick-off", "SUMMARY:Kick-off by Bob")),
+        // A changed mask is ignored.
+        ("If", s.get(SHARED, "bob").text().replace("SUMMARY:Busy", "SUMMARY:Known to Bob")),
+        // Nothing at all, with a guard that says he has seen everything.
+        ("If-Match", plain(&[])),
+    ] {
+        let etag = s.get(SHARED, "bob").etag();
+        let value = if guard == "If" { format!("([{etag}])") } else { etag };
+        s.put(SHARED, "bob", body).header(guard, &value).status(204);
+        let now =
+            ["budget.ics", "appraisal.ics"].map(|name| s.read(&format!("users/alice/Work/Projects/{name}")));
+        assert_eq!(now, hidden);
+    }
+    assert_eq!(components(&s.get(SHARED, "alice").text()).len(), 2);
+}
+
+#[test]
+fn the_answer_to_a_save_of_a_masked_view_is_the_tag_of_that_view() {
+    let s = Server::start();
+    let (text, etag) = (s.get(SHARED, "bob").text(), s.get(SHARED, "bob").etag());
+    let body = text.replace("SUMMARY:Kick-off", "SUMMARY:Kick-off by Bob");
+    let answer = s.put(SHARED, "bob", body).header("If", &format!("([{etag}])")).status(204).etag();
+    assert_eq!(answer, s.get(SHARED, "bob").etag());
+    assert_ne!(answer, s.get(SHARED, "alice").etag());
+}
+
+#[test]
+fn a_new_item_under_the_key_of_a_hidden_one_is_a_403() {
+    let s = Server::start();
+    let before = s.tree("users/alice/Work");
+    let body = plain(&[&event(PRIVATE, "Mine now", &[]), &event("new", "New", &[])]);
+    s.put(SHARED, "bob", body).status(403);
+    assert!(s.tree("users/alice/Work") == before);
+}
+
+#[test]
+fn an_editor_may_add_a_private_item_and_then_no_longer_sees_it() {
+    let s = Server::start();
+    let etag = s.get(SHARED, "bob").etag();
+    let text = s.get(SHARED, "bob").text();
+    let mine = event("bobs", "Bob's own", &["CLASS:PRIVATE"]);
+    let body = text.replace("END:VCALENDAR", &format!("{mine}END:VCALENDAR"));
+    s.put(SHARED, "bob", body).header("If", &format!("([{etag}])")).status(204);
+    assert!(s.get(SHARED, "alice").text().contains("Bob's own"));
+    assert!(!s.get(SHARED, "bob").text().contains("Bob's own"));
+}
+
+#[test]
+fn a_loaded_cache_never_lends_one_askers_view_to_another() {
+    let s = Server::start();
+    for _ in 0..3 {
+        assert!(s.get(SHARED, "alice").text().contains("Appraisal"));
+        assert!(!s.get(SHARED, "bob").text().contains("Appraisal"));
+        s.get(SHARED, "carol").status(404);
+        s.get(SHARED, NOBODY).status(401);
+        let packed = |user| s.get(SHARED, user).header("Accept-Encoding", "gzip").status(200).body;
+        assert_ne!(packed("alice"), packed("bob"));
+    }
+}

@@ -1,0 +1,317 @@
+//! Crashes and failing disks: whatever happens during a save, the calendar is its old or its new state, never half of one,
+//! and nothing acknowledged is missing. `strace` stops or fails the server at each call that changes files.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::Signal;
+
+use crate::calendar::{components, event, plain, value};
+use crate::need::need;
+use crate::server::{Server, eventually};
+
+const ADDRESS: &str = "/ical/folder/Versions.ics";
+const DIRECTORY: &str = "users/alice/Versions";
+
+/// Version `n` of the calendar: so many events, each of which says `n`.
+fn version(n: usize, events: usize) -> String {
+    let events: Vec<_> =
+        (0..events).map(|i| event(&format!("e{i}"), &n.to_string(), &["LOCATION:Here"])).collect();
+    plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The version that a calendar of so many events is.
+///
+/// # Errors
+/// It is none: an event is missing, is there twice or is of another version.
+fn version_of(text: &str, events: usize) -> Result<usize, String> {
+    let found = components(text);
+    let mut said: Vec<_> = found.iter().filter_map(|part| value(part, "SUMMARY")).collect();
+    said.dedup();
+    match &said[..] {
+        [only] if found.len() == events => only.parse().map_err(|_| text.to_owned()),
+        _ => Err(format!("{} events of versions {said:?}", found.len())),
+    }
+}
+
+/// Replaces the calendar by version `n`. `None`: the server did not answer.
+fn save(s: &Server, n: usize, events: usize) -> Option<u16> {
+    let request = s.put(ADDRESS, "alice", version(n, events)).header("Kalends-Merge", "replace");
+    request.try_send().ok().map(|answer| answer.code)
+}
+
+/// The version that is served, and that the files are of as soon as all is applied.
+fn served(s: &Server, events: usize) -> usize {
+    let served = version_of(&s.get(ADDRESS, "alice").text(), events).expect("one state");
+    eventually("the files are what is served", || {
+        (version_of(&s.texts(DIRECTORY).concat(), events) == Ok(served)).then_some(())
+    });
+    served
+}
+
+#[test]
+fn the_check_knows_half_a_state() {
+    let s = Server::start();
+    save(&s, 1, 5);
+    assert_eq!(version_of(&s.get(ADDRESS, "alice").text(), 5), Ok(1));
+    // As a server would leave it that writes one file after the other.
+    let name = format!("{DIRECTORY}/{}", s.files(DIRECTORY)[2]);
+    s.write(&name, s.read(&name).replace("SUMMARY:1", "SUMMARY:2"));
+    eventually("half a state", || version_of(&s.get(ADDRESS, "alice").text(), 5).err());
+    s.remove(&name);
+    eventually("an event too few", || version_of(&s.get(ADDRESS, "alice").text(), 5).err());
+}
+
+#[test]
+fn a_kill_during_saves_leaves_one_state_not_older_than_the_last_acknowledged() {
+    let mut s = Server::start();
+    let events = 15;
+    assert_eq!(save(&s, 0, events), Some(201));
+    let mut last = 0;
+    for round in 0..12 {
+        let (sent, acknowledged) = (AtomicUsize::new(last), AtomicUsize::new(last));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in last + 1.. {
+                    sent.store(n, Ordering::SeqCst);
+                    match save(&s, n, events) {
+                        Some(204) => acknowledged.store(n, Ordering::SeqCst),
+                        Some(code) => panic!("version {n}: {code}"),
+                        None => return,
+                    }
+                }
+            });
+            while acknowledged.load(Ordering::SeqCst) < last + 2 {
+                std::thread::yield_now();
+            }
+            // Another moment of the next save each time.
+            std::thread::sleep(std::time::Duration::from_micros(700 * round));
+            let pid = rustix::process::Pid::from_raw(s.pid() as i32).expect("a process");
+            rustix::process::kill_process(pid, Signal::KILL).expect("the server runs");
+        });
+        s.start_again();
+        last = served(&s, events);
+        let (sent, acknowledged) = (sent.into_inner(), acknowledged.into_inner());
+        assert!((acknowledged..=sent).contains(&last), "{last} is not in {acknowledged}..={sent}");
+    }
+}
+
+#[test]
+fn a_stop_lets_the_request_in_flight_finish() {
+    let mut s = Server::start();
+    let body = version(1, 3);
+    let (start, end) = body.split_at(100);
+    let mut raw = s.connect();
+    let length = format!("Content-Length: {}", body.len());
+    raw.say(crate::raw::head("PUT", ADDRESS, "alice", &[&length, "Expect: 100-continue"]));
+    // The request is being worked on once the server asks for its body.
+    assert!(raw.head().starts_with("HTTP/1.1 100"));
+    raw.say(start);
+    let pid = rustix::process::Pid::from_raw(s.pid() as i32).expect("a process");
+    rustix::process::kill_process(pid, Signal::TERM).expect("the server runs");
+    raw.say(end);
+    assert_eq!(raw.status(), 201);
+    assert_eq!(s.terminate(), Some(0));
+    assert_eq!(version_of(&s.texts(DIRECTORY).concat(), 3), Ok(1));
+}
+
+#[test]
+fn staging_that_nobody_holds_is_removed_at_start() {
+    let mut s = Server::start();
+    s.stop(Signal::KILL);
+    s.write(".tmp/4711-0/left-over", "half");
+    s.start_again();
+    s.get("/ical/main.ics", "alice").status(200);
+    eventually("the left-over is gone", || (!s.path(".tmp/4711-0/left-over").exists()).then_some(()));
+}
+
+#[test]
+fn the_cache_directory_may_be_deleted_at_any_time() {
+    let mut s = Server::start();
+    save(&s, 1, 3);
+    let etag = s.get(ADDRESS, "alice").etag();
+    let cache = s.path("../cache");
+    let _ = std::fs::remove_dir_all(&cache);
+    assert_eq!(save(&s, 2, 3), Some(204));
+    s.stop(Signal::TERM);
+    let _ = std::fs::remove_dir_all(&cache);
+    s.start_again();
+    assert_eq!(served(&s, 3), 2);
+    assert_ne!(s.get(ADDRESS, "alice").etag(), etag);
+}
+
+/// The calls by which a save changes files, each in the spellings that libraries use.
+const CALLS: [&str; 6] = [
+    "fsync,fdatasync",
+    "rename,renameat,renameat2",
+    "link,linkat",
+    "unlink,unlinkat",
+    "mkdir,mkdirat",
+    "openat2",
+];
+
+/// A `strace` that does `what` to the `nth` of `calls` in each thread of the server from now on.
+struct Strace(Child);
+
+impl Strace {
+    /// Nothing where this process may not trace another.
+    fn attach(s: &Server, calls: &str, what: &str, nth: usize) -> Option<Strace> {
+        let mut child = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")])
+            .args(["-e", &format!("inject={calls}:{what}:when={nth}"), "-p", &s.pid().to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace");
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
+        if said.contains("attached") {
+            return Some(Strace(child));
+        }
+        println!("skipped: strace may not attach: {said}");
+        child.wait().expect("an ended process");
+        None
+    }
+}
+
+impl Drop for Strace {
+    fn drop(&mut self) {
+        // It detaches, and ends by itself where the server did.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_kill_at_any_call_of_a_save_leaves_the_old_or_the_new_state() {
+    if !need("strace", "strace") {
+        return;
+    }
+    // One file changed, and several.
+    for events in [1, 3] {
+        let mut s = Server::start();
+        assert_eq!(save(&s, 0, events), Some(201));
+        let mut n = 0;
+        let mut kills = 0;
+        for calls in CALLS {
+            for nth in 1..40 {
+                let old = served(&s, events);
+                n += 1;
+                let Some(strace) = Strace::attach(&s, calls, "signal=KILL", nth) else {
+                    return;
+                };
+                let answered = save(&s, n, events);
+                // What is acknowledged may still be on its way from the journal to its files, and be killed there.
+                let survived = eventually("the files, or the end", || {
+                    let applied = version_of(&s.texts(DIRECTORY).concat(), events) == Ok(n);
+                    if s.runs() { applied.then_some(true) } else { Some(false) }
+                });
+                drop(strace);
+                if survived {
+                    break;
+                }
+                kills += 1;
+                s.start_again();
+                let now = served(&s, events);
+                assert!(now == n || (now == old && answered.is_none()), "{calls} {nth}: {now}, {answered:?}");
+            }
+        }
+        assert!(kills > 0, "no call of a save was found: what does it write with?");
+    }
+}
+
+#[test]
+fn a_failing_disk_at_any_call_of_a_save_is_an_error_and_the_old_state_or_a_success_and_the_new() {
+    if !need("strace", "strace") {
+        return;
+    }
+    for (error, refused) in [("ENOSPC", &[507][..]), ("EDQUOT", &[507]), ("EIO", &[500])] {
+        for events in [1, 3] {
+            let mut s = Server::start();
+            assert_eq!(save(&s, 0, events), Some(201));
+            let mut n = 0;
+            let mut failures = 0;
+            for calls in &CALLS[..2] {
+                for nth in 1..40 {
+                    let old = served(&s, events);
+                    n += 1;
+                    let what = format!("error={error}");
+                    let Some(strace) = Strace::attach(&s, calls, &what, nth) else {
+                        return;
+                    };
+                    let code = save(&s, n, events).expect("an answer");
+                    drop(strace);
+                    let (now, all_well) = (served(&s, events), code == 204);
+                    assert!(all_well || refused.contains(&code), "{error} at {calls} {nth}: {code}");
+                    assert_eq!(now, if all_well { n } else { old }, "{error} at {calls} {nth}: {code}");
+                    // The next save works, and what it says is on the disk.
+                    n += 1;
+                    assert_eq!(save(&s, n, events), Some(204), "after {error} at {calls} {nth}");
+                    s.restart(Signal::KILL);
+                    assert_eq!(served(&s, events), n);
+                    if all_well {
+                        break;
+                    }
+                    failures += 1;
+                }
+            }
+            assert!(failures > 0, "no call of a save was found: what does it write with?");
+        }
+    }
+}
+
+/// A small file system in memory, gone when this is dropped.
+struct Tmpfs(std::path::PathBuf);
+
+impl Tmpfs {
+    /// Nothing where this process may not mount.
+    fn on(path: std::path::PathBuf, size: &str) -> Option<Tmpfs> {
+        std::fs::create_dir_all(&path).expect("a directory");
+        let size = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Tmpfs(path));
+        }
+        println!("skipped: a tmpfs may not be mounted here");
+        None
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_507_and_changes_nothing() {
+    let mut mounted = None;
+    let s = Server::prepared(|data| {
+        let aside = data.with_extension("aside");
+        std::fs::rename(data, &aside).expect("aside");
+        mounted = Tmpfs::on(data.to_path_buf(), "3m");
+        let target = if mounted.is_some() { data.join(".") } else { data.to_path_buf() };
+        let copied = Command::new("cp").arg("-a").arg(aside.join(".")).arg(target).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+    });
+    if mounted.is_none() {
+        return;
+    }
+    assert_eq!(save(&s, 1, 5), Some(201));
+    std::fs::write(s.path("filler"), vec![0; 3_000_000]).expect_err("the disk is full");
+    let before = s.tree("users/alice");
+    for body in [version(2, 5), plain(&[&event("big", &"x".repeat(400_000), &[])])] {
+        let answer = s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").status(507);
+        assert!(!answer.text().contains(s.path("").to_str().expect("UTF-8")), "{answer}");
+        assert!(s.tree("users/alice") == before);
+        assert_eq!(version_of(&s.get(ADDRESS, "alice").text(), 5), Ok(1));
+    }
+    s.put("/ical/folder/Another.ics", "alice", version(1, 2)).status(507);
+    s.get("/ical/folder/Another.ics", "alice").status(404);
+    std::fs::remove_file(s.path("filler")).expect("room again");
+    assert_eq!(save(&s, 3, 5), Some(204));
+    assert_eq!(served(&s, 5), 3);
+    drop(s);
+    drop(mounted);
+}

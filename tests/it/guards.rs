@@ -1,0 +1,77 @@
+//! Preconditions of a save: If-Match, If-None-Match and none at all (RFC 9110 §13). WebDAV's `If` is in `merge`.
+
+use crate::calendar::{components, event, plain, summaries, uids};
+use crate::server::Server;
+
+const NEW: &str = "/ical/folder/New.ics";
+
+/// A new calendar of alice's with these parts, and its entity tag as a GET gives it.
+fn new(s: &Server, parts: &[&str]) -> String {
+    s.put(NEW, "alice", plain(parts)).status(201);
+    s.get(NEW, "alice").etag()
+}
+
+#[test]
+fn if_match_refuses_what_is_not_current() {
+    let s = Server::start();
+    let etag = new(&s, &[&event("a", "A", &[])]);
+    let opaque = etag.trim_matches('"').to_owned();
+    let body = |summary: &str| plain(&[&event("a", summary, &[])]);
+    for tag in ["\"other\"", "nothing", "\"\"", &opaque, "\"open", "\"other\", \"another\""] {
+        s.put(NEW, "alice", body("Refused")).header("If-Match", tag).status(412);
+    }
+    assert_eq!(summaries(&s.get(NEW, "alice").text()), ["A"]);
+    let put = |summary: &str, tag: String| {
+        s.put(NEW, "alice", body(summary)).header("If-Match", &tag).status(204).etag()
+    };
+    let opaque = |etag: &str| etag.trim_matches('"').to_owned();
+    let etag = put("B", etag);
+    let etag = put("C", format!("W/{etag}"));
+    let etag = put("D", format!("\"{}-gzip\"", opaque(&etag)));
+    let etag = put("E", format!("\"other\", {etag}"));
+    put("F", "*".to_owned());
+    s.put(NEW, "alice", body("G")).header("If-Match", &etag).status(412);
+    s.put("/ical/folder/Missing.ics", "alice", body("G")).header("If-Match", "*").status(412);
+    s.get("/ical/folder/Missing.ics", "alice").status(404);
+}
+
+#[test]
+fn if_match_met_means_that_what_is_left_out_goes() {
+    let s = Server::start();
+    let etag = new(&s, &[&event("a", "A", &[]), &event("b", "B", &[]), &event("c", "C", &[])]);
+    s.put(NEW, "alice", plain(&[&event("b", "B", &[])])).header("If-Match", &etag).status(204);
+    assert_eq!(uids(&s.get(NEW, "alice").text()), ["b"]);
+    assert_eq!(s.files("users/alice/New").len(), 1);
+}
+
+#[test]
+fn if_none_match_refuses_what_is_there() {
+    let s = Server::start();
+    let body = plain(&[&event("a", "A", &[])]);
+    s.put(NEW, "alice", body.clone()).header("If-None-Match", "*").status(201);
+    s.put(NEW, "alice", body.clone()).header("If-None-Match", "*").status(412);
+    let etag = s.get(NEW, "alice").etag();
+    s.put(NEW, "alice", body.clone()).header("If-None-Match", &etag).status(412);
+    s.put(NEW, "alice", body).header("If-None-Match", "\"other\"").status(204);
+}
+
+#[test]
+fn without_a_guard_nothing_is_deleted() {
+    let s = Server::start();
+    new(&s, &[&event("a", "A", &[]), &event("b", "B", &[])]);
+    for guard in
+        [("X-None", "1"), ("If-Match", "*"), ("If-None-Match", "\"other\""), ("If", "(Not [\"other\"])")]
+    {
+        s.put(NEW, "alice", plain(&[&event("c", "C", &[])])).header(guard.0, guard.1).status(204);
+        assert_eq!(uids(&s.get(NEW, "alice").text()), ["a", "b", "c"], "{guard:?}");
+    }
+}
+
+#[test]
+fn an_empty_calendar_with_if_match_empties() {
+    let s = Server::start();
+    let etag = new(&s, &[&event("a", "A", &[])]);
+    s.put(NEW, "alice", plain(&[])).header("If-Match", &etag).status(204);
+    assert!(components(&s.get(NEW, "alice").text()).is_empty());
+    assert!(s.files("users/alice/New").is_empty() && s.path("users/alice/New").is_dir());
+}
