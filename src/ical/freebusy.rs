@@ -97,13 +97,16 @@ mod tests {
         };
         let periods = [period(2, Kind::Busy), period(3, Kind::Tentative), period(4, Kind::Unavailable)];
         let text = document(&publication("alice@example.org", "http://h/ical/~alice/freebusy.ifb", &periods));
-        let expected = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{PRODID}\r\nCALSCALE:GREGORIAN\r\n\
+        let expected = format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{PRODID}\r\nCALSCALE:GREGORIAN\r\n\
             METHOD:PUBLISH\r\nBEGIN:VFREEBUSY\r\nUID:freebusy-alice@example.org\r\nDTSTAMP:20260101T083015Z\r\n\
             ORGANIZER:mailto:alice@example.org\r\nDTSTART:20260101T000000Z\r\nDTEND:20260226T000000Z\r\n\
             URL:http://h/ical/~alice/freebusy.ifb\r\nFREEBUSY;FBTYPE=BUSY:20260102T090000Z/20260102T103000Z\r\n\
             FREEBUSY;FBTYPE=BUSY-TENTATIVE:20260103T090000Z/20260103T103000Z\r\n\
             FREEBUSY;FBTYPE=BUSY-UNAVAILABLE:20260104T090000Z/20260104T103000Z\r\n\
-            END:VFREEBUSY\r\nEND:VCALENDAR\r\n";
+            END:VFREEBUSY\r\nEND:VCALENDAR\r\n",
+            PRODID = super::super::PRODID
+        );
         assert_eq!(text, expected);
     }
 
