@@ -1,3 +1,83 @@
-//! One file for each command.
+//! One file for each command, and the table of them.
 
+pub mod acl;
 pub mod passwd;
+pub mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::error::Result;
+
+/// A calendar server whose database is a directory tree.
+#[derive(Debug, Parser)]
+#[command(name = "kalends", version, about, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the calendars of a data directory.
+    Serve {
+        /// The data directory; a kalends.toml in it is read.
+        data: Option<PathBuf>,
+        /// The configuration file [default without DATA: /etc/kalends/kalends.toml].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where to listen: ADDRESS:PORT, or unix:PATH [default: 127.0.0.1:5545].
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+    },
+    /// Show, set or explain rights.
+    Acl {
+        #[command(subcommand)]
+        command: acl::Acl,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Set a user's password in a password file.
+    Passwd {
+        /// The password file; it is made if it is not there.
+        file: PathBuf,
+        user: String,
+    },
+}
+
+/// Which tree a command works on.
+#[derive(Debug, Args)]
+pub struct DataOptions {
+    /// The data directory; a kalends.toml in it is read.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// The configuration file [default without --data: /etc/kalends/kalends.toml].
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+impl DataOptions {
+    fn config(&self) -> Result<Config> {
+        Config::find(self.config.as_deref(), self.data.as_deref())
+    }
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// Whatever went wrong; the text is for the admin.
+pub fn run(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Serve { data, config, listen } => {
+            let mut config = Config::find(config.as_deref(), data.as_deref())?;
+            if let Some(listen) = listen {
+                config.listen = listen;
+            }
+            serve::run(config)
+        }
+        Command::Acl { command, data } => acl::run(command, &data),
+        Command::Passwd { file, user } => passwd::run(&file, &user),
+    }
+}

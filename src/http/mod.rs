@@ -1,9 +1,119 @@
 //! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
 
+pub mod body;
+pub mod collection;
+pub mod freebusy;
 pub mod guard;
 pub mod headers;
+pub mod ical;
+pub mod login;
 pub mod page;
 pub mod propfind;
+pub mod server;
 pub mod status;
 pub mod target;
 pub mod xml;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use body::Bodies;
+use target::{Target, Urls};
+
+/// What all requests share.
+pub struct Site {
+    pub store: Arc<Store>,
+    pub auth: Authenticator,
+    pub urls: Urls,
+    pub config: Config,
+    pub bodies: Bodies,
+}
+
+impl Site {
+    pub fn new(config: Config, store: Store, auth: Authenticator) -> Site {
+        let urls = Urls::new(config.base_url.as_deref(), config.domain.as_deref());
+        Site { store: Arc::new(store), auth, urls, bodies: Bodies::default(), config }
+    }
+
+    /// Whether the peer is a proxy that the configuration names.
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.config.proxies.contains(&peer)
+    }
+}
+
+/// Answers one request, whatever its address.
+async fn answer(site: Data<Site>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    match route(&site, &request, payload).await {
+        Ok(response) => response,
+        Err(error) => HttpResponse::from_error(login::challenge(&site, &request, error)),
+    }
+}
+
+async fn route(site: &Data<Site>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse> {
+    let target = Target::parse(request.uri().path(), &site.urls).ok_or(Error::NotFound)?;
+    if *request.method() == Method::OPTIONS {
+        return Ok(options(&target));
+    }
+    match target {
+        Target::Page => page(request, page::html(&site.urls), &page::HEADERS),
+        Target::Robots => {
+            page(request, page::ROBOTS.to_owned(), &[("Content-Type", "text/plain; charset=utf-8")])
+        }
+        Target::Calendar(_) | Target::Collection(_) if !site.config.icalendar => Err(Error::NotFound),
+        Target::Freebusy(_) if !site.config.freebusy => Err(Error::NotFound),
+        Target::Calendar(calendar) => ical::answer(site, request, payload, &calendar).await,
+        Target::Collection(collection) => collection::answer(site, request, payload, &collection).await,
+        Target::Freebusy(owner) => freebusy::answer(site, request, &owner).await,
+    }
+}
+
+/// The methods that an address knows.
+fn allow(target: &Target) -> &'static str {
+    match target {
+        Target::Page | Target::Robots | Target::Freebusy(_) => "OPTIONS, GET, HEAD",
+        Target::Calendar(_) => ical::ALLOW,
+        Target::Collection(_) => collection::ALLOW,
+    }
+}
+
+/// Needs no login: programs ask before they have one, and look for `DAV` (RFC 4918 §10.1).
+fn options(target: &Target) -> HttpResponse {
+    HttpResponse::Ok().insert_header(("Allow", allow(target))).insert_header(("DAV", "1")).finish()
+}
+
+fn page(
+    request: &HttpRequest,
+    text: String,
+    headers: &[(&'static str, &'static str)],
+) -> Result<HttpResponse> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(Error::MethodNotAllowed { allow: "OPTIONS, GET, HEAD" });
+    }
+    let mut response = HttpResponse::Ok();
+    headers.iter().for_each(|header| {
+        response.insert_header(*header);
+    });
+    Ok(response.body(text))
+}
+
+/// A header's value as text, if it has one that is text.
+fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+/// Runs what reads or writes the disk off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match actix_web::rt::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        // The work panicked, which is logged where it happened.
+        Err(_) => Err(Error::Busy),
+    }
+}

@@ -92,6 +92,20 @@ fn into_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     }
 }
 
+/// Adds a content line with its end, folded at 75 octets (RFC 5545 §3.1) between characters.
+pub fn push_folded(text: &mut String, content: &str) {
+    let mut width = 0;
+    for c in content.chars() {
+        if width + c.len_utf8() > 75 {
+            text.push_str("\r\n ");
+            width = 1;
+        }
+        text.push(c);
+        width += c.len_utf8();
+    }
+    text.push_str("\r\n");
+}
+
 /// The parts of one property: `name *(";" param) ":" value` (RFC 5545 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Property<'a> {

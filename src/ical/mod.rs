@@ -1,10 +1,16 @@
 //! RFC 5545, pure: bytes in, values out, no clock, no disk.
 
+pub mod busy;
+pub mod event;
+pub mod freebusy;
 pub mod item;
 pub mod line;
 pub mod mask;
 pub mod meaning;
+pub mod period;
+pub mod recur;
 pub mod scan;
+pub mod series;
 pub mod text;
 pub mod tz;
 pub mod value;
@@ -13,4 +19,3 @@ pub mod whole;
 
 /// Names this program as the maker of a calendar (RFC 5545 §3.7.3).
 pub const PRODID: &str = concat!("-//Kalends//Kalends ", env!("CARGO_PKG_VERSION"), "//EN");
-pub mod recur;

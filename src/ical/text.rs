@@ -1,25 +1,14 @@
-//! Putting content lines into bytes: folding, escaping, and what served bytes must look like whatever a client wrote.
+//! Putting content lines into bytes: escaping, and what served bytes must look like whatever a client wrote.
 
 use std::borrow::Cow;
 
-use super::line::{lines, logical_len, unfold};
-
-/// Lines longer than this many octets are folded (RFC 5545 §3.1).
-const FOLD: usize = 75;
+use super::line::{lines, logical_len, push_folded, unfold};
 
 /// Appends `text` as one content line, folded between characters, with CRLF.
 pub fn push_line(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text;
-    let mut room = FOLD;
-    while rest.len() > room {
-        let (part, more) = rest.split_at(rest.floor_char_boundary(room));
-        out.extend_from_slice(part.as_bytes());
-        out.extend_from_slice(b"\r\n ");
-        rest = more;
-        room = FOLD - 1;
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    let mut line = String::with_capacity(text.len() + 8);
+    push_folded(&mut line, text);
+    out.extend_from_slice(line.as_bytes());
 }
 
 /// A TEXT value with what RFC 5545 §3.3.11 wants escaped; other control characters become spaces.
@@ -109,7 +98,7 @@ mod tests {
         let text = format!("SUMMARY:{}", "\u{fc}".repeat(100));
         push_line(&mut out, &text);
         let physical: Vec<&[u8]> = out.split_inclusive(|byte| *byte == b'\n').collect();
-        assert!(physical.iter().all(|line| line.len() <= FOLD + 2 && std::str::from_utf8(line).is_ok()));
+        assert!(physical.iter().all(|line| line.len() <= 77 && std::str::from_utf8(line).is_ok()));
         assert_eq!(lines(&out).next().map(|line| line.text.into_owned()), Some(text));
     }
 

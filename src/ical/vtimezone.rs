@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::{Offset, TimeZone, TimeZoneTransition};
 
+use super::line::push_folded;
 use super::recur::Civil;
 use super::tz;
 
@@ -14,13 +15,13 @@ use super::tz;
 pub fn definition(tzid: &str, iana: &str) -> Option<String> {
     let zone = tz::zone(iana)?;
     let mut text = String::with_capacity(1024);
-    line(&mut text, "BEGIN:VTIMEZONE");
-    line(&mut text, &format!("TZID:{tzid}"));
-    line(&mut text, &format!("X-LIC-LOCATION:{iana}"));
+    push_folded(&mut text, "BEGIN:VTIMEZONE");
+    push_folded(&mut text, &format!("TZID:{tzid}"));
+    push_folded(&mut text, &format!("X-LIC-LOCATION:{iana}"));
     for observance in observances(&zone) {
         observance.write(&mut text);
     }
-    line(&mut text, "END:VTIMEZONE");
+    push_folded(&mut text, "END:VTIMEZONE");
     Some(text)
 }
 
@@ -61,19 +62,19 @@ struct Onset {
 impl Observance {
     fn write(&self, text: &mut String) {
         let component = if self.kind.daylight { "DAYLIGHT" } else { "STANDARD" };
-        line(text, &format!("BEGIN:{component}"));
-        line(text, &format!("TZNAME:{}", self.kind.name));
-        line(text, &format!("TZOFFSETFROM:{}", offset(self.kind.from)));
-        line(text, &format!("TZOFFSETTO:{}", offset(self.kind.to)));
-        line(text, &format!("DTSTART:{}", local(self.first)));
+        push_folded(text, &format!("BEGIN:{component}"));
+        push_folded(text, &format!("TZNAME:{}", self.kind.name));
+        push_folded(text, &format!("TZOFFSETFROM:{}", offset(self.kind.from)));
+        push_folded(text, &format!("TZOFFSETTO:{}", offset(self.kind.to)));
+        push_folded(text, &format!("DTSTART:{}", local(self.first)));
         if let Some(rule) = &self.rule {
-            line(text, &format!("RRULE:{rule}"));
+            push_folded(text, &format!("RRULE:{rule}"));
         }
         if !self.others.is_empty() {
             let dates: Vec<String> = self.others.iter().map(|other| local(*other)).collect();
-            line(text, &format!("RDATE:{}", dates.join(",")));
+            push_folded(text, &format!("RDATE:{}", dates.join(",")));
         }
-        line(text, &format!("END:{component}"));
+        push_folded(text, &format!("END:{component}"));
     }
 }
 
@@ -259,20 +260,6 @@ fn offset(offset: Offset) -> String {
         let _ = write!(text, "{:02}", seconds % 60);
     }
     text
-}
-
-/// Adds a content line, folded at 75 octets (RFC 5545 §3.1) between characters.
-fn line(text: &mut String, content: &str) {
-    let mut width = 0;
-    for c in content.chars() {
-        if width + c.len_utf8() > 75 {
-            text.push_str("\r\n ");
-            width = 1;
-        }
-        text.push(c);
-        width += c.len_utf8();
-    }
-    text.push_str("\r\n");
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
+
+use super::busy::Worked;
 use super::disk::{Directory, EntryKind, Stamp};
 use super::props::Props;
 use crate::error::{Error, Result};
@@ -43,6 +46,8 @@ pub struct Contents {
     pub has_classes: bool,
     /// About how much memory the items take.
     pub bytes: usize,
+    /// The busy times that were asked for last; guards the pointer only.
+    pub busy: Mutex<Option<Arc<Worked>>>,
 }
 
 /// A calendar's contents and what they were read from.
@@ -81,7 +86,7 @@ impl Contents {
         const BESIDE_THE_TEXT: usize = 400;
         let bytes = items.iter().map(|stored| stored.item.raw.len() + BESIDE_THE_TEXT).sum();
         let has_classes = items.iter().any(|stored| stored.item.class > Class::Public);
-        Arc::new(Contents { items, props, modified, read_only, has_classes, bytes })
+        Arc::new(Contents { items, props, modified, read_only, has_classes, bytes, busy: Mutex::default() })
     }
 }
 

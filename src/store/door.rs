@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::Store;
 use super::place::{Home, Name, Path, Place};
-use super::slot::{Loaded, Slot, role};
+use super::rights::nearest;
+use super::slot::{Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
-use super::tree::{Found, Rights};
+use super::tree::Found;
 use super::views::View;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
@@ -158,12 +159,7 @@ impl Store {
 
     /// What `who` may do at `path`, whether anything is there or not.
     pub fn role_at(&self, who: &Principal, path: &Path) -> Result<Role> {
-        role(&self.tree.rights(path)?, who, path)
-    }
-
-    /// What decides about the rights at `path`.
-    pub fn rights_at(&self, path: &Path) -> Result<Rights> {
-        self.tree.rights(path)
+        nearest(&self.tree, path)?.role(who, path)
     }
 
     /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder.

@@ -55,7 +55,7 @@ pub fn keep_lost(
 ) -> Result<()> {
     let (parent, name) = split(file);
     let kept = home.make(directory(change).join(parent))?;
-    staging.write(content, &kept)?.place(&kept, &format!("lost-{}", name.to_string_lossy()))
+    staging.write_unsynced(content, &kept)?.place(&kept, &format!("lost-{}", name.to_string_lossy()))
 }
 
 /// Moves a whole calendar into the history, durably.
@@ -67,6 +67,20 @@ pub fn keep_calendar(home: &Directory, path: &FsPath) -> Result<()> {
     from.rename(name, &kept, &name.to_string_lossy())?;
     kept.sync()?;
     from.sync()
+}
+
+/// Removes the directories above `path` that are empty, up to the home.
+pub fn prune(home: &Directory, path: &FsPath) -> Result<()> {
+    for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+        let (parent, name) = split(folder);
+        let parent = home.existing(parent)?;
+        match rustix::fs::unlinkat(parent.fd(), name, AtFlags::REMOVEDIR) {
+            Ok(()) => parent.sync()?,
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(Error::io(parent.path().join(name), error)),
+        }
+    }
+    Ok(())
 }
 
 /// Removes from a home's history what is older than `days` days.

@@ -1,6 +1,7 @@
 //! The store: the only code that opens users' files. Everything goes through the door (`door`), reads are answered
 //! from Snapshots, writes go through `save` and `commit`.
 
+mod busy;
 mod calendar;
 mod commit;
 mod disk;
@@ -9,6 +10,7 @@ mod history;
 mod merge;
 pub mod place;
 mod props;
+pub mod rights;
 mod save;
 mod slot;
 mod snapshot;
@@ -19,15 +21,15 @@ mod writer;
 
 use jiff::Timestamp;
 
-pub use calendar::Contents;
+pub use busy::Busy;
 pub use door::Room;
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
-pub use tree::Rights;
 
 use crate::acl::{Principal, Role};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use busy::Owners;
 use commit::Journals;
 use disk::Directory;
 use place::{Home, Name, Path, Place};
@@ -45,6 +47,7 @@ pub struct Store {
     writers: Writers,
     slots: Slots,
     views: Views,
+    owners: Owners,
     history_days: u32,
 }
 
@@ -65,6 +68,7 @@ impl Store {
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
+            owners: Owners::new(config),
             history_days: config.history_days,
         };
         store.recover()?;
@@ -92,7 +96,7 @@ impl Store {
             return Ok(());
         }
         let users = self.tree.root.make(tree::USERS)?;
-        self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, tree::ACL)?;
+        self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, rights::FILE)?;
         users.sync()
     }
 
@@ -147,31 +151,10 @@ impl Store {
         let home = self.tree.home(&path.home)?.ok_or(Error::NotFound)?;
         let below_home: std::path::PathBuf = path.names.iter().map(Name::as_str).collect();
         history::keep_calendar(&home, &below_home)?;
+        // A folder that holds nothing any more would be taken for a calendar.
+        history::prune(&home, &below_home)?;
         self.slots.forget(path);
         Ok(())
-    }
-
-    /// The calendars of a home whose busy times `who` may know, with free/busy on.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub fn busy_calendars(&self, who: &Principal, home: &Home) -> Result<Vec<std::sync::Arc<Contents>>> {
-        let mut role = self.role_at(who, &Path::root(home.clone()))?;
-        let mut calendars = Vec::new();
-        if self.tree.home(home)?.is_none() {
-            role = Role::None;
-        } else {
-            for path in self.tree.calendars(home)? {
-                let Some((_, loaded)) = self.load(&path)? else { continue };
-                let here = loaded.role(who, &path)?;
-                role = role.max(here);
-                if here >= Role::Freebusy && loaded.calendar.contents.props.freebusy {
-                    calendars.push(loaded.calendar.contents.clone());
-                }
-            }
-        }
-        door::admit(who, role, Role::Freebusy)?;
-        Ok(calendars)
     }
 
     /// Removes from all histories what is older than the configuration says.

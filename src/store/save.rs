@@ -11,8 +11,9 @@ use super::door::{Admitted, MAIN, Part, admit};
 use super::merge::{Base, Here, Plan, merge};
 use super::place::{Path, Place};
 use super::props::PROPS;
+use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;
-use super::tree::{Found, Rights};
+use super::tree::Found;
 use super::views::{Known, View};
 use super::writer::Locked;
 use crate::acl::{Principal, Role};
@@ -147,7 +148,7 @@ impl Store {
             let target = match part {
                 Some(part) => Target::existing(path, part),
                 None => match self.may_make(who, &path) {
-                    Ok(()) => Target::new(self.tree.rights(&path)?, path),
+                    Ok(()) => Target::new(nearest(&self.tree, &path)?, path),
                     // One half of main.ics is enough.
                     Err(_) if is_main => continue,
                     Err(error) => return Err(error),

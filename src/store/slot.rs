@@ -9,11 +9,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::calendar::{Calendar, Shape};
 use super::place::{Path, Place};
+use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;
-use super::tree::{Found, Rights, Tree};
+use super::tree::{Found, Tree};
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Nothing older than this is served.
 const FRESH: Duration = Duration::from_secs(1);
@@ -53,26 +54,11 @@ pub struct Slots {
 impl Loaded {
     /// What `who` may do here. A home's owner is master, whatever any file says.
     pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
-        role(&self.rights, who, path)
+        self.rights.role(who, path)
     }
 
     fn is_fresh(&self) -> bool {
         self.swept.elapsed() < FRESH
-    }
-}
-
-/// What `rights`, those of `path`, let `who` do.
-pub fn role(rights: &Rights, who: &Principal, path: &Path) -> Result<Role> {
-    if who.user().is_some() && who.user() == path.home.owner() {
-        return Ok(Role::Master);
-    }
-    match rights {
-        Rights::None => Ok(Role::None),
-        Rights::Granted { acl, .. } => acl.role(who).map(|(role, _)| role).map_err(|_| Error::GroupsUnknown),
-        Rights::Closed { reason } => {
-            tracing::warn!("closed to all but the owner: {reason}");
-            Ok(Role::None)
-        }
     }
 }
 
@@ -121,7 +107,7 @@ impl Slot {
             Found::File(folder, file) => Calendar::sweep(&folder, Shape::File(&file), name, known)?,
             Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(self.swap(before.as_ref(), None)),
         };
-        let rights = tree.rights(&self.path)?;
+        let rights = nearest(tree, &self.path)?;
         Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept }))))
     }
 

@@ -7,11 +7,9 @@ use walkdir::WalkDir;
 use super::disk::{Directory, EntryKind};
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
-use crate::acl::Acl;
 use crate::error::Result;
 
 pub const USERS: &str = "users";
-pub const ACL: &str = ".acl.json";
 
 /// The data directory with the names that its trees have.
 #[derive(Debug)]
@@ -31,21 +29,6 @@ pub enum Found {
     Missing,
     /// Nothing, and something that is no Folder is in the way.
     Blocked,
-}
-
-/// The nearest `.acl.json` of a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rights {
-    /// There is none up to the top.
-    None,
-    Granted {
-        acl: Acl,
-        file: PathBuf,
-    },
-    /// There is one that cannot be understood: it grants nothing. The text says where and why.
-    Closed {
-        reason: String,
-    },
 }
 
 impl Tree {
@@ -108,21 +91,6 @@ impl Tree {
         }
         // A file, a symlink or a device of that very name is nothing to us, and nothing can be made in its place.
         Ok(if folder.kind(name.as_str())?.is_some() { Found::Blocked } else { Found::Missing })
-    }
-
-    /// The nearest `.acl.json`, from `path` up to `users/` or the public root.
-    pub fn rights(&self, path: &Path) -> Result<Rights> {
-        let mut at = self.on_disk(path);
-        loop {
-            if let Some(directory) = self.root.directory(&at)?
-                && directory.kind(ACL)?.is_some()
-            {
-                return Ok(read_acl(&directory));
-            }
-            if !at.pop() || at.as_os_str().is_empty() {
-                return Ok(Rights::None);
-            }
-        }
     }
 
     /// The paths of all calendars in a home, loose files too.
@@ -198,21 +166,4 @@ fn is_folder(directory: &Directory) -> Result<bool> {
     let visible =
         |(name, kind): &(String, EntryKind)| *kind == EntryKind::Directory && !name.starts_with('.');
     Ok(directory.entries()?.iter().any(visible))
-}
-
-/// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place.
-fn read_acl(directory: &Directory) -> Rights {
-    let file = directory.path().join(ACL);
-    let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
-    match directory.read(ACL) {
-        Ok(Some((text, _))) => {
-            match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
-                Ok(Ok(acl)) => Rights::Granted { acl, file },
-                Ok(Err(error)) => closed(error.to_string()),
-                Err(error) => closed(error),
-            }
-        }
-        Ok(None) => closed("not a regular file".to_owned()),
-        Err(error) => closed(error.to_string()),
-    }
 }

@@ -1,0 +1,145 @@
+//! `kalends acl`: who may do what where, why, and how that is changed.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::DataOptions;
+use crate::acl::{Groups, Principal, Role, Subject};
+use crate::auth::Authenticator;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::place::{Home, Name, Path};
+use crate::store::rights::Rights;
+
+#[derive(Debug, Subcommand)]
+pub enum Acl {
+    /// Show the rights at a place, and the file that says so.
+    Show {
+        /// alice/Work/Projects, public/Holidays, or / for all users' homes.
+        place: String,
+    },
+    /// Set what somebody may do at a place and below.
+    Set {
+        /// alice/Work/Projects, public/Holidays, or / for all users' homes.
+        place: String,
+        /// user:NAME, group:NAME, authenticated, or anyone.
+        subject: Subject,
+        /// none, freebusy, viewer, contributor, editor, master; or unset to remove the entry.
+        role: String,
+    },
+    /// Say what a user may do at a place, with the file and the entry that decided.
+    Why {
+        /// alice/Work/Projects, or public/Holidays.
+        place: String,
+        /// The user; without one, somebody without a login.
+        user: Option<String>,
+    },
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// A place that cannot be, a file that cannot be understood or written.
+pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
+    let config = data.config()?;
+    let store = Store::open_tree(&config)?;
+    match command {
+        Acl::Show { place } => show(&store, &parse_place(&place)?),
+        Acl::Set { place, subject, role } => {
+            let role = match role.as_str() {
+                "unset" => None,
+                role => Some(role.parse::<Role>().map_err(Error::BadRequest)?),
+            };
+            let file: PathBuf = store.set_role(parse_place(&place)?.as_ref(), subject, role)?;
+            println!("{}", file.display());
+            Ok(())
+        }
+        Acl::Why { place, user } => {
+            let path = parse_place(&place)?
+                .ok_or_else(|| Error::BadRequest("name a home, a folder or a calendar".to_owned()))?;
+            let who = match user {
+                None => Principal::Nobody,
+                Some(user) => {
+                    let auth = Authenticator::new(&config)?;
+                    let known = auth.principal(&user)?;
+                    known
+                        .ok_or_else(|| Error::BadRequest(format!("there is no user {user}")))?
+                        .as_ref()
+                        .clone()
+                }
+            };
+            why(&store, &who, &path)
+        }
+    }
+}
+
+/// A place as commands name it; nothing for what is above all homes.
+fn parse_place(text: &str) -> Result<Option<Path>> {
+    if text == "/" {
+        return Ok(None);
+    }
+    let unfit =
+        || Error::BadRequest(format!("{text}: not a place, as alice/Work/Projects or public/Holidays are"));
+    let mut names = text.trim_end_matches('/').split('/').map(|name| Name::new(name).ok_or_else(unfit));
+    let home = names.next().ok_or_else(unfit)??;
+    let home = if home.as_str() == "public" { Home::Public } else { Home::User(home) };
+    Ok(Some(Path { home, names: names.collect::<Result<_>>()? }))
+}
+
+fn show(store: &Store, path: &Option<Path>) -> Result<()> {
+    match store.rights(path.as_ref())? {
+        Rights::None => println!("no .acl.json: nothing is granted"),
+        Rights::Closed { reason } => println!("closed to all but the owner: {reason}"),
+        Rights::Granted { acl, file } => {
+            println!("{}", file.display());
+            acl.entries().for_each(|(subject, role)| println!("  {subject}: {role}"));
+        }
+    }
+    if let Some(owner) = path.as_ref().and_then(|path| path.home.owner()) {
+        println!("  {owner} owns this home: master");
+    }
+    Ok(())
+}
+
+fn why(store: &Store, who: &Principal, path: &Path) -> Result<()> {
+    if let Principal::User { name, groups } = who {
+        match groups {
+            Groups::Known(groups) => println!("{name} is in: {}", groups.join(", ")),
+            Groups::Unknown => println!("the groups of {name} cannot be learned"),
+        }
+    }
+    if who.user().is_some() && who.user() == path.home.owner() {
+        println!("{}: owns this home", Role::Master);
+        return Ok(());
+    }
+    match store.rights(Some(path))? {
+        Rights::None => println!("{}: there is no .acl.json from here up", Role::None),
+        Rights::Closed { reason } => println!("{}: closed to all but the owner: {reason}", Role::None),
+        Rights::Granted { acl, file } => match acl.role(who) {
+            Ok((role, Some(subject))) => println!("{role}: \"{subject}\" in {}", file.display()),
+            Ok((role, None)) => println!("{role}: no entry matches in {}", file.display()),
+            Err(_) => {
+                println!("{}: {} names a group, and the groups are unknown", Role::None, file.display())
+            }
+        },
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_named_as_in_logs() {
+        for text in ["alice/Work/Projects", "public/Holidays", "alice", "public"] {
+            let place = parse_place(text).expect("a place").expect("below a home");
+            assert_eq!(place.to_string(), text);
+        }
+        assert_eq!(parse_place("/").expect("the top"), None);
+        for text in ["", "alice/../bob", "alice//x", "/etc"] {
+            assert!(parse_place(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `kalends serve`: opens the tree, checks what can be checked, listens until told to stop.
+
+use std::time::Duration;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::error::Result;
+use crate::http::Site;
+use crate::http::server::{Listening, server};
+use crate::store::Store;
+
+/// How often histories are looked through for what has expired.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps the server from starting: the tree, the password file or PAM service, the address.
+pub fn run(config: Config) -> Result<()> {
+    let listen = config.listen.clone();
+    let store = Store::open_tree(&config)?;
+    let auth = Authenticator::new(&config)?;
+    let users = auth.users();
+    let site = Site::new(config, store, auth);
+    let store = site.store.clone();
+    std::thread::spawn(move || {
+        loop {
+            store.expire_histories();
+            std::thread::sleep(A_DAY);
+        }
+    });
+    let system = actix_web::rt::System::new();
+    let (server, listening) = system.block_on(async { server(site, &listen) })?;
+    greet(&listening, users);
+    system.block_on(server).map_err(|error| crate::error::Error::io(listen, error))
+}
+
+fn greet(listening: &Listening, users: Option<Vec<String>>) {
+    match listening {
+        Listening::Address(address) => println!("Kalends listens at http://{address}"),
+        Listening::Socket(path) => println!("Kalends listens at unix:{path}"),
+    }
+    match users {
+        Some(users) => println!("Users who can log in: {}", users.join(", ")),
+        None => println!("Users log in with their system accounts (PAM)"),
+    }
+}

@@ -1,0 +1,41 @@
+//! PROPFIND of a calendar, as programs send it before they read or publish one (RFC 4918 §9.1).
+
+use actix_web::HttpResponse;
+use actix_web::web::Payload;
+
+use super::{Asked, quoted};
+use crate::error::Result;
+use crate::http::propfind::{Kind, MULTISTATUS_TYPE, Resource, Wanted, multistatus};
+use crate::http::target::{CalendarTarget, Target};
+use crate::store::Room;
+
+/// The largest PROPFIND, in bytes.
+pub const MAX_BODY: usize = 64 << 10;
+
+/// The Depth does not matter: a calendar has no members here.
+pub async fn answer(asked: &Asked<'_>, payload: Payload, target: &CalendarTarget) -> Result<HttpResponse> {
+    let room = asked.room().await?;
+    let body = asked.site.bodies.read(asked.request, payload, MAX_BODY).await?;
+    let wanted = Wanted::parse(&body.bytes)?;
+    let href = Target::Calendar(target.clone()).href(&asked.site.urls);
+    Ok(multi_status(multistatus(&wanted, &[resource(href, &room)])))
+}
+
+/// What there is to tell of an open calendar.
+fn resource(href: String, room: &Room) -> Resource {
+    let Room { role, snapshot } = room;
+    Resource {
+        href,
+        kind: Kind::Calendar,
+        display_name: Some(snapshot.heading.name.clone()),
+        color: snapshot.heading.color.clone(),
+        etag: Some(quoted(&snapshot.etag)),
+        modified: Some(snapshot.modified),
+        length: u64::try_from(snapshot.body.len()).ok(),
+        role: *role,
+    }
+}
+
+pub fn multi_status(text: String) -> HttpResponse {
+    HttpResponse::MultiStatus().content_type(MULTISTATUS_TYPE).body(text)
+}

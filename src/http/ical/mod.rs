@@ -1,0 +1,65 @@
+//! The `.ics` addresses: a whole calendar read, saved, removed, described.
+
+mod describe;
+mod read;
+mod remove;
+mod save;
+
+use std::sync::Arc;
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::target::CalendarTarget;
+use super::{Site, blocking, login};
+use crate::acl::{Principal, Role};
+use crate::error::{Error, Result};
+use crate::store::Room;
+use crate::store::place::Place;
+
+pub use describe::{MAX_BODY as MAX_PROPFIND, multi_status};
+
+pub const ALLOW: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND";
+
+/// A request to an `.ics` address.
+struct Asked<'r> {
+    site: &'r Data<Site>,
+    request: &'r HttpRequest,
+    who: Arc<Principal>,
+    place: Place,
+}
+
+/// Answers a request to the `.ics` address `target`.
+pub async fn answer(
+    site: &Data<Site>,
+    request: &HttpRequest,
+    payload: Payload,
+    target: &CalendarTarget,
+) -> Result<HttpResponse> {
+    let who = login::principal(site, request).await?;
+    let place = target.place(who.user())?;
+    let asked = Asked { site, request, who, place };
+    match request.method().as_str() {
+        "GET" | "HEAD" => read::answer(&asked).await,
+        "PUT" => save::answer(&asked, payload).await,
+        "DELETE" => remove::answer(&asked).await,
+        "PROPFIND" => describe::answer(&asked, payload, target).await,
+        _ => Err(Error::MethodNotAllowed { allow: ALLOW }),
+    }
+}
+
+impl Asked<'_> {
+    /// Opens the place for reading, from memory where that is enough.
+    async fn room(&self) -> Result<Room> {
+        if let Some(room) = self.site.store.glance(&self.who, &self.place, Role::Viewer) {
+            return room;
+        }
+        let (store, who, place) = (self.site.store.clone(), self.who.clone(), self.place.clone());
+        blocking(move || store.open(&who, &place, Role::Viewer)).await
+    }
+}
+
+/// An Etag as a header carries it.
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}

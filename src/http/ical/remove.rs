@@ -1,0 +1,15 @@
+//! DELETE of a calendar, which moves it into its home's history.
+
+use actix_web::HttpResponse;
+
+use super::Asked;
+use crate::error::Result;
+use crate::http::blocking;
+use crate::http::guard::Guard;
+
+pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
+    let guard = Guard::parse(asked.request.headers());
+    let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
+    blocking(move || store.remove(&who, &place, &|current| guard.check(current))).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

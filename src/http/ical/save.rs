@@ -1,0 +1,76 @@
+//! PUT of a calendar: rights, then preconditions, then the body, which is merged into what is here.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::ETAG;
+use actix_web::web::Payload;
+use tokio::sync::oneshot;
+
+use super::{Asked, quoted};
+use crate::error::{Error, Result};
+use crate::http::body::{Body, MAX_CALENDAR};
+use crate::http::guard::{Base, Guard};
+use crate::http::{blocking, header};
+use crate::ical::item::cut;
+use crate::store::{Basis, Save, Saved};
+
+/// As a request header with the value `replace`: what was sent is wanted as it is. As a response header: what the
+/// merge did beside taking what was sent.
+const MERGE: &str = "Kalends-Merge";
+
+pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse> {
+    let guard = Guard::parse(asked.request.headers());
+    let current = {
+        let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
+        blocking(move || store.may_save(&who, &place)).await?
+    };
+    guard.check(current.as_deref())?;
+    let body = asked.site.bodies.read(asked.request, payload, MAX_CALENDAR).await?;
+    let saved = save(asked, guard, body).await?;
+    let mut response =
+        HttpResponse::build(if saved.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT });
+    response.insert_header((ETAG, quoted(&saved.etag)));
+    if saved.kept + saved.conflicts > 0 {
+        let Saved { kept, removed, conflicts, .. } = saved;
+        let did = format!("kept={kept}, removed={removed}, conflicts={conflicts}");
+        tracing::info!("merged a save by {}: {did}", asked.who.user().unwrap_or("nobody").escape_debug());
+        response.insert_header((MERGE, did));
+    }
+    Ok(response.finish())
+}
+
+/// Saves off the async threads; comes back as soon as the outcome is durable.
+async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
+    let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
+    let basis = basis(asked, &guard);
+    let (answer, outcome) = oneshot::channel();
+    actix_web::rt::task::spawn_blocking(move || {
+        let sent = cut(&body.bytes);
+        drop(body);
+        // Whoever waited for the answer may have gone; the save is made all the same.
+        let acknowledge = |outcome| drop(answer.send(outcome));
+        match sent {
+            Ok(sent) => {
+                let precondition = |current: Option<&str>| guard.check(current);
+                store.save(
+                    Save { who: &who, place: &place, sent, basis, precondition: &precondition },
+                    acknowledge,
+                );
+            }
+            Err(error) => acknowledge(Err(error)),
+        }
+    });
+    // Without an answer the save panicked, which is logged where it happened.
+    outcome.await.unwrap_or(Err(Error::Busy))
+}
+
+fn basis(asked: &Asked<'_>, guard: &Guard) -> Basis {
+    if header(asked.request, MERGE).is_some_and(|value| value.trim().eq_ignore_ascii_case("replace")) {
+        return Basis::Replace;
+    }
+    match guard.base() {
+        Base::Current => Basis::Current,
+        Base::Named(etags) => Basis::Named(etags),
+        Base::None => Basis::Unknown,
+    }
+}

@@ -1,0 +1,119 @@
+//! Who asks: from a request's connection and headers to a Principal.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+
+use super::{Site, blocking, header};
+use crate::acl::Principal;
+use crate::error::{Error, Result};
+
+/// Who sends this request. A user's home is made at the first good login.
+///
+/// # Errors
+/// `InsecureTransport` for a password over plain HTTP from elsewhere; as [`crate::auth::Authenticator::login`].
+pub async fn principal(site: &Data<Site>, request: &HttpRequest) -> Result<Arc<Principal>> {
+    let Some(value) = request.headers().get(AUTHORIZATION) else { return Ok(Arc::new(Principal::Nobody)) };
+    if !is_basic(value.as_bytes()) {
+        // Some programs send a token of their own to every server; here it says nothing.
+        return Ok(Arc::new(Principal::Nobody));
+    }
+    if !is_private(site, request) {
+        return Err(Error::InsecureTransport);
+    }
+    if let Some(principal) = site.auth.remembered(value.as_bytes()) {
+        return Ok(principal);
+    }
+    let principal = site.auth.login(value.as_bytes(), client(site, request)).await?;
+    if let Some(user) = principal.user().map(str::to_owned) {
+        let store = site.store.clone();
+        blocking(move || store.ensure_home(&user)).await?;
+    }
+    Ok(principal)
+}
+
+/// The error to answer with: who may not send a password here is not asked for one.
+pub fn challenge(site: &Site, request: &HttpRequest, error: Error) -> Error {
+    match error {
+        Error::LoginNeeded if !is_private(site, request) => Error::InsecureTransport,
+        other => other,
+    }
+}
+
+fn is_basic(value: &[u8]) -> bool {
+    value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+}
+
+/// Whether nobody between can listen: a Unix socket, this machine, or a proxy that the admin vouches for.
+fn is_private(site: &Site, request: &HttpRequest) -> bool {
+    match request.peer_addr() {
+        None => true,
+        Some(peer) => peer.ip().to_canonical().is_loopback() || site.trusts(peer.ip().to_canonical()),
+    }
+}
+
+/// The client's address; behind a proxy that the configuration names, the one that the proxy saw.
+fn client(site: &Site, request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    if !site.trusts(peer) {
+        return Some(peer);
+    }
+    let forwarded = header(request, "forwarded").map(forwarded_for);
+    let listed = forwarded.or_else(|| header(request, "x-forwarded-for").map(listed)).unwrap_or_default();
+    // Read from the end: what stands before the first untrusted address, its owner may have made up.
+    let addresses = listed.into_iter().rev().map_while(|address| address);
+    Some(addresses.into_iter().find(|address| !site.trusts(*address)).unwrap_or(peer))
+}
+
+/// The addresses of an X-Forwarded-For header.
+fn listed(value: &str) -> Vec<Option<IpAddr>> {
+    value.split(',').map(address).collect()
+}
+
+/// The `for` addresses of a Forwarded header (RFC 7239 §4).
+fn forwarded_for(value: &str) -> Vec<Option<IpAddr>> {
+    let of_hop = |hop: &str| {
+        let pair = hop
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, _)| name.eq_ignore_ascii_case("for"));
+        pair.and_then(|(_, value)| address(value))
+    };
+    value.split(',').map(of_hop).collect()
+}
+
+/// An address as proxies write it: bare, quoted, in brackets, with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    if let Some(rest) = text.strip_prefix('[') {
+        return rest.split(']').next()?.parse().ok();
+    }
+    let without_port = || text.split_once(':')?.0.parse().ok();
+    text.parse().ok().or_else(without_port).map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_proxies_write_them() {
+        for (text, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            (" 192.0.2.1:4711", "192.0.2.1"),
+            ("\"[2001:db8::1]:4711\"", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            assert_eq!(address(text), expected.parse().ok(), "{text}");
+        }
+        assert_eq!(address("unknown"), None);
+        assert_eq!(
+            forwarded_for("for=192.0.2.1;proto=https, For=\"[::1]\""),
+            [address("192.0.2.1"), address("::1")]
+        );
+        assert_eq!(listed("192.0.2.1, _hidden"), [address("192.0.2.1"), None]);
+    }
+}

@@ -1,0 +1,50 @@
+//! The listening server: sockets, workers, timeouts. Which addresses there are is not known here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+
+use super::{Site, answer};
+use crate::error::{Error, Result};
+
+/// How long a client may take for its request's head.
+const HEAD: Duration = Duration::from_secs(20);
+/// How long a connection may be idle between two requests.
+const IDLE: Duration = Duration::from_secs(75);
+/// How long a request in flight may take after the server was told to stop.
+const LAST_REQUESTS: u64 = 60;
+
+/// Where the server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listening {
+    Address(SocketAddr),
+    Socket(String),
+}
+
+/// A server that listens at `listen` (`ADDRESS:PORT` or `unix:PATH`) and runs when awaited. It ends on SIGTERM and
+/// SIGINT, after the requests in flight.
+///
+/// # Errors
+/// `Config` for an address that cannot be read, `Io` for one that cannot be listened at.
+pub fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
+    let site = Data::new(site);
+    let app = move || App::new().app_data(site.clone()).default_service(web::to(answer));
+    let server = HttpServer::new(app)
+        .client_request_timeout(HEAD)
+        .client_disconnect_timeout(Duration::from_secs(2))
+        .keep_alive(IDLE)
+        .shutdown_timeout(LAST_REQUESTS);
+    if let Some(path) = listen.strip_prefix("unix:") {
+        let server = server.bind_uds(path).map_err(|error| Error::io(path, error))?;
+        return Ok((server.run(), Listening::Socket(path.to_owned())));
+    }
+    let address: SocketAddr = listen
+        .parse()
+        .map_err(|_| Error::Config(format!("listen: ADDRESS:PORT or unix:PATH, not \"{listen}\"")))?;
+    let server = server.bind(address).map_err(|error| Error::io(listen, error))?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), Listening::Address(bound)))
+}

@@ -1,0 +1,357 @@
+//! One VEVENT as far as time goes: when it starts, how long it lasts, how it recurs, which instance it stands for. Text in, an
+//! [`Event`] out; the instances are `series`' business.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+
+use super::line::{Property, lines};
+use super::recur::Rule;
+use super::tz::{Zone, Zones};
+use super::value::{Duration, Span, SpanEnd, When, parse_date_time, parse_duration, parse_period};
+
+/// What an item says that cannot be understood, in words for the admin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{property}: {reason}")]
+pub struct NotUnderstood {
+    pub property: String,
+    pub reason: String,
+}
+
+impl NotUnderstood {
+    pub(super) fn new(property: &str, reason: impl ToString) -> NotUnderstood {
+        NotUnderstood { property: property.to_ascii_uppercase(), reason: reason.to_string() }
+    }
+}
+
+/// A component and the content lines of it, without those of components inside it, that matter to time and to busy time.
+#[derive(Debug)]
+pub struct Component<'a> {
+    pub name: String,
+    lines: Vec<(&'static str, Cow<'a, str>)>,
+}
+
+/// The properties that are kept, in order of how often they come.
+const KEPT: [&str; 15] = [
+    "DTSTART",
+    "DTEND",
+    "DTSTAMP",
+    "SEQUENCE",
+    "STATUS",
+    "TRANSP",
+    "RRULE",
+    "EXDATE",
+    "ATTENDEE",
+    "ORGANIZER",
+    "RECURRENCE-ID",
+    "RDATE",
+    "DURATION",
+    "X-MICROSOFT-CDO-BUSYSTATUS",
+    "FREEBUSY",
+];
+
+/// What RFC 2445 had and RFC 5545 has not, and nothing here evaluates.
+const GIVEN_UP: &str = "EXRULE";
+
+/// The components of `item`, but for its VTIMEZONEs.
+pub fn components(item: &[u8]) -> Vec<Component<'_>> {
+    let mut found: Vec<Component<'_>> = Vec::new();
+    // How deep we are below VCALENDAR, where 1 is a component.
+    let mut depth = 0usize;
+    let mut in_zone = false;
+    for line in lines(item) {
+        let Some(property) = Property::parse(&line.text) else { continue };
+        let (begins, ends) = (property.is("BEGIN"), property.is("END"));
+        if begins || ends {
+            let name = property.value.trim_ascii();
+            if name.eq_ignore_ascii_case("VCALENDAR") {
+                continue;
+            }
+            if begins && depth == 0 {
+                in_zone = name.eq_ignore_ascii_case("VTIMEZONE");
+                if !in_zone {
+                    found.push(Component { name: name.to_ascii_uppercase(), lines: Vec::with_capacity(10) });
+                }
+            }
+            depth = if begins { depth + 1 } else { depth.saturating_sub(1) };
+        } else if depth == 1
+            && !in_zone
+            && let Some(component) = found.last_mut()
+            && let Some(name) = KEPT.iter().chain([&GIVEN_UP]).find(|name| property.is(name))
+        {
+            component.lines.push((name, line.text));
+        }
+    }
+    found
+}
+
+impl Component<'_> {
+    /// The properties of this name, which is one of [`KEPT`].
+    pub fn all(&self, name: &'static str) -> impl Iterator<Item = Property<'_>> {
+        self.lines.iter().filter(move |(kept, _)| *kept == name).filter_map(|(_, text)| Property::parse(text))
+    }
+
+    pub fn first(&self, name: &'static str) -> Option<Property<'_>> {
+        self.all(name).next()
+    }
+
+    /// The value of the first property of this name.
+    pub fn value(&self, name: &'static str) -> Option<&str> {
+        self.first(name).map(|property| property.value.trim_ascii())
+    }
+
+    /// Whether it recurs or stands for an instance of something that does.
+    pub fn is_of_series(&self) -> bool {
+        self.lines.iter().any(|(name, _)| matches!(*name, "RRULE" | "RDATE" | "RECURRENCE-ID" | "EXRULE"))
+    }
+
+    /// The times of day on which it starts and ends, whatever the zone, if it can be told so easily.
+    pub fn rough_times(&self) -> Option<(DateTime, DateTime)> {
+        let start = parse_date_time(self.value("DTSTART")?)?.civil();
+        let end = match (self.value("DTEND"), self.value("DURATION")) {
+            (Some(end), _) => parse_date_time(end)?.civil(),
+            (None, Some(length)) => start
+                .checked_add(jiff::SignedDuration::from_secs(parse_duration(length)?.nominal_seconds()))
+                .ok()?,
+            (None, None) => start,
+        };
+        Some((start, end))
+    }
+}
+
+/// A VEVENT, read.
+#[derive(Debug)]
+pub struct Event {
+    /// Where it starts on its zone's clock; a whole day starts at midnight.
+    pub start: DateTime,
+    pub zone: Zone,
+    pub all_day: bool,
+    pub length: Length,
+    pub rules: Vec<Rule>,
+    /// RDATE, with the length where it is a period.
+    pub dates: Vec<(Timestamp, Option<Length>)>,
+    pub exceptions: Vec<Mark>,
+    pub instance: Option<Mark>,
+    /// RANGE=THISANDFUTURE.
+    pub and_future: bool,
+    /// SEQUENCE and DTSTAMP: of two versions the greater is the newer.
+    pub version: (i64, Option<DateTime>),
+}
+
+/// How long an instance lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// In seconds (DTEND, RFC 5545 §3.8.5.3).
+    Exact(i64),
+    /// In days of the zone and seconds (DURATION and whole days).
+    Nominal(Duration),
+}
+
+/// Which instance is meant: by its start, or by its day on the event's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mark {
+    At(Timestamp),
+    Day(Date),
+}
+
+impl Event {
+    /// Reads a VEVENT.
+    ///
+    /// # Errors
+    /// Names the first property that is missing or makes no sense.
+    pub fn read(component: &Component<'_>, zones: &mut Zones<'_>) -> Result<Event, NotUnderstood> {
+        let Some(start) = component.first("DTSTART") else {
+            return Err(NotUnderstood::new("DTSTART", "is missing"));
+        };
+        if component.all(GIVEN_UP).next().is_some() {
+            return Err(NotUnderstood::new(GIVEN_UP, "is not supported"));
+        }
+        let start = Reading::of(&start, zones)?;
+        let mut event = Event {
+            start: start.when.civil(),
+            all_day: start.when.is_date(),
+            length: length(component, &start, zones)?,
+            rules: component.all("RRULE").map(rule).collect::<Result<_, _>>()?,
+            dates: Vec::new(),
+            exceptions: Vec::new(),
+            instance: None,
+            and_future: false,
+            version: version(component),
+            zone: start.zone,
+        };
+        event.read_dates(component, zones)?;
+        event.read_instance(component, zones)?;
+        Ok(event)
+    }
+
+    fn read_dates(&mut self, component: &Component<'_>, zones: &mut Zones<'_>) -> Result<(), NotUnderstood> {
+        for property in component.all("RDATE") {
+            let zone = self.zone_of(&property, zones)?;
+            for value in property.value.split(',') {
+                self.dates.push(self.date(value, &zone).ok_or_else(|| malformed(property.name, value))?);
+            }
+        }
+        for property in component.all("EXDATE") {
+            let zone = self.zone_of(&property, zones)?;
+            for value in property.value.split(',').filter(|value| !value.is_empty()) {
+                let when = parse_date_time(value).ok_or_else(|| malformed(property.name, value))?;
+                self.exceptions.push(self.mark(when, &zone));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_instance(
+        &mut self,
+        component: &Component<'_>,
+        zones: &mut Zones<'_>,
+    ) -> Result<(), NotUnderstood> {
+        let Some(property) = component.first("RECURRENCE-ID") else { return Ok(()) };
+        if !self.rules.is_empty() || !self.dates.is_empty() {
+            return Err(NotUnderstood::new("RECURRENCE-ID", "beside RRULE or RDATE is not supported"));
+        }
+        let zone = self.zone_of(&property, zones)?;
+        let when = parse_date_time(property.value).ok_or_else(|| malformed(property.name, property.value))?;
+        // Here the master's day would count, which has the same zone in all but contrived calendars.
+        self.instance = Some(match when {
+            When::Date(day) => Mark::Day(day),
+            _ => Mark::At(instant(when, &zone)),
+        });
+        self.and_future =
+            property.param("RANGE").is_some_and(|range| range.eq_ignore_ascii_case("THISANDFUTURE"));
+        Ok(())
+    }
+
+    /// The zone of a property's times: its TZID's, else the event's own.
+    fn zone_of(&self, property: &Property<'_>, zones: &mut Zones<'_>) -> Result<Zone, NotUnderstood> {
+        match property.param("TZID") {
+            Some(tzid) => zones.named(tzid).map_err(|why| NotUnderstood::new("TZID", why)),
+            None => Ok(self.zone.clone()),
+        }
+    }
+
+    fn date(&self, value: &str, zone: &Zone) -> Option<(Timestamp, Option<Length>)> {
+        if let Some(Span { start, end }) = parse_period(value) {
+            let start = instant(start, zone);
+            let length = match end {
+                SpanEnd::At(end) => Length::Exact(instant(end, zone).duration_since(start).as_secs()),
+                SpanEnd::After(length) => Length::Nominal(length),
+            };
+            return Some((start, Some(length)));
+        }
+        let start = match parse_date_time(value)? {
+            // A day for an event that has a time of day means that time.
+            When::Date(day) => self.zone.instant(day.to_datetime(self.start.time())),
+            when if self.all_day => self.zone.instant(day(when, &self.zone).to_datetime(Time::midnight())),
+            when => instant(when, zone),
+        };
+        Some((start, None))
+    }
+
+    /// Which instance of this event `when` means.
+    fn mark(&self, when: When, zone: &Zone) -> Mark {
+        match when {
+            When::Date(day) => Mark::Day(day),
+            _ if self.all_day => Mark::Day(day(when, &self.zone)),
+            _ => Mark::At(instant(when, zone)),
+        }
+    }
+}
+
+/// The day that a time means where a day is wanted. Programs write whole days as midnight in UTC or as midnight on the clock.
+pub(super) fn day(when: When, zone: &Zone) -> Date {
+    match when {
+        When::Utc(time) if time.time() != Time::midnight() => zone.civil(Zone::UTC.instant(time)).date(),
+        _ => when.date(),
+    }
+}
+
+/// A property's time and the zone it is in.
+struct Reading {
+    when: When,
+    zone: Zone,
+}
+
+impl Reading {
+    fn of(property: &Property<'_>, zones: &mut Zones<'_>) -> Result<Reading, NotUnderstood> {
+        let Some(when) = parse_date_time(property.value) else {
+            return Err(malformed(property.name, property.value));
+        };
+        let zone = match (when, property.param("TZID")) {
+            (When::Utc(_), _) => Zone::UTC,
+            (When::Local(_), Some(tzid)) => {
+                zones.named(tzid).map_err(|why| NotUnderstood::new("TZID", why))?
+            }
+            (When::Local(_), None) | (When::Date(_), _) => zones.floating().clone(),
+        };
+        Ok(Reading { when, zone })
+    }
+
+    fn instant(&self) -> Timestamp {
+        instant(self.when, &self.zone)
+    }
+}
+
+/// The instant of `when`, which is on the clock of `zone` if it names no zone itself.
+fn instant(when: When, zone: &Zone) -> Timestamp {
+    match when {
+        When::Utc(time) => Zone::UTC.instant(time),
+        When::Local(_) | When::Date(_) => zone.instant(when.civil()),
+    }
+}
+
+fn malformed(name: &str, value: &str) -> NotUnderstood {
+    NotUnderstood::new(name, format!("\"{value}\" is malformed"))
+}
+
+fn rule(property: Property<'_>) -> Result<Rule, NotUnderstood> {
+    Rule::parse(property.value).map_err(|why| NotUnderstood::new(property.name, why))
+}
+
+/// From DTEND, or DURATION, or what their absence means (RFC 5545 §3.6.1).
+fn length(
+    component: &Component<'_>,
+    start: &Reading,
+    zones: &mut Zones<'_>,
+) -> Result<Length, NotUnderstood> {
+    let days = |days| Length::Nominal(Duration { days, seconds: 0 });
+    if let Some(property) = component.first("DTEND") {
+        let end = Reading::of(&property, zones)?;
+        let length = match (start.when, end.when) {
+            // Some programs write the same day twice for one day.
+            (When::Date(first), When::Date(last)) => {
+                days(days_between(first, last).map_or(1, |days| days.max(1)))
+            }
+            (When::Date(_), _) | (_, When::Date(_)) => {
+                return Err(NotUnderstood::new(
+                    "DTEND",
+                    "one of DTSTART and DTEND is a date, the other a time",
+                ));
+            }
+            _ => Length::Exact(end.instant().duration_since(start.instant()).as_secs()),
+        };
+        let before = end.when.is_date() && end.when.date() < start.when.date();
+        return if before || matches!(length, Length::Exact(..0)) {
+            Err(NotUnderstood::new("DTEND", "is before DTSTART"))
+        } else {
+            Ok(length)
+        };
+    }
+    match component.value("DURATION") {
+        Some(value) => match parse_duration(value) {
+            Some(length) if length.nominal_seconds() >= 0 => Ok(Length::Nominal(length)),
+            _ => Err(malformed("DURATION", value)),
+        },
+        None => Ok(days(i64::from(start.when.is_date()))),
+    }
+}
+
+fn days_between(first: Date, last: Date) -> Option<i64> {
+    first.until(last).ok().map(|span| span.get_days().into())
+}
+
+fn version(component: &Component<'_>) -> (i64, Option<DateTime>) {
+    let sequence = component.value("SEQUENCE").and_then(|value| value.parse().ok()).unwrap_or(0);
+    (sequence, component.value("DTSTAMP").and_then(parse_date_time).map(When::civil))
+}

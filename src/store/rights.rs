@@ -1,0 +1,110 @@
+//! The `.acl.json` files: which one decides about a place, and how one is changed. What they mean is `acl`'s.
+
+use std::path::PathBuf;
+
+use super::Store;
+use super::disk::Directory;
+use super::place::Path;
+use super::tree::{Tree, USERS};
+use crate::acl::{Acl, Principal, Role, Subject};
+use crate::error::{Error, Result};
+
+pub const FILE: &str = ".acl.json";
+
+/// The nearest `.acl.json` of a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rights {
+    /// There is none up to the top.
+    None,
+    Granted {
+        acl: Acl,
+        file: PathBuf,
+    },
+    /// There is one that cannot be understood: it grants nothing. The text says where and why.
+    Closed {
+        reason: String,
+    },
+}
+
+impl Rights {
+    /// What `who` may do at `path`, whose rights these are. A home's owner is master, whatever any file says.
+    ///
+    /// # Errors
+    /// `GroupsUnknown`.
+    pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
+        if who.user().is_some() && who.user() == path.home.owner() {
+            return Ok(Role::Master);
+        }
+        match self {
+            Rights::None | Rights::Closed { .. } => Ok(Role::None),
+            Rights::Granted { acl, .. } => {
+                acl.role(who).map(|(role, _)| role).map_err(|_| Error::GroupsUnknown)
+            }
+        }
+    }
+}
+
+/// The nearest `.acl.json`, from `path` up to `users/` or the public root.
+pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
+    let mut at = tree.on_disk(path);
+    loop {
+        if let Some(directory) = tree.root.directory(&at)?
+            && directory.kind(FILE)?.is_some()
+        {
+            return Ok(read(&directory));
+        }
+        if !at.pop() || at.as_os_str().is_empty() {
+            return Ok(Rights::None);
+        }
+    }
+}
+
+/// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place.
+fn read(directory: &Directory) -> Rights {
+    let file = directory.path().join(FILE);
+    let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
+    match directory.read(FILE) {
+        Ok(Some((text, _))) => {
+            match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
+                Ok(Ok(acl)) => Rights::Granted { acl, file },
+                Ok(Err(error)) => closed(error.to_string()),
+                Err(error) => closed(error),
+            }
+        }
+        Ok(None) => closed("not a regular file".to_owned()),
+        Err(error) => closed(error.to_string()),
+    }
+}
+
+impl Store {
+    /// What decides about the rights at `path`; without a path, above all users' homes.
+    pub fn rights(&self, path: Option<&Path>) -> Result<Rights> {
+        match path {
+            Some(path) => nearest(&self.tree, path),
+            None => {
+                let users = self.tree.root.existing(USERS)?;
+                Ok(if users.kind(FILE)?.is_some() { read(&users) } else { Rights::None })
+            }
+        }
+    }
+
+    /// Sets the role of a subject at `path`, or without a role removes its entry. A place without an `.acl.json` of its
+    /// own gets one with what was inherited so far, since the nearest file decides alone.
+    ///
+    /// # Errors
+    /// `NotFound` if the directory is not there; `Config` if the file that is to be changed cannot be understood.
+    pub fn set_role(&self, path: Option<&Path>, subject: Subject, role: Option<Role>) -> Result<PathBuf> {
+        let on_disk = path.map_or_else(|| PathBuf::from(USERS), |path| self.tree.on_disk(path));
+        let _locked = path.map(|path| self.lock(&path.home)).transpose()?;
+        let directory = self.tree.root.directory(&on_disk)?.ok_or(Error::NotFound)?;
+        let mut acl = match self.rights(path)? {
+            Rights::None => Acl::default(),
+            Rights::Granted { acl, .. } => acl,
+            Rights::Closed { reason } => return Err(Error::Config(reason)),
+        };
+        acl.set(subject, role);
+        self.journals.staging().write(acl.to_text().as_bytes(), &directory)?.place(&directory, FILE)?;
+        directory.sync()?;
+        Ok(directory.path().join(FILE))
+    }
+}
