@@ -28,6 +28,9 @@ pub fn expand(
     let mut unit = if counted.is_some() { plan.first } else { plan.unit_at_or_before(from) };
     let last = plan.last_unit(to);
     let mut candidates = Vec::new();
+    if unit <= last {
+        steps.take(plan.clock.len())?;
+    }
     while unit <= last && left > 0 {
         candidates.clear();
         plan.candidates(unit, &mut candidates, steps)?;
@@ -162,6 +165,7 @@ impl<'r> Plan<'r> {
                 found.extend(self.clock.iter().map(|clock| day.seconds() + i64::from(*clock)));
             }
         }
+        steps.take(found.len().saturating_mul(self.rule.positions.len()))?;
         self.keep_positions(found);
         Ok(())
     }
@@ -284,8 +288,10 @@ impl<'r> Days<'r> {
         wanted.iter().any(|day| *day == number || *day == number - days_in_year(year) - 1)
     }
 
-    /// Adds the selected days of a month whose BYMONTH is checked, and says how many were tested.
+    /// Adds the selected days of a month whose BYMONTH is checked, and says how many steps that took.
     fn in_month(&self, year: i32, month: u32, found: &mut Vec<Day>) -> usize {
+        // Each day is held against these lists, so a long list makes a test a longer step.
+        let cost = 1 + (self.rule.year_days.len() + self.rule.nth_weekdays.len()) / 8;
         let first = Day::new(year, month, 1);
         let length = days_in_month(year, month);
         let only = if self.rule.last_month_days == 0 && self.month_days != 0 { self.month_days } else { !0 };
@@ -297,7 +303,7 @@ impl<'r> Days<'r> {
                 found.push(day);
             }
         }
-        tested
+        tested * cost
     }
 
     /// Adds the selected days of the weeks that BYWEEKNO names, and says how many were tested.
