@@ -132,7 +132,8 @@ pub struct Event {
     /// RDATE, with the length where it is a period.
     pub dates: Vec<(Timestamp, Option<Length>)>,
     pub exceptions: Vec<Mark>,
-    pub instance: Option<Mark>,
+    /// RECURRENCE-ID, and the zone of it if it names none itself.
+    pub instance: Option<(When, Zone)>,
     /// RANGE=THISANDFUTURE.
     pub and_future: bool,
     /// SEQUENCE and DTSTAMP: of two versions the greater is the newer.
@@ -213,11 +214,7 @@ impl Event {
         }
         let zone = self.zone_of(&property, zones)?;
         let when = parse_date_time(property.value).ok_or_else(|| malformed(property.name, property.value))?;
-        // Here the master's day would count, which has the same zone in all but contrived calendars.
-        self.instance = Some(match when {
-            When::Date(day) => Mark::Day(day),
-            _ => Mark::At(instant(when, &zone)),
-        });
+        self.instance = Some((when, zone));
         self.and_future =
             property.param("RANGE").is_some_and(|range| range.eq_ignore_ascii_case("THISANDFUTURE"));
         Ok(())
@@ -250,7 +247,7 @@ impl Event {
     }
 
     /// Which instance of this event `when` means.
-    fn mark(&self, when: When, zone: &Zone) -> Mark {
+    pub(super) fn mark(&self, when: When, zone: &Zone) -> Mark {
         match when {
             When::Date(day) => Mark::Day(day),
             _ if self.all_day => Mark::Day(day(when, &self.zone)),

@@ -265,11 +265,12 @@ fn offset(offset: Offset) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ical::recur::Steps;
     use crate::ical::tz::Custom;
 
     fn parsed(iana: &str) -> Custom {
         let text = definition("X", iana).expect("a definition");
-        Custom::parse(text.as_bytes()).expect("a zone")
+        Custom::parse(text.as_bytes(), &mut Steps::new()).expect("a zone")
     }
 
     #[test]
