@@ -413,7 +413,10 @@ mod tests {
         assert_eq!(tree.history(), ["a", "b"]);
         assert!(tree.journals.homes().expect("list").is_empty());
         std::fs::write(tree.tree.path().join(".journal").join(&name), copy).expect("write");
-        assert_eq!(tree.journals.pending(FsPath::new("users/alice")).expect("list").as_slice(), std::slice::from_ref(&name));
+        assert_eq!(
+            tree.journals.pending(FsPath::new("users/alice")).expect("list").as_slice(),
+            std::slice::from_ref(&name)
+        );
         tree.journals.apply(&name).expect("apply again");
         assert_eq!(tree.files(), after);
     }
