@@ -20,6 +20,8 @@ const JOURNALS: &str = ".journal";
 const MAGIC: &str = "kalends journal 1\n";
 /// From this many files on, one sync of the file system costs less than one of each file.
 const SYNC_EACH: usize = 64;
+/// Up to this many files are put in place before the answer, so that whoever saves sees them at once.
+const AT_ONCE: usize = 200;
 
 /// One change of the tree.
 #[derive(Debug)]
@@ -100,7 +102,16 @@ impl Journals {
             [one] if parent(&home, &one.file)?.is_some() => {
                 self.apply_one(&home, &change, one).map(|()| Made::Applied)
             }
-            _ => self.journal(commit, &change).map(|()| Made::Journaled(change)),
+            several => {
+                self.journal(commit, &change)?;
+                if several.len() <= AT_ONCE
+                    && let Err(error) = self.place(&home, &change)
+                {
+                    // The change is made; `apply` finishes it.
+                    tracing::warn!("{}: {error}", home.path().display());
+                }
+                Ok(Made::Journaled(change))
+            }
         }
     }
 
@@ -140,20 +151,31 @@ impl Journals {
     }
 
     /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
-    pub fn apply(&self, change: &str) -> Result<()> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(()) };
-        let Some(bytes) = read_journal(&journals, change)? else { return Ok(()) };
+    pub fn apply(&self, home: &FsPath, change: &str) -> Result<()> {
+        let home = self.root.existing(home)?;
+        if let Some(head) = self.place(&home, change)? {
+            sync_all(&home, &head)?;
+        }
+        match self.root.existing(JOURNALS)?.unlink(change) {
+            // Somebody tidied up.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Puts a journal's files in place, as far as they are not; gives what was done, or nothing if the journal is not whole.
+    fn place(&self, home: &Directory, change: &str) -> Result<Option<Head>> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(None) };
+        let Some(bytes) = read_journal(&journals, change)? else { return Ok(None) };
         let Some((head, contents)) = decode(&bytes) else {
             // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
             tracing::warn!("{}/{change}: a journal that is not whole is removed", journals.path().display());
-            return journals.unlink(change);
+            return Ok(None);
         };
-        let home = self.root.existing(&head.home)?;
         for (line, content) in head.operations.iter().zip(contents) {
-            self.apply_line(&home, change, line, content)?;
+            self.apply_line(home, change, line, content)?;
         }
-        sync_all(&home, &head)?;
-        journals.unlink(change)
+        Ok(Some(head))
     }
 
     fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
@@ -326,6 +348,8 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
 mod tests {
     use super::*;
 
+    const HOME: &str = "users/alice";
+
     struct Tree {
         tree: tempfile::TempDir,
         journals: Journals,
@@ -405,9 +429,8 @@ mod tests {
         let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
             panic!("a journal")
         };
-        assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]));
         let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
-        tree.journals.apply(&name).expect("apply");
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         let after = pairs(&[("Calendar/a.ics", "A"), ("Work/New/c.ics", "c")]);
         assert_eq!(tree.files(), after);
         assert_eq!(tree.history(), ["a", "b"]);
@@ -417,7 +440,7 @@ mod tests {
             tree.journals.pending(FsPath::new("users/alice")).expect("list").as_slice(),
             std::slice::from_ref(&name)
         );
-        tree.journals.apply(&name).expect("apply again");
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply again");
         assert_eq!(tree.files(), after);
     }
 
@@ -428,12 +451,13 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", Some("b"), None),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
-            panic!("a journal")
-        };
+        let bytes = encode(&commit(operations)).expect("encode");
+        let name = "0-20261123T183000.000000Z-1-0".to_owned();
+        std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
+        std::fs::write(tree.tree.path().join(".journal").join(&name), bytes).expect("write");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), "later").expect("write");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/b.ics"), "later too").expect("write");
-        tree.journals.apply(&name).expect("apply");
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "later"), ("Calendar/b.ics", "later too")]));
         assert_eq!(tree.history(), ["A"]);
     }
@@ -449,7 +473,7 @@ mod tests {
         for len in [0, 10, 40, bytes.len() - 1] {
             std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
             std::fs::write(tree.tree.path().join(".journal/x"), &bytes[..len]).expect("write");
-            tree.journals.apply("x").expect("apply");
+            tree.journals.apply(HOME.as_ref(), "x").expect("apply");
             assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a")]));
         }
     }

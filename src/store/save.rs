@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Store;
 use super::calendar::{Calendar, Change, Stored, content_hash};
@@ -75,6 +76,7 @@ struct Target {
 
 /// A commit that is made but not on disk in full.
 struct Unapplied {
+    home: PathBuf,
     change: String,
     locked: Locked,
 }
@@ -203,13 +205,13 @@ impl Store {
         let home = self.tree.home_on_disk(&first.path.home);
         let operations =
             writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
-        let made = self.journals.commit(&Commit { home, operations, lost })?;
+        let made = self.journals.commit(&Commit { home: home.clone(), operations, lost })?;
         // Before it is shown: nobody may compare it with a disk that does not have it yet.
         locked.writer.set_applying(matches!(made, Made::Journaled(_)));
         self.show(writing);
         Ok(match made {
             Made::Applied => None,
-            Made::Journaled(change) => Some(Unapplied { change, locked }),
+            Made::Journaled(change) => Some(Unapplied { home, change, locked }),
         })
     }
 
@@ -227,11 +229,21 @@ impl Store {
         }
     }
 
+    /// Brings a commit to the disk in full. The home waits: what is in memory is right, and what is on disk not yet.
     fn apply(&self, unapplied: Unapplied) {
-        match self.journals.apply(&unapplied.change) {
-            Ok(()) => unapplied.locked.writer.set_applying(false),
-            // What is in memory stays right; the next writer or the next start tries again.
-            Err(error) => tracing::error!("a commit is made but cannot be applied yet: {error}"),
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.journals.apply(&unapplied.home, &unapplied.change) {
+                Ok(()) => return unapplied.locked.writer.set_applying(false),
+                Err(error) => tracing::error!("a commit is made but cannot be applied yet: {error}"),
+            }
+            if pause > PATIENCE {
+                // The next writer or the next start tries again.
+                return;
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
         }
     }
 
