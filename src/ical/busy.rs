@@ -312,8 +312,14 @@ mod tests {
         ] {
             assert_eq!(found(&event(lines)), "", "{lines}");
         }
-        let edge = "DTSTART;TZID=Pacific/Kiritimati:20260101T120000\r\nDURATION:PT3H";
-        assert_eq!(found(&event(edge)), "01 00:00-01:00 Busy");
+        // The clocks that are furthest from UTC show other days.
+        for (lines, expected) in [
+            ("DTSTART;TZID=Pacific/Kiritimati:20260101T120000\r\nDURATION:PT3H", "01 00:00-01:00 Busy"),
+            ("DTSTART;TZID=Pacific/Kiritimati:20260201T130000\r\nDURATION:PT1H", "31 23:00-00:00 Busy"),
+            ("DTSTART;TZID=Etc/GMT+12:20251231T130000\r\nDURATION:PT1H", "01 01:00-02:00 Busy"),
+        ] {
+            assert_eq!(found(&event(lines)), expected, "{lines}");
+        }
     }
 
     #[test]

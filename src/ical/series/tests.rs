@@ -196,6 +196,16 @@ fn whole_days_are_the_owners_days() {
 }
 
 #[test]
+fn midnight_in_utc_is_a_day_wherever_the_owner_is() {
+    let lines =
+        "DTSTART;VALUE=DATE:20260101\r\nRRULE:FREQ=DAILY;UNTIL=20260103T000000Z\r\nEXDATE:20260102T000000Z";
+    for name in ["America/New_York", "UTC", "Pacific/Auckland"] {
+        let found = local_starts(&Item::new().event(lines), name, "2026-01-01T00:00", "2026-02-01T00:00");
+        assert_eq!(found, ["2026-01-01T00:00", "2026-01-03T00:00"], "{name}");
+    }
+}
+
+#[test]
 fn an_exdate_takes_out_an_instant_or_a_day() {
     for exdate in [
         "EXDATE;TZID=Europe/Berlin:20260102T090000",
@@ -318,6 +328,18 @@ fn this_and_future_moves_all_later_instances() {
     );
     // Shifted on the clock, so the change to summer time does not show.
     assert_eq!(in_berlin(&item, "2026-04-03T00:00", "2026-05-01T00:00"), "04-03T10:00/04-03T11:00");
+}
+
+#[test]
+fn this_and_future_may_move_instances_far() {
+    let later = mondays(
+        "RECURRENCE-ID;RANGE=THISANDFUTURE:20260112T080000Z\r\nDTSTART:20260131T080000Z\r\nDURATION:PT1H",
+    );
+    assert_eq!(in_berlin(&later, "2026-02-07T00:00", "2026-02-08T00:00"), "02-07T09:00/02-07T10:00");
+    let sooner = mondays(
+        "RECURRENCE-ID;RANGE=THISANDFUTURE:20260202T080000Z\r\nDTSTART:20260107T080000Z\r\nDURATION:PT1H",
+    );
+    assert_eq!(in_berlin(&sooner, "2026-01-14T00:00", "2026-01-15T00:00"), "01-14T09:00/01-14T10:00");
 }
 
 #[test]

@@ -274,7 +274,7 @@ mod tests {
         let custom = parse(OUTLOOK.as_bytes()).expect("a zone");
         assert!(custom.tail.is_some() && custom.changes.len() < 6);
         let berlin = crate::ical::tz::zone("Europe/Berlin").expect("a zone");
-        for hour in 0..20 * 8766 {
+        for hour in 0..5 * 8766 {
             let instant = Timestamp::from_second(1_600_000_000 + hour * 3600).expect("an instant");
             assert_eq!(custom.offset(instant), berlin.to_offset(instant), "{instant}");
             let civil = Offset::UTC.to_datetime(instant);
@@ -289,9 +289,24 @@ mod tests {
         let (custom, same) = (parse(text.as_bytes()), parse(OUTLOOK.as_bytes()));
         let (custom, same) = (custom.expect("a zone"), same.expect("a zone"));
         assert!(custom.tail.is_none());
-        for hour in 0..20 * 8766 {
+        for hour in 0..5 * 8766 {
             let civil = DateTime::from(Civil(1_600_000_000 + hour * 3600));
             assert_eq!(custom.instant(civil), same.instant(civil), "{civil}");
+        }
+    }
+
+    #[test]
+    fn a_later_observance_is_not_lost_behind_endless_rules() {
+        let later = "BEGIN:STANDARD\r\nDTSTART:20300110T000000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0500\r\nEND:STANDARD\r\n";
+        let text = format!("{OUTLOOK}{later}");
+        let custom = parse(text.as_bytes()).expect("a zone");
+        for (instant, hours) in [
+            ("2029-07-01T00:00:00Z", 2),
+            ("2030-01-09T22:59:59Z", 1),
+            ("2030-01-09T23:00:00Z", 5),
+            ("2030-04-01T00:00:00Z", 2),
+        ] {
+            assert_eq!(seconds(&custom, instant), hours * 3600, "{instant}");
         }
     }
 
