@@ -8,16 +8,14 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
 use super::calendar::{ContentHash, content_hash};
 use super::disk::Directory;
 use super::history;
+use super::journal::{Head, Line, decode, encode, hex};
 use super::staging::Staging;
 use crate::error::{Error, Result};
 
 const JOURNALS: &str = ".journal";
-const MAGIC: &str = "kalends journal 1\n";
 /// From this many files on, one sync of the file system costs less than one of each file.
 const SYNC_EACH: usize = 64;
 /// Up to this many files are put in place before the answer, so that whoever saves sees them at once.
@@ -60,22 +58,6 @@ pub struct Journals {
     root: Directory,
     staging: Staging,
     next: AtomicU64,
-}
-
-/// A journal's first line after the magic.
-#[derive(Debug, Serialize, Deserialize)]
-struct Head {
-    home: String,
-    operations: Vec<Line>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Line {
-    file: String,
-    before: Option<String>,
-    after: Option<String>,
-    /// How many of the bytes after the head are this file's.
-    length: usize,
 }
 
 impl Journals {
@@ -237,10 +219,6 @@ fn tag(home: &FsPath) -> String {
     blake3::hash(home.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
 }
 
-fn hex(hash: &ContentHash) -> String {
-    blake3::Hash::from_bytes(*hash).to_hex().to_string()
-}
-
 fn file_name(file: &FsPath) -> Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     name.ok_or_else(|| Error::io(file, rustix::io::Errno::INVAL))
@@ -262,55 +240,6 @@ fn read_journal(journals: &Directory, name: &str) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(journals.path().join(name), error)),
     }
-}
-
-fn encode(commit: &Commit) -> Result<Vec<u8>> {
-    let text = |path: &FsPath| match path.to_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(Error::io(path, rustix::io::Errno::ILSEQ)),
-    };
-    let line = |operation: &Operation| {
-        Ok(Line {
-            file: text(&operation.file)?,
-            before: operation.before.as_ref().map(hex),
-            after: operation.after.as_deref().map(|content| hex(&content_hash(content))),
-            length: operation.after.as_ref().map_or(0, Vec::len),
-        })
-    };
-    let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
-    let head = Head { home: text(&commit.home)?, operations };
-    let head =
-        serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
-    let mut bytes = MAGIC.as_bytes().to_vec();
-    bytes.extend_from_slice(&head);
-    bytes.push(b'\n');
-    commit
-        .operations
-        .iter()
-        .filter_map(|operation| operation.after.as_ref())
-        .for_each(|after| bytes.extend_from_slice(after));
-    let checksum = blake3::hash(&bytes);
-    bytes.extend_from_slice(checksum.as_bytes());
-    Ok(bytes)
-}
-
-/// The operations and the content of each, or nothing if the checksum does not hold.
-fn decode(bytes: &[u8]) -> Option<(Head, Vec<&[u8]>)> {
-    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if blake3::hash(bytes).as_bytes() != checksum {
-        return None;
-    }
-    let rest = bytes.strip_prefix(MAGIC.as_bytes())?;
-    let end = memchr::memchr(b'\n', rest)?;
-    let head: Head = serde_json::from_slice(&rest[..end]).ok()?;
-    let mut rest = &rest[end + 1..];
-    let mut contents = Vec::with_capacity(head.operations.len());
-    for line in &head.operations {
-        let (content, more) = rest.split_at_checked(line.length)?;
-        contents.push(content);
-        rest = more;
-    }
-    Some((head, contents))
 }
 
 /// Makes all files and directories of a journal durable.

@@ -23,7 +23,7 @@ pub struct Room {
 
 /// One calendar of a place that was opened.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub struct Part {
     pub slot: Arc<Slot>,
     pub loaded: Arc<Loaded>,
     pub role: Role,
@@ -51,7 +51,7 @@ impl Place {
 }
 
 /// The two calendars of every home, which are its main.ics: events, tasks.
-pub(super) const MAIN: [&str; 2] = ["Calendar", "Tasks"];
+pub const MAIN: [&str; 2] = ["Calendar", "Tasks"];
 
 /// Whether `role` is enough; if not, what the asker may know about it.
 pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {

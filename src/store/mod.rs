@@ -7,6 +7,7 @@ mod commit;
 mod disk;
 mod door;
 mod history;
+mod journal;
 mod merge;
 pub mod place;
 mod props;
@@ -18,6 +19,7 @@ mod staging;
 mod tree;
 mod views;
 mod writer;
+mod writing;
 
 use jiff::Timestamp;
 
