@@ -84,6 +84,7 @@ impl Authenticator {
         let Ok(Ok(place)) = waiting.await else {
             return Err(Error::LoginUnavailable("too many logins at once".to_owned()));
         };
+        self.judge.look();
         // Clients open several connections with one login: the first to have a place answers for all.
         if let Some(principal) = self.judge.remembered(header_value) {
             return Ok(principal);

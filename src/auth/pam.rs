@@ -202,7 +202,9 @@ fn judge(status: c_int) -> Result<(), Denial> {
         | Code::CRED_EXPIRED
         | Code::CRED_ERR
         // A module asked for what a Basic login has no answer to.
-        | Code::CONV_ERR => Err(Denial::Refused(named(status))),
+        | Code::CONV_ERR
+        // What pam_exec makes of a "no": as "PAM does not work" it would not count as a guess.
+        | Code::SYSTEM_ERR => Err(Denial::Refused(named(status))),
         // What pam_unix says when it cannot read the passwords.
         Code::AUTHINFO_UNAVAIL => {
             Err(Denial::Broken(format!("{} (may the server read /etc/shadow?)", named(status))))

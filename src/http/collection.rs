@@ -22,16 +22,16 @@ pub async fn answer(
 ) -> Result<HttpResponse> {
     let who = login::principal(site, request).await?;
     let path = target.path(who.user())?;
-    if request.method().as_str() != "PROPFIND" {
-        return Err(Error::MethodNotAllowed { allow: ALLOW });
-    }
-    let depth = Depth::parse(header(request, "depth"))?;
     let (store, folder) = (site.store.clone(), path.clone());
     let (role, members) = blocking(move || {
         let members = store.list(&who, &folder)?;
         Ok((store.role_at(&who, &folder)?, members))
     })
     .await?;
+    if request.method().as_str() != "PROPFIND" {
+        return Err(Error::MethodNotAllowed { allow: ALLOW });
+    }
+    let depth = Depth::parse(header(request, "depth"))?;
     let body = site.bodies.read(request, payload, MAX_PROPFIND).await?;
     let wanted = Wanted::parse(&body.bytes)?;
     let mut resources =

@@ -43,6 +43,14 @@ pub fn challenge(site: &Site, request: &HttpRequest, error: Error) -> Error {
     }
 }
 
+/// The error for a method that an address does not know: a login comes first, as everywhere.
+pub fn unknown_method(who: &Principal, allow: &'static str) -> Error {
+    match who {
+        Principal::Nobody => Error::LoginNeeded,
+        Principal::User { .. } => Error::MethodNotAllowed { allow },
+    }
+}
+
 fn is_basic(value: &[u8]) -> bool {
     value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }

@@ -132,7 +132,8 @@ pub struct Event {
     /// RDATE, with the length where it is a period.
     pub dates: Vec<(Timestamp, Option<Length>)>,
     pub exceptions: Vec<Mark>,
-    pub instance: Option<Mark>,
+    /// RECURRENCE-ID, and the zone of it if it names none itself.
+    pub instance: Option<(When, Zone)>,
     /// RANGE=THISANDFUTURE.
     pub and_future: bool,
     /// SEQUENCE and DTSTAMP: of two versions the greater is the newer.
@@ -213,11 +214,7 @@ impl Event {
         }
         let zone = self.zone_of(&property, zones)?;
         let when = parse_date_time(property.value).ok_or_else(|| malformed(property.name, property.value))?;
-        // Here the master's day would count, which has the same zone in all but contrived calendars.
-        self.instance = Some(match when {
-            When::Date(day) => Mark::Day(day),
-            _ => Mark::At(instant(when, &zone)),
-        });
+        self.instance = Some((when, zone));
         self.and_future =
             property.param("RANGE").is_some_and(|range| range.eq_ignore_ascii_case("THISANDFUTURE"));
         Ok(())
@@ -250,7 +247,7 @@ impl Event {
     }
 
     /// Which instance of this event `when` means.
-    fn mark(&self, when: When, zone: &Zone) -> Mark {
+    pub(super) fn mark(&self, when: When, zone: &Zone) -> Mark {
         match when {
             When::Date(day) => Mark::Day(day),
             _ if self.all_day => Mark::Day(day(when, &self.zone)),
@@ -315,40 +312,38 @@ fn length(
     start: &Reading,
     zones: &mut Zones<'_>,
 ) -> Result<Length, NotUnderstood> {
-    let days = |days| Length::Nominal(Duration { days, seconds: 0 });
     if let Some(property) = component.first("DTEND") {
-        let end = Reading::of(&property, zones)?;
-        let length = match (start.when, end.when) {
-            // Some programs write the same day twice for one day.
-            (When::Date(first), When::Date(last)) => {
-                days(days_between(first, last).map_or(1, |days| days.max(1)))
-            }
-            (When::Date(_), _) | (_, When::Date(_)) => {
-                return Err(NotUnderstood::new(
-                    "DTEND",
-                    "one of DTSTART and DTEND is a date, the other a time",
-                ));
-            }
-            _ => Length::Exact(end.instant().duration_since(start.instant()).as_secs()),
-        };
-        let before = end.when.is_date() && end.when.date() < start.when.date();
-        return if before || matches!(length, Length::Exact(..0)) {
-            Err(NotUnderstood::new("DTEND", "is before DTSTART"))
-        } else {
-            Ok(length)
-        };
+        return length_to(&Reading::of(&property, zones)?, start);
     }
     match component.value("DURATION") {
         Some(value) => match parse_duration(value) {
             Some(length) if length.nominal_seconds() >= 0 => Ok(Length::Nominal(length)),
             _ => Err(malformed("DURATION", value)),
         },
-        None => Ok(days(i64::from(start.when.is_date()))),
+        None => Ok(whole_days(i64::from(start.when.is_date()))),
     }
 }
 
-fn days_between(first: Date, last: Date) -> Option<i64> {
-    first.until(last).ok().map(|span| span.get_days().into())
+fn length_to(end: &Reading, start: &Reading) -> Result<Length, NotUnderstood> {
+    let before = || NotUnderstood::new("DTEND", "is before DTSTART");
+    match (start.when, end.when) {
+        (When::Date(first), When::Date(last)) => {
+            let days = first.until(last).map_or(0, |span| i64::from(span.get_days()));
+            // Some programs write the same day twice for one day.
+            if days < 0 { Err(before()) } else { Ok(whole_days(days.max(1))) }
+        }
+        (When::Date(_), _) | (_, When::Date(_)) => {
+            Err(NotUnderstood::new("DTEND", "one of DTSTART and DTEND is a date, the other a time"))
+        }
+        _ => match end.instant().duration_since(start.instant()).as_secs() {
+            ..0 => Err(before()),
+            seconds => Ok(Length::Exact(seconds)),
+        },
+    }
+}
+
+fn whole_days(days: i64) -> Length {
+    Length::Nominal(Duration { days, seconds: 0 })
 }
 
 fn version(component: &Component<'_>) -> (i64, Option<DateTime>) {

@@ -45,6 +45,11 @@ impl Owners {
         Owners { domain: config.domain.clone(), zone: named.unwrap_or_else(TimeZone::system) }
     }
 
+    /// The zone that calendars without one are in, as IANA calls it.
+    pub fn zone_name(&self) -> Option<&str> {
+        self.zone.iana_name()
+    }
+
     /// The owner of a home; whole days and floating times are in the calendar's zone if it has one.
     fn of(&self, home: &Home, contents: &Contents) -> Owner {
         let address = |user: &str| Some(format!("{user}@{}", self.domain.as_ref()?));

@@ -8,18 +8,18 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
 use super::calendar::{ContentHash, content_hash};
 use super::disk::Directory;
 use super::history;
+use super::journal::{Head, Line, decode, encode, hex};
 use super::staging::Staging;
 use crate::error::{Error, Result};
 
 const JOURNALS: &str = ".journal";
-const MAGIC: &str = "kalends journal 1\n";
 /// From this many files on, one sync of the file system costs less than one of each file.
 const SYNC_EACH: usize = 64;
+/// Up to this many files are put in place before the answer, so that whoever saves sees them at once.
+const AT_ONCE: usize = 200;
 
 /// One change of the tree.
 #[derive(Debug)]
@@ -60,22 +60,6 @@ pub struct Journals {
     next: AtomicU64,
 }
 
-/// A journal's first line after the magic.
-#[derive(Debug, Serialize, Deserialize)]
-struct Head {
-    home: String,
-    operations: Vec<Line>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Line {
-    file: String,
-    before: Option<String>,
-    after: Option<String>,
-    /// How many of the bytes after the head are this file's.
-    length: usize,
-}
-
 impl Journals {
     pub fn open(root: Directory, staging: Staging) -> Journals {
         Journals { root, staging, next: AtomicU64::new(0) }
@@ -100,7 +84,16 @@ impl Journals {
             [one] if parent(&home, &one.file)?.is_some() => {
                 self.apply_one(&home, &change, one).map(|()| Made::Applied)
             }
-            _ => self.journal(commit, &change).map(|()| Made::Journaled(change)),
+            several => {
+                self.journal(commit, &change)?;
+                if several.len() <= AT_ONCE
+                    && let Err(error) = self.place(&home, &change)
+                {
+                    // The change is made; `apply` finishes it.
+                    tracing::warn!("{}: {error}", home.path().display());
+                }
+                Ok(Made::Journaled(change))
+            }
         }
     }
 
@@ -140,20 +133,31 @@ impl Journals {
     }
 
     /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
-    pub fn apply(&self, change: &str) -> Result<()> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(()) };
-        let Some(bytes) = read_journal(&journals, change)? else { return Ok(()) };
+    pub fn apply(&self, home: &FsPath, change: &str) -> Result<()> {
+        let home = self.root.existing(home)?;
+        if let Some(head) = self.place(&home, change)? {
+            sync_all(&home, &head)?;
+        }
+        match self.root.existing(JOURNALS)?.unlink(change) {
+            // Somebody tidied up.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Puts a journal's files in place, as far as they are not; gives what was done, or nothing if the journal is not whole.
+    fn place(&self, home: &Directory, change: &str) -> Result<Option<Head>> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(None) };
+        let Some(bytes) = read_journal(&journals, change)? else { return Ok(None) };
         let Some((head, contents)) = decode(&bytes) else {
             // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
             tracing::warn!("{}/{change}: a journal that is not whole is removed", journals.path().display());
-            return journals.unlink(change);
+            return Ok(None);
         };
-        let home = self.root.existing(&head.home)?;
         for (line, content) in head.operations.iter().zip(contents) {
-            self.apply_line(&home, change, line, content)?;
+            self.apply_line(home, change, line, content)?;
         }
-        sync_all(&home, &head)?;
-        journals.unlink(change)
+        Ok(Some(head))
     }
 
     fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
@@ -215,10 +219,6 @@ fn tag(home: &FsPath) -> String {
     blake3::hash(home.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
 }
 
-fn hex(hash: &ContentHash) -> String {
-    blake3::Hash::from_bytes(*hash).to_hex().to_string()
-}
-
 fn file_name(file: &FsPath) -> Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     name.ok_or_else(|| Error::io(file, rustix::io::Errno::INVAL))
@@ -240,55 +240,6 @@ fn read_journal(journals: &Directory, name: &str) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(journals.path().join(name), error)),
     }
-}
-
-fn encode(commit: &Commit) -> Result<Vec<u8>> {
-    let text = |path: &FsPath| match path.to_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(Error::io(path, rustix::io::Errno::ILSEQ)),
-    };
-    let line = |operation: &Operation| {
-        Ok(Line {
-            file: text(&operation.file)?,
-            before: operation.before.as_ref().map(hex),
-            after: operation.after.as_deref().map(|content| hex(&content_hash(content))),
-            length: operation.after.as_ref().map_or(0, Vec::len),
-        })
-    };
-    let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
-    let head = Head { home: text(&commit.home)?, operations };
-    let head =
-        serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
-    let mut bytes = MAGIC.as_bytes().to_vec();
-    bytes.extend_from_slice(&head);
-    bytes.push(b'\n');
-    commit
-        .operations
-        .iter()
-        .filter_map(|operation| operation.after.as_ref())
-        .for_each(|after| bytes.extend_from_slice(after));
-    let checksum = blake3::hash(&bytes);
-    bytes.extend_from_slice(checksum.as_bytes());
-    Ok(bytes)
-}
-
-/// The operations and the content of each, or nothing if the checksum does not hold.
-fn decode(bytes: &[u8]) -> Option<(Head, Vec<&[u8]>)> {
-    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if blake3::hash(bytes).as_bytes() != checksum {
-        return None;
-    }
-    let rest = bytes.strip_prefix(MAGIC.as_bytes())?;
-    let end = memchr::memchr(b'\n', rest)?;
-    let head: Head = serde_json::from_slice(&rest[..end]).ok()?;
-    let mut rest = &rest[end + 1..];
-    let mut contents = Vec::with_capacity(head.operations.len());
-    for line in &head.operations {
-        let (content, more) = rest.split_at_checked(line.length)?;
-        contents.push(content);
-        rest = more;
-    }
-    Some((head, contents))
 }
 
 /// Makes all files and directories of a journal durable.
@@ -325,6 +276,8 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOME: &str = "users/alice";
 
     struct Tree {
         tree: tempfile::TempDir,
@@ -405,9 +358,8 @@ mod tests {
         let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
             panic!("a journal")
         };
-        assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]));
         let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
-        tree.journals.apply(&name).expect("apply");
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         let after = pairs(&[("Calendar/a.ics", "A"), ("Work/New/c.ics", "c")]);
         assert_eq!(tree.files(), after);
         assert_eq!(tree.history(), ["a", "b"]);
@@ -417,7 +369,7 @@ mod tests {
             tree.journals.pending(FsPath::new("users/alice")).expect("list").as_slice(),
             std::slice::from_ref(&name)
         );
-        tree.journals.apply(&name).expect("apply again");
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply again");
         assert_eq!(tree.files(), after);
     }
 
@@ -428,12 +380,13 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", Some("b"), None),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
-            panic!("a journal")
-        };
+        let bytes = encode(&commit(operations)).expect("encode");
+        let name = "0-20261123T183000.000000Z-1-0".to_owned();
+        std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
+        std::fs::write(tree.tree.path().join(".journal").join(&name), bytes).expect("write");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), "later").expect("write");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/b.ics"), "later too").expect("write");
-        tree.journals.apply(&name).expect("apply");
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "later"), ("Calendar/b.ics", "later too")]));
         assert_eq!(tree.history(), ["A"]);
     }
@@ -449,7 +402,7 @@ mod tests {
         for len in [0, 10, 40, bytes.len() - 1] {
             std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
             std::fs::write(tree.tree.path().join(".journal/x"), &bytes[..len]).expect("write");
-            tree.journals.apply("x").expect("apply");
+            tree.journals.apply(HOME.as_ref(), "x").expect("apply");
             assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a")]));
         }
     }

@@ -23,7 +23,7 @@ pub struct Room {
 
 /// One calendar of a place that was opened.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub struct Part {
     pub slot: Arc<Slot>,
     pub loaded: Arc<Loaded>,
     pub role: Role,
@@ -51,7 +51,7 @@ impl Place {
 }
 
 /// The two calendars of every home, which are its main.ics: events, tasks.
-pub(super) const MAIN: [&str; 2] = ["Calendar", "Tasks"];
+pub const MAIN: [&str; 2] = ["Calendar", "Tasks"];
 
 /// Whether `role` is enough; if not, what the asker may know about it.
 pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {
@@ -141,13 +141,24 @@ impl Store {
         if let Some(known) = self.known_snapshot(place, parts) {
             return known;
         }
-        let snapshot = Arc::new(Snapshot::new(sources(parts), heading(place, parts)));
+        let snapshot = Arc::new(Snapshot::new(sources(parts), self.heading(place, parts)));
         self.views.keep(place, &snapshot.etag, View::Fetched(snapshot.shown.clone()));
         if let Some(first) = parts.first() {
             first.slot.keep(place, snapshot.clone());
             self.slots.evict();
         }
         snapshot
+    }
+
+    /// A calendar is called what it says; main.ics, which is two, is called after its owner.
+    fn heading(&self, place: &Place, parts: &[Part]) -> Heading {
+        let first =
+            parts.first().map(|part| part.loaded.calendar.contents.props.heading.clone()).unwrap_or_default();
+        let time_zone = first.time_zone.or_else(|| self.owners.zone_name().map(str::to_owned));
+        match place {
+            Place::Calendar(_) => Heading { time_zone, ..first },
+            Place::Main(user) => Heading { name: user.to_string(), time_zone, ..first },
+        }
     }
 
     fn known_snapshot(&self, place: &Place, parts: &[Part]) -> Option<Arc<Snapshot>> {
@@ -168,22 +179,22 @@ impl Store {
     /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself.
     pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool)>> {
         let own = self.role_at(who, folder)?;
+        let Found::Folder(directory) = self.tree.find(folder)? else {
+            admit(who, own, Role::Viewer)?;
+            return Err(Error::NotFound);
+        };
         let mut members = Vec::new();
-        if let Found::Folder(directory) = self.tree.find(folder)? {
-            for name in self.tree.members(&directory)? {
-                let mut path = folder.clone();
-                path.names.push(name.clone());
-                let is_folder = match self.tree.find(&path)? {
-                    Found::Folder(_) => true,
-                    Found::Calendar(_) | Found::File(..) => false,
-                    Found::Missing | Found::Blocked => continue,
-                };
-                if self.role_at(who, &path)? >= Role::Viewer {
-                    members.push((name, is_folder));
-                }
+        for name in self.tree.members(&directory)? {
+            let mut path = folder.clone();
+            path.names.push(name.clone());
+            let is_folder = match self.tree.find(&path)? {
+                Found::Folder(_) => true,
+                Found::Calendar(_) | Found::File(..) => false,
+                Found::Missing | Found::Blocked => continue,
+            };
+            if self.role_at(who, &path)? >= Role::Viewer {
+                members.push((name, is_folder));
             }
-        } else if own < Role::Master {
-            return admit(who, Role::None, Role::Viewer).map(|()| Vec::new());
         }
         if members.is_empty() {
             admit(who, own, Role::Viewer)?;
@@ -194,14 +205,4 @@ impl Store {
 
 fn sources(parts: &[Part]) -> Vec<Source> {
     parts.iter().map(|part| Source::new(part.loaded.calendar.contents.clone(), part.role)).collect()
-}
-
-/// A calendar is called what it says; main.ics, which is two, is called after its owner.
-fn heading(place: &Place, parts: &[Part]) -> Heading {
-    let first =
-        parts.first().map(|part| part.loaded.calendar.contents.props.heading.clone()).unwrap_or_default();
-    match place {
-        Place::Calendar(_) => first,
-        Place::Main(user) => Heading { name: user.to_string(), ..first },
-    }
 }

@@ -7,6 +7,7 @@ mod commit;
 mod disk;
 mod door;
 mod history;
+mod journal;
 mod merge;
 pub mod place;
 mod props;
@@ -18,6 +19,7 @@ mod staging;
 mod tree;
 mod views;
 mod writer;
+mod writing;
 
 use jiff::Timestamp;
 
@@ -104,14 +106,15 @@ impl Store {
     fn lock(&self, home: &Home) -> Result<Locked> {
         let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
         let locked = self.writers.of(home).lock(&directory)?;
-        for change in self.journals.pending(&self.tree.home_on_disk(home))? {
-            self.journals.apply(&change)?;
+        let on_disk = self.tree.home_on_disk(home);
+        for change in self.journals.pending(&on_disk)? {
+            self.journals.apply(&on_disk, &change)?;
         }
         locked.writer.set_applying(false);
         Ok(locked)
     }
 
-    /// Makes the home of `user`, with Calendar and Tasks, if there is none.
+    /// Makes the home of `user`, with Calendar and Tasks, as far as they are not there.
     ///
     /// # Errors
     /// `Forbidden` for a name that no home can have; `NoSpace`, `Io`.
@@ -119,15 +122,15 @@ impl Store {
         let unfit = || Error::Forbidden(format!("the user name {user:?} cannot name a home"));
         let name = Name::new(user).filter(|name| name.as_str() == user).ok_or_else(unfit)?;
         let home = self.tree.home_on_disk(&Home::User(name));
-        if self.tree.root.directory(&home)?.is_some() {
-            return Ok(());
-        }
-        for calendar in door::MAIN {
-            let made = self.tree.root.make(home.join(calendar))?;
+        for calendar in door::MAIN.map(|name| home.join(name)) {
+            if self.tree.root.directory(&calendar)?.is_some() {
+                continue;
+            }
+            let made = self.tree.root.make(&calendar)?;
             self.journals.staging().write(b"{}\n", &made)?.place(&made, props::PROPS)?;
             made.sync()?;
+            tracing::info!("made {}", calendar.display());
         }
-        tracing::info!("made a home for {user}");
         Ok(())
     }
 

@@ -108,6 +108,11 @@ impl Slot {
             Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(self.swap(before.as_ref(), None)),
         };
         let rights = nearest(tree, &self.path)?;
+        if let Rights::Closed { reason } = &rights
+            && before.as_ref().is_none_or(|before| before.rights != rights)
+        {
+            tracing::warn!("closed to all but the owner: {reason}");
+        }
         Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept }))))
     }
 

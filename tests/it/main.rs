@@ -9,6 +9,7 @@ mod request;
 mod server;
 
 mod addresses;
+mod auth;
 mod bad_input;
 mod class;
 mod clients;

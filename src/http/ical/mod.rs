@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::target::CalendarTarget;
 use super::{Site, blocking, login};
 use crate::acl::{Principal, Role};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::Room;
 use crate::store::place::Place;
 
@@ -44,7 +44,7 @@ pub async fn answer(
         "PUT" => save::answer(&asked, payload).await,
         "DELETE" => remove::answer(&asked).await,
         "PROPFIND" => describe::answer(&asked, payload, target).await,
-        _ => Err(Error::MethodNotAllowed { allow: ALLOW }),
+        _ => Err(login::unknown_method(&asked.who, ALLOW)),
     }
 }
 

@@ -28,6 +28,9 @@ pub fn expand(
     let mut unit = if counted.is_some() { plan.first } else { plan.unit_at_or_before(from) };
     let last = plan.last_unit(to);
     let mut candidates = Vec::new();
+    if unit <= last {
+        steps.take(plan.clock.len())?;
+    }
     while unit <= last && left > 0 {
         candidates.clear();
         plan.candidates(unit, &mut candidates, steps)?;
@@ -118,7 +121,7 @@ impl<'r> Plan<'r> {
         let after = |length: i64| (second.div_euclid(length) + 1) * length;
         if !self.days.select(Day::containing(second)) {
             after(86_400)
-        } else if !allows(self.rule.hours.into(), second.div_euclid(3600) % 24) {
+        } else if !allows(self.rule.hours.into(), second.div_euclid(3600).rem_euclid(24)) {
             after(3600)
         } else {
             after(60)
@@ -162,6 +165,7 @@ impl<'r> Plan<'r> {
                 found.extend(self.clock.iter().map(|clock| day.seconds() + i64::from(*clock)));
             }
         }
+        steps.take(found.len().saturating_mul(self.rule.positions.len()))?;
         self.keep_positions(found);
         Ok(())
     }
@@ -169,9 +173,9 @@ impl<'r> Plan<'r> {
     /// The parts that limit a period shorter than a day.
     fn allows_second(&self, second: i64) -> bool {
         let Rule { freq, hours, minutes, seconds, .. } = *self.rule;
-        allows(hours.into(), second.div_euclid(3600) % 24)
-            && (freq == Freq::Hourly || allows(minutes, second.div_euclid(60) % 60))
-            && (freq != Freq::Secondly || allows(seconds, second % 60))
+        allows(hours.into(), second.div_euclid(3600).rem_euclid(24))
+            && (freq == Freq::Hourly || allows(minutes, second.div_euclid(60).rem_euclid(60)))
+            && (freq != Freq::Secondly || allows(seconds, second.rem_euclid(60)))
             && self.days.select(Day::containing(second))
     }
 
@@ -284,8 +288,10 @@ impl<'r> Days<'r> {
         wanted.iter().any(|day| *day == number || *day == number - days_in_year(year) - 1)
     }
 
-    /// Adds the selected days of a month whose BYMONTH is checked, and says how many were tested.
+    /// Adds the selected days of a month whose BYMONTH is checked, and says how many steps that took.
     fn in_month(&self, year: i32, month: u32, found: &mut Vec<Day>) -> usize {
+        // Each day is held against these lists, so a long list makes a test a longer step.
+        let cost = 1 + (self.rule.year_days.len() + self.rule.nth_weekdays.len()) / 8;
         let first = Day::new(year, month, 1);
         let length = days_in_month(year, month);
         let only = if self.rule.last_month_days == 0 && self.month_days != 0 { self.month_days } else { !0 };
@@ -297,7 +303,7 @@ impl<'r> Days<'r> {
                 found.push(day);
             }
         }
-        tested
+        tested * cost
     }
 
     /// Adds the selected days of the weeks that BYWEEKNO names, and says how many were tested.
@@ -350,4 +356,84 @@ fn clock(rule: &Rule, start: Civil) -> Vec<i32> {
         .flat_map(|hour| members(minutes).map(move |minute| hour * 3600 + minute * 60))
         .flat_map(|minute| members(seconds).map(move |second| minute + second))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn civil(text: &str) -> Civil {
+        text.parse::<jiff::civil::DateTime>().expect("a time").into()
+    }
+
+    /// How many instances an eight-week window of 2026 has, and how many steps they took.
+    fn in_window(rule: &str, start: &str) -> (Result<usize, TooMuch>, u32) {
+        let (rule, mut steps) = (Rule::parse(rule).expect(rule), Steps::new());
+        let from = civil("2026-01-01T00:00");
+        let found = expand(&rule, civil(start), from, Civil(from.0 + 56 * DAY), &mut steps);
+        (found.map(|found| found.len()), Steps::new().left - steps.left)
+    }
+
+    #[test]
+    fn a_rule_is_entered_at_the_window() {
+        for (rule, instances) in [
+            ("FREQ=DAILY", 56),
+            ("FREQ=DAILY;COUNT=20000", 56),
+            ("FREQ=DAILY;INTERVAL=2;BYHOUR=9,15", 56),
+            ("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", 40),
+            ("FREQ=MONTHLY;BYMONTHDAY=1", 2),
+            ("FREQ=YEARLY;BYMONTH=1;BYDAY=-1SU", 1),
+            ("FREQ=HOURLY;INTERVAL=24", 56),
+            ("FREQ=MINUTELY;INTERVAL=1440;COUNT=100000", 56),
+        ] {
+            let (found, steps) = in_window(rule, "1990-01-01T09:00");
+            assert_eq!(found, Ok(instances), "{rule}");
+            assert!(steps < 300, "{rule}: {steps} steps");
+        }
+    }
+
+    #[test]
+    fn a_hostile_rule_runs_out_of_steps() {
+        for rule in [
+            "FREQ=SECONDLY",
+            "FREQ=SECONDLY;COUNT=4000000000;BYSECOND=0,1,2",
+            "FREQ=MINUTELY;BYSECOND=0,10,20,30,40,50",
+            "FREQ=MINUTELY;COUNT=4000000000;BYDAY=MO",
+            "FREQ=DAILY;COUNT=1000;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=YEARLY;COUNT=3;BYMONTH=2;BYMONTHDAY=30;BYHOUR=0,1,2,3,4,5,6,7",
+            "FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23;\
+             BYMINUTE=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35",
+        ] {
+            let rule = rule.replace(' ', "");
+            let (found, _) = in_window(&rule, "0001-01-01T00:00");
+            // What never comes may also end quietly, if that is cheap to find out.
+            assert!(matches!(found, Err(TooMuch) | Ok(0)), "{rule}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_never_comes_ends_with_the_window() {
+        for rule in [
+            "FREQ=SECONDLY;BYMONTH=7",
+            "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=HOURLY;INTERVAL=24;BYHOUR=5",
+            "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=YEARLY;BYWEEKNO=53;BYMONTH=6;BYDAY=MO",
+            "FREQ=SECONDLY;INTERVAL=4294967295",
+            "FREQ=YEARLY;INTERVAL=4294967295",
+        ] {
+            let (found, steps) = in_window(rule, "1990-01-01T00:00");
+            assert_eq!(found, Ok(0), "{rule}");
+            assert!(steps < 1500, "{rule}: {steps} steps");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_starts_after_the_window_costs_nothing() {
+        assert_eq!(in_window("FREQ=SECONDLY", "2027-01-01T00:00"), (Ok(0), 0));
+    }
 }

@@ -140,6 +140,8 @@ impl Rule {
                 }
             }
         }
+        self.nth_weekdays.sort_unstable();
+        self.nth_weekdays.dedup();
         Some(())
     }
 
@@ -216,14 +218,17 @@ fn positive(value: &str) -> Option<u32> {
     value.parse().ok().filter(|number| *number > 0)
 }
 
-/// A list of numbers whose absolute values lie between `lowest` and `highest`.
+/// The set of numbers in a list; their absolute values lie between `lowest` and `highest`.
 fn numbers(value: &str, lowest: i32, highest: i32, signed: bool) -> Option<Vec<i32>> {
     let number = |text: &str| {
         let number: i32 = text.trim_ascii().parse().ok()?;
         ((lowest..=highest).contains(&number) || signed && (lowest..=highest).contains(&-number))
             .then_some(number)
     };
-    value.split(',').map(number).collect()
+    let mut numbers: Vec<i32> = value.split(',').map(number).collect::<Option<_>>()?;
+    numbers.sort_unstable();
+    numbers.dedup();
+    Some(numbers)
 }
 
 fn mask(numbers: &[i32]) -> u64 {

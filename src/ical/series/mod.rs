@@ -29,8 +29,8 @@ pub struct Instance {
 /// # Errors
 /// The master's rules make more instances than anybody could mean.
 pub fn instances(events: &[Event], window: &TimeRange) -> Result<Vec<Instance>, NotUnderstood> {
-    let overrides = newest_overrides(events);
     let master = newest(events, (0..events.len()).filter(|at| events[*at].instance.is_none()));
+    let overrides = newest_overrides(events, master);
     let mut found = Vec::new();
     if let Some(master) = master {
         let ranged = Ranged::of(&events[master], events, &overrides);
@@ -93,10 +93,12 @@ fn newest(events: &[Event], candidates: impl Iterator<Item = usize>) -> Option<u
 }
 
 /// By the instance they stand for, the newest override each.
-fn newest_overrides(events: &[Event]) -> HashMap<Mark, usize> {
+fn newest_overrides(events: &[Event], master: Option<usize>) -> HashMap<Mark, usize> {
     let mut newest: HashMap<Mark, usize> = HashMap::new();
     for (at, event) in events.iter().enumerate() {
-        let Some(mark) = event.instance else { continue };
+        let Some((when, zone)) = &event.instance else { continue };
+        // What a day means is the master's to say.
+        let mark = events[master.unwrap_or(at)].mark(*when, zone);
         let known = newest.entry(mark).or_insert(at);
         if event.version >= events[*known].version {
             *known = at;

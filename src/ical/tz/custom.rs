@@ -41,8 +41,8 @@ impl Custom {
     /// Reads the text of one VTIMEZONE component.
     ///
     /// # Errors
-    /// Names the property that is missing or malformed.
-    pub fn parse(text: &[u8]) -> Result<Custom, BadZone> {
+    /// Names the property that is missing or malformed, or says that `steps` are used up.
+    pub fn parse(text: &[u8], steps: &mut Steps) -> Result<Custom, BadZone> {
         let observances = observances(text)?;
         let Some(earliest) = observances.iter().min_by_key(|observance| observance.start) else {
             return Err(BadZone("a VTIMEZONE without STANDARD and DAYLIGHT".to_owned()));
@@ -50,9 +50,8 @@ impl Custom {
         let tail = tail(&observances);
         let until = tail.as_ref().map_or(END_OF_RULES, |tail| Offset::UTC.to_datetime(tail.start));
         let mut changes = Vec::new();
-        let mut steps = Steps::new();
         for observance in &observances {
-            observance.add_changes(until, &mut changes, &mut steps)?;
+            observance.add_changes(until, &mut changes, steps)?;
         }
         changes.sort_by_key(|change| change.at);
         changes.dedup_by_key(|change| change.at);
@@ -262,16 +261,20 @@ mod tests {
         RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\nEND:DAYLIGHT\r\n\
         END:VTIMEZONE\r\n";
 
+    fn parse(text: &[u8]) -> Result<Custom, BadZone> {
+        Custom::parse(text, &mut Steps::new())
+    }
+
     fn seconds(custom: &Custom, instant: &str) -> i32 {
         custom.offset(instant.parse().expect("an instant")).seconds()
     }
 
     #[test]
     fn two_endless_yearly_rules_are_a_zone_of_jiffs() {
-        let custom = Custom::parse(OUTLOOK.as_bytes()).expect("a zone");
+        let custom = parse(OUTLOOK.as_bytes()).expect("a zone");
         assert!(custom.tail.is_some() && custom.changes.len() < 6);
         let berlin = crate::ical::tz::zone("Europe/Berlin").expect("a zone");
-        for hour in 0..20 * 8766 {
+        for hour in 0..5 * 8766 {
             let instant = Timestamp::from_second(1_600_000_000 + hour * 3600).expect("an instant");
             assert_eq!(custom.offset(instant), berlin.to_offset(instant), "{instant}");
             let civil = Offset::UTC.to_datetime(instant);
@@ -283,12 +286,27 @@ mod tests {
     fn rules_that_posix_cannot_say_are_followed_themselves() {
         let text =
             OUTLOOK.replace("BYDAY=-1SU;BYMONTH=10", "BYMONTHDAY=25,26,27,28,29,30,31;BYDAY=SU;BYMONTH=10");
-        let (custom, same) = (Custom::parse(text.as_bytes()), Custom::parse(OUTLOOK.as_bytes()));
+        let (custom, same) = (parse(text.as_bytes()), parse(OUTLOOK.as_bytes()));
         let (custom, same) = (custom.expect("a zone"), same.expect("a zone"));
         assert!(custom.tail.is_none());
-        for hour in 0..20 * 8766 {
+        for hour in 0..5 * 8766 {
             let civil = DateTime::from(Civil(1_600_000_000 + hour * 3600));
             assert_eq!(custom.instant(civil), same.instant(civil), "{civil}");
+        }
+    }
+
+    #[test]
+    fn a_later_observance_is_not_lost_behind_endless_rules() {
+        let later = "BEGIN:STANDARD\r\nDTSTART:20300110T000000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0500\r\nEND:STANDARD\r\n";
+        let text = format!("{OUTLOOK}{later}");
+        let custom = parse(text.as_bytes()).expect("a zone");
+        for (instant, hours) in [
+            ("2029-07-01T00:00:00Z", 2),
+            ("2030-01-09T22:59:59Z", 1),
+            ("2030-01-09T23:00:00Z", 5),
+            ("2030-04-01T00:00:00Z", 2),
+        ] {
+            assert_eq!(seconds(&custom, instant), hours * 3600, "{instant}");
         }
     }
 
@@ -297,7 +315,7 @@ mod tests {
         let text = "BEGIN:STANDARD\nDTSTART:20200101T000000\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0500\n\
             RDATE:20220101T000000,20230101T000000\nEND:STANDARD\nBEGIN:DAYLIGHT\nDTSTART:20210101T000000\n\
             TZOFFSETFROM:+0500\nTZOFFSETTO:+0600\nEND:DAYLIGHT\n";
-        let custom = Custom::parse(text.as_bytes()).expect("a zone");
+        let custom = parse(text.as_bytes()).expect("a zone");
         let table = [
             ("2019-12-31T21:59:59Z", 2),
             ("2019-12-31T22:00:00Z", 5),
@@ -314,7 +332,7 @@ mod tests {
     #[test]
     fn an_until_is_an_instant() {
         let text = OUTLOOK.replace("BYMONTH=3", "BYMONTH=3;UNTIL=20100328T010000Z");
-        let custom = Custom::parse(text.as_bytes()).expect("a zone");
+        let custom = parse(text.as_bytes()).expect("a zone");
         assert_eq!(seconds(&custom, "2010-07-01T00:00:00Z"), 7200);
         assert_eq!(seconds(&custom, "2011-07-01T00:00:00Z"), 3600);
     }
@@ -335,7 +353,7 @@ mod tests {
             ),
         ];
         for (text, why) in table {
-            let found = Custom::parse(text.as_bytes()).map(|_| ()).map_err(|error| error.to_string());
+            let found = parse(text.as_bytes()).map(|_| ()).map_err(|error| error.to_string());
             assert_eq!(found, Err(why.to_owned()));
         }
     }

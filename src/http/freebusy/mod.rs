@@ -1,5 +1,7 @@
 //! The free/busy address: one VFREEBUSY, from today on, of what the asker may know.
 
+mod query;
+
 use std::time::SystemTime;
 
 use actix_web::http::StatusCode;
@@ -11,11 +13,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-use super::guard::Guard;
-use super::headers::{accepts_calendar, http_date};
-use super::target::{Owner, Target};
-use super::{Site, blocking, header, login};
 use crate::error::{Error, Result};
+use crate::http::guard::Guard;
+use crate::http::headers::{accepts_calendar, http_date};
+use crate::http::target::{Owner, Target};
+use crate::http::{Site, blocking, header, login};
 use crate::ical::busy::TimeRange;
 use crate::ical::freebusy::{Publication, document};
 use crate::store::Busy;
@@ -31,12 +33,12 @@ pub async fn answer(site: &Data<Site>, request: &HttpRequest, owner: &Owner) -> 
     let who = login::principal(site, request).await?;
     let name = owner.name(who.user())?;
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
-        return Err(Error::MethodNotAllowed { allow: ALLOW });
+        return Err(login::unknown_method(&who, ALLOW));
     }
     if !accepts_calendar(header(request, ACCEPT.as_str())) {
         return Err(Error::NotAcceptable);
     }
-    let window = window(site)?;
+    let window = query::window(request.query_string(), default_window(site)?)?;
     let (store, home) = (site.store.clone(), Home::User(name.clone()));
     let busy = blocking(move || store.busy(&who, &home, window)).await?;
     let text = text(site, &name, window, &busy);
@@ -44,7 +46,7 @@ pub async fn answer(site: &Data<Site>, request: &HttpRequest, owner: &Owner) -> 
 }
 
 /// From the start of today, in the server's zone.
-fn window(site: &Site) -> Result<TimeRange> {
+fn default_window(site: &Site) -> Result<TimeRange> {
     let named = site.config.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let today = Zoned::now().with_time_zone(named.unwrap_or_else(TimeZone::system)).start_of_day();
     let range = today.and_then(|start| {

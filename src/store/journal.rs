@@ -1,0 +1,83 @@
+//! The bytes of a journal: a line that says what it is, one of JSON with the operations, the files' contents, a checksum.
+
+use std::path::Path as FsPath;
+
+use serde::{Deserialize, Serialize};
+
+use super::calendar::{ContentHash, content_hash};
+use super::commit::{Commit, Operation};
+use crate::error::{Error, Result};
+
+const MAGIC: &str = "kalends journal 1\n";
+
+/// A journal's first line after the magic.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Head {
+    pub home: String,
+    pub operations: Vec<Line>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Below the home.
+    pub file: String,
+    /// The hashes of the file before and after, in hex.
+    pub before: Option<String>,
+    pub after: Option<String>,
+    /// How many of the bytes after the head are this file's.
+    length: usize,
+}
+
+pub fn hex(hash: &ContentHash) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex().to_string()
+}
+
+/// The journal of a commit.
+pub fn encode(commit: &Commit) -> Result<Vec<u8>> {
+    let text = |path: &FsPath| match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(Error::io(path, rustix::io::Errno::ILSEQ)),
+    };
+    let line = |operation: &Operation| {
+        Ok(Line {
+            file: text(&operation.file)?,
+            before: operation.before.as_ref().map(hex),
+            after: operation.after.as_deref().map(|content| hex(&content_hash(content))),
+            length: operation.after.as_ref().map_or(0, Vec::len),
+        })
+    };
+    let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
+    let head = Head { home: text(&commit.home)?, operations };
+    let head =
+        serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
+    let mut bytes = MAGIC.as_bytes().to_vec();
+    bytes.extend_from_slice(&head);
+    bytes.push(b'\n');
+    commit
+        .operations
+        .iter()
+        .filter_map(|operation| operation.after.as_ref())
+        .for_each(|after| bytes.extend_from_slice(after));
+    let checksum = blake3::hash(&bytes);
+    bytes.extend_from_slice(checksum.as_bytes());
+    Ok(bytes)
+}
+
+/// The operations and the content of each, or nothing if the checksum does not hold.
+pub fn decode(bytes: &[u8]) -> Option<(Head, Vec<&[u8]>)> {
+    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+    if blake3::hash(bytes).as_bytes() != checksum {
+        return None;
+    }
+    let rest = bytes.strip_prefix(MAGIC.as_bytes())?;
+    let end = memchr::memchr(b'\n', rest)?;
+    let head: Head = serde_json::from_slice(&rest[..end]).ok()?;
+    let mut rest = &rest[end + 1..];
+    let mut contents = Vec::with_capacity(head.operations.len());
+    for line in &head.operations {
+        let (content, more) = rest.split_at_checked(line.length)?;
+        contents.push(content);
+        rest = more;
+    }
+    Some((head, contents))
+}

@@ -1,0 +1,242 @@
+//! A save under way: the calendars that it may touch, and the operations that its plan comes to.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::calendar::{Calendar, Change, Stored, content_hash};
+use super::commit::Operation;
+use super::door::{MAIN, Part};
+use super::merge::{Here, Plan};
+use super::place::Path;
+use super::props::PROPS;
+use super::rights::Rights;
+use crate::acl::Role;
+use crate::error::{Error, Result};
+use crate::ical::item::{Item, Key};
+use crate::ical::scan::{Class, Kind};
+
+/// A calendar that a save may write to.
+pub struct Target {
+    pub path: Path,
+    pub calendar: Calendar,
+    pub role: Role,
+    pub rights: Rights,
+    /// Whether the commit makes it.
+    pub new: bool,
+    pub operations: Vec<Operation>,
+    pub changes: Vec<Change>,
+    /// The files that the commit writes.
+    written: HashSet<Arc<str>>,
+    /// The files of several items that the commit splits.
+    split: HashSet<Arc<str>>,
+}
+
+/// The calendars of a save under way.
+pub struct Writing {
+    pub is_main: bool,
+    pub targets: Vec<Target>,
+    /// Those of them that are there already, as the asker sees them.
+    pub parts: Vec<Part>,
+}
+
+impl Writing {
+    /// All that is here by key, as the asker sees it; of one key in two calendars, the first.
+    pub fn here(&self) -> HashMap<&Key, Here<'_>> {
+        let mut here = HashMap::new();
+        for target in &self.targets {
+            let masked = target.role < Role::Master;
+            for stored in target.calendar.contents.items.iter() {
+                here.entry(&stored.item.key).or_insert(match stored.item.class {
+                    Class::Private if masked => Here::Hidden,
+                    Class::Confidential if masked => Here::Masked,
+                    _ => Here::Whole(&stored.item),
+                });
+            }
+        }
+        here
+    }
+
+    /// Turns the plan into operations; gives what lost, for the history.
+    pub fn carry_out(&mut self, plan: &Plan, sent: &[Item]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+        let stored: HashMap<Key, (usize, Arc<Stored>)> = self.stored(plan, sent);
+        for target in &mut self.targets {
+            target.make_if_new();
+        }
+        for item in plan.take.iter().map(|ordinal| &sent[*ordinal]) {
+            match stored.get(&item.key) {
+                Some((at, old)) => self.targets[*at].change(old, Some(item))?,
+                None => self.target_for(&item.key.kind)?.add(item)?,
+            }
+        }
+        for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
+            self.targets[*at].change(old, None)?;
+        }
+        if plan.touches
+            && let Some(target) = self.targets.first()
+            && self.targets.iter().all(|target| target.role < Role::Editor)
+        {
+            return Err(target.too_low(Role::Editor));
+        }
+        let lost = plan.lost.iter().filter_map(|ordinal| {
+            let item = &sent[*ordinal];
+            let (at, old) = stored.get(&item.key)?;
+            Some((self.targets[*at].below_home(&old.file), item.to_file()))
+        });
+        Ok(lost.collect())
+    }
+
+    /// Where the items of the plan lie now.
+    fn stored(&self, plan: &Plan, sent: &[Item]) -> HashMap<Key, (usize, Arc<Stored>)> {
+        let mut wanted: HashSet<&Key> = plan.remove.iter().collect();
+        wanted.extend(plan.take.iter().chain(&plan.lost).map(|ordinal| &sent[*ordinal].key));
+        let mut stored = HashMap::new();
+        for (at, target) in self.targets.iter().enumerate() {
+            for item in
+                target.calendar.contents.items.iter().filter(|stored| wanted.contains(&stored.item.key))
+            {
+                stored.entry(item.item.key.clone()).or_insert_with(|| (at, item.clone()));
+            }
+        }
+        stored
+    }
+
+    /// The calendar that new items of this kind go to.
+    fn target_for(&mut self, kind: &Kind) -> Result<&mut Target> {
+        let is_tasks = |target: &Target| target.path.last().is_some_and(|name| name.as_str() == MAIN[1]);
+        let alone = !self.is_main;
+        let found = self.targets.iter_mut().find(|target| alone || is_tasks(target) == (*kind == Kind::Todo));
+        found.ok_or_else(|| Error::Forbidden("you may not add items of this kind here".to_owned()))
+    }
+}
+
+impl Target {
+    pub fn existing(path: Path, part: &Part) -> Target {
+        let loaded = &part.loaded;
+        Target::with(path, loaded.calendar.clone(), part.role, loaded.rights.clone(), false)
+    }
+
+    pub fn new(rights: Rights, path: Path) -> Target {
+        let calendar = Calendar::empty(path.last().map_or("", |name| name.as_str()));
+        Target::with(path, calendar, Role::Master, rights, true)
+    }
+
+    fn with(path: Path, calendar: Calendar, role: Role, rights: Rights, new: bool) -> Target {
+        Target {
+            path,
+            calendar,
+            role,
+            rights,
+            new,
+            operations: Vec::new(),
+            changes: Vec::new(),
+            written: HashSet::new(),
+            split: HashSet::new(),
+        }
+    }
+
+    fn too_low(&self, need: Role) -> Error {
+        Error::Forbidden(format!("you are {} here, this needs {need}", self.role))
+    }
+
+    /// A file of this calendar, below its home.
+    fn below_home(&self, file: &str) -> PathBuf {
+        let mut path: PathBuf = self.path.names.iter().map(|name| name.as_str()).collect();
+        path.push(file);
+        path
+    }
+
+    fn make_if_new(&mut self) {
+        if self.new {
+            let file = self.below_home(PROPS);
+            self.operations.push(Operation { file, before: None, after: Some(b"{}\n".to_vec()) });
+        }
+    }
+
+    fn add(&mut self, item: &Item) -> Result<()> {
+        if self.role < Role::Contributor {
+            return Err(self.too_low(Role::Contributor));
+        }
+        self.writable()?;
+        self.put(self.free_name(&item.key), item);
+        Ok(())
+    }
+
+    /// Replaces or removes a stored item. A file that holds others too is split.
+    fn change(&mut self, old: &Stored, new: Option<&Item>) -> Result<()> {
+        if self.role < Role::Editor {
+            return Err(self.too_low(Role::Editor));
+        }
+        self.writable()?;
+        let file = old.file.clone();
+        if self.calendar.items_of(&file).len() > 1 {
+            self.split(&file);
+            self.change_split(&old.item.key, new);
+            return Ok(());
+        }
+        match new {
+            Some(item) => self.put(file, item),
+            None => self.remove(file),
+        }
+        Ok(())
+    }
+
+    fn writable(&self) -> Result<()> {
+        match self.calendar.contents.read_only {
+            true => Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives each item of a file a file of its own, if that is not done yet.
+    fn split(&mut self, file: &Arc<str>) {
+        if !self.split.insert(file.clone()) {
+            return;
+        }
+        let items: Vec<Arc<Stored>> = self.calendar.items_of(file).to_vec();
+        self.remove(file.clone());
+        for stored in items {
+            self.put(self.free_name(&stored.item.key), &stored.item);
+        }
+    }
+
+    /// Changes an item whose file was split just now, before anything of that is written.
+    fn change_split(&mut self, key: &Key, new: Option<&Item>) {
+        let of_key = |change: &Change| change.now.as_ref().is_some_and(|(item, _)| item.key == *key);
+        let Some(at) = self.changes.iter().position(of_key) else { return };
+        let file = self.changes.remove(at).file;
+        let path = self.below_home(&file);
+        self.operations.retain(|operation| operation.file != path);
+        if let Some(item) = new {
+            self.put(file, item);
+        }
+    }
+
+    fn put(&mut self, file: Arc<str>, item: &Item) {
+        let bytes = item.to_file();
+        let hash = content_hash(&bytes);
+        let before = self.calendar.hash(&file);
+        self.operations.push(Operation { file: self.below_home(&file), before, after: Some(bytes) });
+        self.written.insert(file.clone());
+        self.changes.push(Change { file, now: Some((item.clone(), hash)) });
+    }
+
+    fn remove(&mut self, file: Arc<str>) {
+        let before = self.calendar.hash(&file);
+        self.operations.push(Operation { file: self.below_home(&file), before, after: None });
+        self.changes.push(Change { file, now: None });
+    }
+
+    /// A file name for a new item that is not taken.
+    fn free_name(&self, key: &Key) -> Arc<str> {
+        let stem = key.file_stem();
+        let taken = |name: &str| self.calendar.has(name) || self.written.contains(name);
+        let mut name = format!("{stem}.ics");
+        let mut ordinal = 2;
+        while taken(&name) {
+            name = format!("{stem}-{ordinal}.ics");
+            ordinal += 1;
+        }
+        name.into()
+    }
+}

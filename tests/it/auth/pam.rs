@@ -1,0 +1,191 @@
+//! `method = "pam"`, away from the system's accounts: service files of the test's own, with modules that every Debian has.
+//!
+//! Names must be accounts of the system, so the user is `nobody`; whether the password is right, a script of the test decides.
+
+use std::path::{Path, PathBuf};
+
+use kalends::acl::Principal;
+use kalends::auth::Authenticator;
+use kalends::config::Config;
+use kalends::error::Error;
+
+use super::{answer, answers, basic, login, peer, remembered, run, settle};
+
+/// A directory with the service file `kalends`, and what its modules write.
+struct Realm {
+    directory: tempfile::TempDir,
+}
+
+impl Realm {
+    fn new(service: &str) -> Realm {
+        let realm = Realm { directory: tempfile::tempdir().expect("a directory") };
+        std::fs::write(realm.path("kalends"), service).expect("written");
+        realm
+    }
+
+    /// A realm in which `sesame` is everybody's password, and the account phase writes down what it knows.
+    fn of_sesame() -> Realm {
+        let realm = Realm::new("");
+        let (check, note) = (realm.path("check.sh"), realm.path("note.sh"));
+        // The password comes with a NUL behind it.
+        std::fs::write(&check, "test \"$(tr -d '\\000')\" = sesame\n").expect("written");
+        let seen = realm.path("seen");
+        std::fs::write(&note, format!("env | grep ^PAM_ | sort >> {}\n", seen.display())).expect("written");
+        let service = format!(
+            "auth required pam_exec.so quiet expose_authtok /bin/sh {}\naccount required pam_exec.so quiet /bin/sh {}\n",
+            check.display(),
+            note.display()
+        );
+        std::fs::write(realm.path("kalends"), service).expect("written");
+        realm
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.auth.service_directory = Some(self.directory.path().to_owned());
+        config
+    }
+
+    fn open(&self) -> Authenticator {
+        settle();
+        Authenticator::new(&self.config()).expect("a service")
+    }
+
+    /// What the account phase knew, as `NAME=value` lines.
+    fn seen(&self) -> String {
+        std::fs::read_to_string(self.path("seen")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn pam_decides_and_its_answer_is_remembered() {
+    let realm = Realm::of_sesame();
+    let auth = realm.open();
+    assert_eq!(answers(&auth, &[("nobody", "sesame"), ("nobody", "simsim")]), ["nobody", "refused"]);
+    assert!(remembered(&auth, "nobody", "sesame"));
+    assert!(!remembered(&auth, "nobody", "simsim"));
+    assert_eq!(auth.users(), None);
+}
+
+#[test]
+fn pam_is_told_where_the_login_comes_from() {
+    for (address, line) in [
+        ("192.0.2.7", "PAM_RHOST=192.0.2.7"),
+        ("::ffff:192.0.2.8", "PAM_RHOST=192.0.2.8"),
+        ("2001:db8::9", "PAM_RHOST=2001:db8::9"),
+    ] {
+        let realm = Realm::of_sesame();
+        let who = run(realm.open().login(basic("nobody", "sesame").as_bytes(), peer(address)));
+        assert_eq!(answer(who), "nobody");
+        let seen = realm.seen();
+        for line in [line, "PAM_SERVICE=kalends", "PAM_TYPE=account", "PAM_USER=nobody"] {
+            assert!(seen.lines().any(|found| found == line), "{line} in {seen}");
+        }
+    }
+    let realm = Realm::of_sesame();
+    run(realm.open().login(basic("nobody", "sesame").as_bytes(), None)).expect("let in");
+    assert!(!realm.seen().contains("PAM_RHOST"), "a Unix socket has no address");
+}
+
+#[test]
+fn the_account_phase_can_refuse_what_the_password_would_open() {
+    let realm = Realm::new("auth required pam_permit.so\naccount required pam_deny.so\n");
+    let auth = realm.open();
+    assert_eq!(answer(login(&auth, "nobody", "anything")), "refused");
+    assert!(!remembered(&auth, "nobody", "anything"));
+    let open = Realm::new("auth required pam_permit.so\naccount required pam_permit.so\n");
+    assert_eq!(answer(login(&open.open(), "nobody", "anything")), "nobody");
+}
+
+#[test]
+fn root_daemons_and_strangers_are_refused_whatever_pam_says() {
+    let realm = Realm::new("auth required pam_permit.so\naccount required pam_permit.so\n");
+    let logins = [("root", "x"), ("daemon", "x"), ("no-such-account", "x"), ("nobody", "")];
+    assert_eq!(answers(&realm.open(), &logins), ["refused"; 4]);
+    let mut config = realm.config();
+    config.auth.min_uid = 0;
+    let auth = Authenticator::new(&config).expect("a service");
+    assert_eq!(answers(&auth, &[("root", "x"), ("daemon", "x")]), ["refused", "daemon"]);
+}
+
+#[test]
+fn a_refused_account_is_never_shown_to_pam() {
+    let realm = Realm::of_sesame();
+    assert_eq!(answers(&realm.open(), &[("root", "sesame"), ("nobody", "")]), ["refused"; 2]);
+    assert_eq!(realm.seen(), "");
+}
+
+#[test]
+fn a_missing_service_file_is_an_error_at_the_start() {
+    let realm = Realm::new("");
+    std::fs::rename(realm.path("kalends"), realm.path("other")).expect("renamed");
+    let Err(Error::Config(message)) = Authenticator::new(&realm.config()) else { panic!("started") };
+    assert!(message.contains(&realm.path("kalends").display().to_string()), "{message}");
+}
+
+#[test]
+fn a_module_that_does_not_work_is_no_wrong_password() {
+    let realm = Realm::new("auth required pam_of_nobody.so\naccount required pam_permit.so\n");
+    let auth = realm.open();
+    let logins = [("nobody", "sesame"); 40];
+    // None of them counts as a guess.
+    assert_eq!(answers(&auth, &logins), ["unavailable"; 40]);
+}
+
+#[test]
+fn pams_own_delay_holds_no_place() {
+    let service = "auth optional pam_faildelay.so delay=3600000000\nauth required pam_deny.so\n";
+    assert_eq!(answer(login(&Realm::new(service).open(), "nobody", "x")), "refused");
+}
+
+#[test]
+fn an_edited_service_file_ends_what_was_remembered() {
+    let realm = Realm::of_sesame();
+    let auth = realm.open();
+    login(&auth, "nobody", "sesame").expect("let in");
+    std::fs::write(realm.path("kalends"), "auth required pam_deny.so\n").expect("written");
+    assert_eq!(answers(&auth, &[("nobody", "sesame")]), ["refused"]);
+    assert!(!remembered(&auth, "nobody", "sesame"));
+}
+
+#[test]
+fn a_user_is_known_by_name_and_with_the_groups_of_the_system() {
+    let auth = Realm::of_sesame().open();
+    let nobody = auth.principal("nobody").expect("an answer").expect("an account");
+    assert_eq!(nobody.user(), Some("nobody"));
+    assert_eq!(super::groups(&nobody), ["nogroup"]);
+    assert_eq!(auth.principal("no-such-account").expect("an answer"), None::<std::sync::Arc<Principal>>);
+}
+
+#[test]
+fn modules_that_talk_a_lot_are_survived() {
+    let Some(modules) = wrapper_modules() else { return };
+    let realm = Realm::new("");
+    let passwords = realm.path("passwords");
+    std::fs::write(&passwords, "nobody:sesame:kalends\n").expect("written");
+    let service = format!(
+        "auth required {0}/pam_chatty.so info error num_lines=50\nauth required {0}/pam_matrix.so passdb={1}\n\
+         account required {0}/pam_matrix.so passdb={1}\n",
+        modules.display(),
+        passwords.display()
+    );
+    std::fs::write(realm.path("kalends"), service).expect("written");
+    let auth = realm.open();
+    assert_eq!(answers(&auth, &[("nobody", "sesame"), ("nobody", "simsim")]), ["nobody", "refused"]);
+}
+
+/// Where Debian's libpam-wrapper has its modules; nothing, and a line that says so, where it is not installed.
+fn wrapper_modules() -> Option<PathBuf> {
+    let name = format!("/usr/lib/{}-linux-gnu/pam_wrapper", std::env::consts::ARCH);
+    let found = Path::new(&name).join("pam_chatty.so").exists();
+    let all = std::env::var_os("KALENDS_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(found || !all, "{name} is missing: install the package libpam-wrapper");
+    if !found {
+        println!("skipped: {name} is missing, it is in the package libpam-wrapper");
+    }
+    found.then(|| PathBuf::from(name))
+}
