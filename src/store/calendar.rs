@@ -1,6 +1,7 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::busy::Worked;
 use super::disk::{Directory, EntryKind, Stamp};
+use super::last_good::LastGood;
 use super::props::Props;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key, cut, derived_uid};
@@ -107,13 +109,14 @@ impl Calendar {
         shape: Shape<'_>,
         name: &str,
         before: Option<&Calendar>,
+        last_good: &LastGood,
     ) -> Result<Calendar> {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let (names, listed) = list(directory, shape, known)?;
         let mut files = BTreeMap::new();
         for file in names {
-            if let Some(read) = File::sweep(directory, &file, known.get(&file))? {
+            if let Some(read) = File::sweep(directory, &file, known.get(&file), last_good)? {
                 files.insert(file, read);
             }
         }
@@ -221,46 +224,75 @@ impl File {
         directory: &Directory,
         name: &Arc<str>,
         before: Option<&Arc<File>>,
+        last_good: &LastGood,
     ) -> Result<Option<Arc<File>>> {
         let Some(stamp) = directory.stamp(name)? else { return Ok(None) };
         if let Some(before) = before.filter(|before| before.settled && before.stamp == Some(stamp)) {
             return Ok(Some(before.clone()));
         }
         let read_at = SystemTime::now();
-        let kept = || before.map(|before| before.items.clone()).unwrap_or_default();
-        let (content, stamp) = match directory.read(name) {
-            Ok(Some(read)) => read,
+        let path = directory.path().join(&**name);
+        let file = match directory.read(name) {
+            Ok(Some((content, stamp))) => {
+                let settled = !stamp.is_racy(read_at);
+                let hash = content_hash(&content);
+                let items = File::items(&content, hash, stamp, &path, name, before, last_good);
+                File { stamp: Some(stamp), settled, hash, items }
+            }
             Ok(None) => return Ok(None),
             Err(error @ (Error::TooLarge(_) | Error::Io { .. })) => {
-                tracing::warn!("{}/{name} cannot be read: {error}", directory.path().display());
-                let file = File { stamp: Some(stamp), settled: true, hash: [0; 32], items: kept() };
-                return Ok(Some(Arc::new(file)));
+                tracing::warn!("{} cannot be read: {error}", path.display());
+                let items = File::kept(&path, name, stamp, before, last_good);
+                File { stamp: Some(stamp), settled: true, hash: [0; 32], items }
             }
             Err(error) => return Err(error),
         };
-        let settled = !stamp.is_racy(read_at);
-        let hash = content_hash(&content);
-        let items = match before {
-            Some(before)
-                if before.hash == hash
-                    && before.stamp.is_none_or(|known| known.modified() == stamp.modified()) =>
-            {
-                before.items.clone()
+        Ok(Some(Arc::new(file)))
+    }
+
+    /// What is served of a file that was read just now.
+    fn items(
+        content: &[u8],
+        hash: ContentHash,
+        stamp: Stamp,
+        path: &FsPath,
+        name: &Arc<str>,
+        before: Option<&Arc<File>>,
+        last_good: &LastGood,
+    ) -> Vec<Arc<Stored>> {
+        let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
+        if let Some(before) = before.filter(|before| before.hash == hash && same_time(before)) {
+            return before.items.clone();
+        }
+        match cut(content) {
+            Ok(cut) => {
+                last_good.forget(path);
+                stored(cut.items, name, stamp.modified())
             }
-            _ => match cut(&content) {
-                Ok(cut) => stored(cut.items, name, stamp.modified()),
-                Err(error) => {
-                    if before.is_none_or(|before| before.hash != hash) {
-                        tracing::warn!(
-                            "{}/{name}: {error}; its last good version is served",
-                            directory.path().display()
-                        );
-                    }
-                    kept()
-                }
-            },
-        };
-        Ok(Some(Arc::new(File { stamp: Some(stamp), settled, hash, items })))
+            Err(error) => {
+                tracing::warn!(
+                    "{}: {error}; its last good version is served, if there is one",
+                    path.display()
+                );
+                File::kept(path, name, stamp, before, last_good)
+            }
+        }
+    }
+
+    /// What was good of a file before it broke: from memory, else from the cache.
+    fn kept(
+        path: &FsPath,
+        name: &Arc<str>,
+        stamp: Stamp,
+        before: Option<&Arc<File>>,
+        last_good: &LastGood,
+    ) -> Vec<Arc<Stored>> {
+        if let Some(before) = before {
+            last_good.keep(path, &before.items);
+            return before.items.clone();
+        }
+        let cached = last_good.recall(path).and_then(|content| cut(&content).ok());
+        cached.map(|cut| stored(cut.items, name, stamp.modified())).unwrap_or_default()
     }
 }
 
@@ -316,12 +348,16 @@ mod tests {
 
     struct Tree {
         tree: tempfile::TempDir,
+        cache: tempfile::TempDir,
+        last_good: LastGood,
         calendar: Option<Calendar>,
     }
 
     impl Tree {
         fn new() -> Tree {
-            Tree { tree: tempfile::tempdir().expect("a directory"), calendar: None }
+            let cache = tempfile::tempdir().expect("a directory");
+            let last_good = LastGood::open(cache.path());
+            Tree { tree: tempfile::tempdir().expect("a directory"), cache, last_good, calendar: None }
         }
 
         fn write(&self, name: &str, text: &str) {
@@ -332,7 +368,8 @@ mod tests {
         fn sweep(&mut self) -> Vec<String> {
             let root = Directory::root(self.tree.path()).expect("open");
             let calendar =
-                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref()).expect("sweep");
+                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref(), &self.last_good)
+                    .expect("sweep");
             let seen = calendar.contents.items.iter().map(|stored| summary(&stored.item)).collect();
             self.calendar = Some(calendar);
             seen
@@ -372,6 +409,27 @@ mod tests {
         tree.write("1.ics", &event("UID:1\r\n", "better", ""));
         assert_eq!(tree.sweep(), ["better"]);
         std::fs::remove_file(tree.tree.path().join("1.ics")).expect("remove");
+        assert!(tree.sweep().is_empty());
+    }
+
+    #[test]
+    fn a_last_good_version_outlives_the_memory_and_is_dropped_when_it_is_needed_no_more() {
+        let mut tree = Tree::new();
+        tree.write("1.ics", &event("UID:1\r\n", "good", ""));
+        tree.sweep();
+        tree.write("1.ics", "BEGIN:VCALENDAR\r\nBEGIN:VEV");
+        assert_eq!(tree.sweep(), ["good"]);
+        let start_again = |tree: &mut Tree| {
+            tree.calendar = None;
+            tree.last_good = LastGood::open(tree.cache.path());
+        };
+        start_again(&mut tree);
+        assert_eq!(tree.sweep(), ["good"]);
+        assert!(tree.cache.path().join("CACHEDIR.TAG").is_file());
+        tree.write("1.ics", &event("UID:1\r\n", "better", ""));
+        assert_eq!(tree.sweep(), ["better"]);
+        start_again(&mut tree);
+        tree.write("1.ics", "");
         assert!(tree.sweep().is_empty());
     }
 

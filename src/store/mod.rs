@@ -8,6 +8,7 @@ mod disk;
 mod door;
 mod history;
 mod journal;
+mod last_good;
 mod merge;
 pub mod place;
 mod props;
@@ -34,6 +35,7 @@ use crate::error::{Error, Result};
 use busy::Owners;
 use commit::Journals;
 use disk::Directory;
+use last_good::LastGood;
 use place::{Home, Name, Path, Place};
 use slot::Slots;
 use staging::Staging;
@@ -49,6 +51,7 @@ pub struct Store {
     writers: Writers,
     slots: Slots,
     views: Views,
+    last_good: LastGood,
     owners: Owners,
     history_days: u32,
 }
@@ -70,6 +73,7 @@ impl Store {
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
+            last_good: LastGood::open(&config.cache()),
             owners: Owners::new(config),
             history_days: config.history_days,
         };
