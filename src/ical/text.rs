@@ -78,10 +78,14 @@ fn renamed(text: &str, from: &str, to: &str) -> Option<String> {
     if property.param("TZID")? != from {
         return None;
     }
+    let to = match to.contains([';', ':', ',']) {
+        true => format!("\"{to}\""),
+        false => to.to_owned(),
+    };
     let mut line = property.name.to_owned();
     for (name, value) in property.params() {
         match name.eq_ignore_ascii_case("TZID") {
-            true => line.push_str(&format!(";{name}=\"{to}\"")),
+            true => line.push_str(&format!(";{name}={to}")),
             false => line.push_str(&format!(";{name}={value}")),
         }
     }
@@ -120,10 +124,12 @@ mod tests {
     fn a_zone_is_renamed_where_it_is_named_and_nowhere_else() {
         let raw = b"DTSTART;TZID=Home;X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home\r\nDTEND;TZID=Homer:1\r\n";
         let renamed = rename_zone(raw, "Home", "Home (2)");
-        let expected = "DTSTART;TZID=\"Home (2)\";X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home (2)\r\nDTEND;TZID=Homer:1\r\n";
+        let expected = "DTSTART;TZID=Home (2);X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home (2)\r\nDTEND;TZID=Homer:1\r\n";
         assert_eq!(String::from_utf8_lossy(&renamed), expected);
         let back = rename_zone(&renamed, "Home (2)", "Home");
-        assert!(String::from_utf8_lossy(&back).starts_with("DTSTART;TZID=\"Home\";X=1:"));
+        let odd = rename_zone(b"DTSTART;TZID=Home:1\r\n", "Home", "(UTC+01:00) A, B");
+        assert_eq!(String::from_utf8_lossy(&odd), "DTSTART;TZID=\"(UTC+01:00) A, B\":1\r\n");
+        assert!(String::from_utf8_lossy(&back).starts_with("DTSTART;TZID=Home;X=1:"));
     }
 
     #[test]

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
         assert_eq!(text.matches("TZID:Nowhere (2)\r\n").count(), 1);
         assert!(
-            text.contains("UID:2\r\nDTSTART;TZID=\"Nowhere (2)\":")
+            text.contains("UID:2\r\nDTSTART;TZID=Nowhere (2):")
                 && text.contains("UID:3\r\nDTSTART;TZID=Nowhere:")
         );
         assert_eq!(whole.made_up, HashMap::from([("Nowhere (2)".to_owned(), "Nowhere".to_owned())]));

@@ -119,7 +119,16 @@ impl Journals {
             }
         }
         // Without this the rename itself may be lost at a power cut.
-        directory.sync()
+        directory.sync().inspect_err(|_| {
+            // The client is told that nothing was changed, so nothing may be.
+            let undone = match operation.before {
+                Some(_) => history::put_back(home, change, &operation.file),
+                None => directory.unlink(&name),
+            };
+            if let Err(error) = undone {
+                tracing::error!("a change that failed cannot be undone: {error}");
+            }
+        })
     }
 
     fn journal(&self, commit: &Commit, change: &str) -> Result<()> {

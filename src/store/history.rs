@@ -45,6 +45,13 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
     }
 }
 
+/// Moves what [`keep`] kept back to where it was.
+pub fn put_back(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
+    let (parent, name) = split(file);
+    let kept = home.existing(directory(change).join(parent))?;
+    kept.rename(name, &home.existing(parent)?, &name.to_string_lossy())
+}
+
 /// Keeps a version that never was in the tree, because what is there won.
 pub fn keep_lost(
     home: &Directory,

@@ -152,7 +152,7 @@ impl Store {
         match self.tree.find(path)? {
             Found::Missing => admit(who, role, Role::Master),
             found => {
-                admit(who, role, Role::Viewer)?;
+                admit(who, role, Role::Contributor)?;
                 Err(match found {
                     Found::Folder(_) => Error::Conflict("a folder is here, not a calendar".to_owned()),
                     Found::Blocked if role == Role::Master => {

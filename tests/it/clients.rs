@@ -295,7 +295,7 @@ fn apple_publishes_publishes_again_and_unpublishes() {
     };
     put(APPLE.to_owned(), NOBODY).status(401);
     put(APPLE.to_owned(), "alice").status(201);
-    assert!(s.path("users/alice/Chess & Friends").is_dir());
+    assert!(s.has("users/alice/Chess & Friends"));
     assert_eq!(
         summaries(&s.get("/ical/folder/Chess%20%26%20Friends.ics", "alice").text()),
         ["Blitz", "Turnier"]
@@ -305,7 +305,7 @@ fn apple_publishes_publishes_again_and_unpublishes() {
     assert_eq!(summaries(&s.get(address, "alice").text()), ["Rapid", "Turnier"]);
     s.delete(address, "alice").status(204);
     s.get(address, "alice").status(404);
-    assert!(!s.path("users/alice/Chess & Friends").exists());
+    assert!(!s.has("users/alice/Chess & Friends"));
 }
 
 #[test]

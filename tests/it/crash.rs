@@ -4,12 +4,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::calendar::{components, event, plain, value};
 use crate::need::need;
-use crate::server::{Server, eventually};
+use crate::server::{Server, eventually, runs};
 
 const ADDRESS: &str = "/ical/folder/Versions.ics";
 const DIRECTORY: &str = "users/alice/Versions";
@@ -90,7 +91,7 @@ fn a_kill_during_saves_leaves_one_state_not_older_than_the_last_acknowledged() {
                 std::thread::yield_now();
             }
             // Another moment of the next save each time.
-            std::thread::sleep(std::time::Duration::from_micros(700 * round));
+            std::thread::sleep(Duration::from_micros(700 * round));
             let pid = rustix::process::Pid::from_raw(s.pid() as i32).expect("a process");
             rustix::process::kill_process(pid, Signal::KILL).expect("the server runs");
         });
@@ -156,7 +157,10 @@ const CALLS: [&str; 6] = [
 ];
 
 /// A `strace` that does `what` to the `nth` of `calls` in each thread of the server from now on.
-struct Strace(Child);
+struct Strace {
+    child: Child,
+    traced: u32,
+}
 
 impl Strace {
     /// Nothing where this process may not trace another.
@@ -171,7 +175,7 @@ impl Strace {
         let mut said = String::new();
         BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
         if said.contains("attached") {
-            return Some(Strace(child));
+            return Some(Strace { child, traced: s.pid() });
         }
         println!("skipped: strace may not attach: {said}");
         child.wait().expect("an ended process");
@@ -181,16 +185,18 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        // It detaches and ends. Where the server is dead it may wait for ever for threads that are gone, so not for long.
-        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), Signal::TERM);
-        for _ in 0..40 {
-            if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+        let Strace { child, traced } = self;
+        // It detaches and ends. Where the server is dead it may wait for ever for threads that are gone.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(child), Signal::TERM);
+        let start = Instant::now();
+        while runs(*traced) && start.elapsed() < Duration::from_secs(5) {
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(5));
         }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -216,7 +222,7 @@ fn a_kill_at_any_call_of_a_save_leaves_the_old_or_the_new_state() {
                 // What is acknowledged may still be on its way from the journal to its files, and be killed there.
                 let survived = eventually("the files, or the end", || {
                     let applied = on_disk(&s, events) == Ok(n);
-                    if s.runs() { applied.then_some(true) } else { Some(false) }
+                    if runs(s.pid()) { applied.then_some(true) } else { Some(false) }
                 });
                 drop(strace);
                 if survived {
@@ -254,13 +260,14 @@ fn a_failing_disk_at_any_call_of_a_save_is_an_error_and_the_old_state_or_a_succe
                     let code = save(&s, n, events).expect("an answer");
                     drop(strace);
                     let (now, all_well) = (served(&s, events), code == 204);
+                    println!("{error} at {calls} {nth} with {events} events: {code}");
                     assert!(all_well || refused.contains(&code), "{error} at {calls} {nth}: {code}");
                     assert_eq!(now, if all_well { n } else { old }, "{error} at {calls} {nth}: {code}");
                     // The next save works, and what it says is on the disk.
                     n += 1;
                     assert_eq!(save(&s, n, events), Some(204), "after {error} at {calls} {nth}");
                     s.restart(Signal::KILL);
-                    assert_eq!(served(&s, events), n);
+                    assert_eq!(served(&s, events), n, "after a kill after {error} at {calls} {nth}");
                     if all_well {
                         break;
                     }

@@ -291,7 +291,7 @@ fn of_a_key_that_stands_twice_the_higher_sequence_is_served() {
 fn a_file_that_was_never_whole_is_not_served_and_hides_nothing() {
     let s = Server::start();
     assert_eq!(summaries(&s.get("/ical/folder/Odd/Broken.ics", "bob").text()), ["Good"]);
-    assert!(s.path("users/bob/Odd/Broken/half-written.ics").exists());
+    assert!(s.has("users/bob/Odd/Broken/half-written.ics"));
     assert!(s.log().contains("half-written.ics"), "{}", s.log());
 }
 

@@ -23,8 +23,9 @@ fn with_role(role: &str) -> Server {
             write(data, &format!("{place}/Shared/one.ics"), plain(&[&event("one", "One", &[])]));
             write(data, &format!("{place}/Deep/Shared/one.ics"), plain(&[&event("one", "One", &[])]));
         }
-        // Carol's own main would bring rights of its own.
+        // What has rights of its own in the example.
         std::fs::remove_file(data.join("users/carol/Calendar/.acl.json")).expect("the example's");
+        std::fs::remove_dir_all(data.join("users/carol/Rights")).expect("the example's");
     })
 }
 
@@ -245,12 +246,14 @@ fn without_a_login_comes_the_question_for_one() {
         "/ical/pf/Clubs/Board.ics",
         "/ical/pf/Missing.ics",
     ] {
-        for method in ["GET", "HEAD", "PROPFIND"] {
+        for method in ["GET", "HEAD"] {
             let answer = s.request(method, address, NOBODY).status(401);
             assert_eq!(answer.header("WWW-Authenticate"), "Basic realm=\"Kalends\", charset=\"UTF-8\"");
         }
     }
     let body = plain(&[&event("x", "X", &[])]);
+    s.propfind("/ical/main.ics", NOBODY, "0", "").status(401);
+    s.propfind("/ical/~alice/folder/", NOBODY, "1", "").status(401);
     s.put("/ical/pf/Holidays.ics", NOBODY, body.clone()).status(401);
     s.put("/ical/main.ics", NOBODY, body).status(401);
     s.delete("/ical/pf/Holidays.ics", NOBODY).status(401);

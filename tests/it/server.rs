@@ -79,11 +79,6 @@ impl Server {
         format!("http://{}{path}", self.process.address)
     }
 
-    /// Whether the process has not ended.
-    pub fn runs(&mut self) -> bool {
-        self.process.child.try_wait().expect("our child").is_none()
-    }
-
     /// The number of the running process.
     pub fn pid(&self) -> u32 {
         self.process.child.id()
@@ -97,6 +92,12 @@ impl Server {
     /// What the server has logged up to now.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Whether `name` is in the data directory.
+    pub fn has(&self, name: &str) -> bool {
+        self.settle();
+        self.path(name).exists()
     }
 
     /// The place of `name` in the data directory.
@@ -116,8 +117,8 @@ impl Server {
         eventually("the journal is applied", || (!pending()).then_some(()));
     }
 
-    /// The text of a file as it is at this moment.
     pub fn read(&self, name: &str) -> String {
+        self.settle();
         let bytes = fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         String::from_utf8(bytes).expect("UTF-8")
     }
@@ -197,6 +198,13 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         assert!(start.elapsed() < DEADLINE, "not in {DEADLINE:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Whether a process has not ended. One that a debugger still holds has ended too.
+pub fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
 }
 
 /// One process of the server.
