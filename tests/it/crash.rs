@@ -317,8 +317,8 @@ fn a_full_disk_is_a_507_and_changes_nothing() {
         return;
     }
     assert_eq!(save(&s, 1, 5), Some(201));
-    std::fs::write(s.path("filler"), vec![0; 3_000_000]).expect_err("the disk is full");
     let before = s.tree("users/alice");
+    std::fs::write(s.path("filler"), vec![0; 3_000_000]).expect_err("the disk is full");
     for body in [version(2, 5), plain(&[&event("big", &"x".repeat(400_000), &[])])] {
         let answer = s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").status(507);
         assert!(!answer.text().contains(s.path("").to_str().expect("UTF-8")), "{answer}");
