@@ -98,10 +98,10 @@ impl Store {
 
     /// A tree without homes gets the rights that it is shipped with.
     fn ship_rights(&self) -> Result<()> {
-        if self.tree.root.kind(tree::USERS)?.is_some() {
+        let users = self.tree.root.make(tree::USERS)?;
+        if !users.entries()?.is_empty() {
             return Ok(());
         }
-        let users = self.tree.root.make(tree::USERS)?;
         self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, rights::FILE)?;
         users.sync()
     }
