@@ -1,6 +1,7 @@
 //! One file for each command, and the table of them.
 
 pub mod acl;
+pub mod log;
 pub mod passwd;
 pub mod serve;
 

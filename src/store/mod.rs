@@ -150,6 +150,7 @@ impl Store {
         };
         self.open(who, place, Role::Master)?;
         let _locked = self.lock(&path.home)?;
+        self.sweep(path)?;
         let room = self.open(who, place, Role::Master)?;
         precondition(Some(&room.snapshot.etag))?;
         let Found::Calendar(_) = self.tree.find(path)? else {
