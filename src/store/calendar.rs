@@ -1,7 +1,7 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path as FsPath;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -116,7 +116,9 @@ impl Calendar {
         let (names, listed) = list(directory, shape, known)?;
         let mut files = BTreeMap::new();
         for file in names {
-            if let Some(read) = File::sweep(directory, &file, known.get(&file), last_good)? {
+            let path = directory.path().join(&*file);
+            let looked = Looked { name: &file, path, before: known.get(&file), last_good };
+            if let Some(read) = looked.sweep(directory)? {
                 files.insert(file, read);
             }
         }
@@ -218,81 +220,65 @@ fn list(
     }
 }
 
-impl File {
-    /// The file `name` as it is now, or nothing if it is gone.
-    fn sweep(
-        directory: &Directory,
-        name: &Arc<str>,
-        before: Option<&Arc<File>>,
-        last_good: &LastGood,
-    ) -> Result<Option<Arc<File>>> {
-        let Some(stamp) = directory.stamp(name)? else { return Ok(None) };
-        if let Some(before) = before.filter(|before| before.settled && before.stamp == Some(stamp)) {
+/// A file that is being looked at.
+struct Looked<'a> {
+    name: &'a Arc<str>,
+    path: PathBuf,
+    before: Option<&'a Arc<File>>,
+    last_good: &'a LastGood,
+}
+
+impl Looked<'_> {
+    /// The file as it is now, or nothing if it is gone.
+    fn sweep(&self, directory: &Directory) -> Result<Option<Arc<File>>> {
+        let Some(stamp) = directory.stamp(self.name)? else { return Ok(None) };
+        if let Some(before) = self.before.filter(|before| before.settled && before.stamp == Some(stamp)) {
             return Ok(Some(before.clone()));
         }
         let read_at = SystemTime::now();
-        let path = directory.path().join(&**name);
-        let file = match directory.read(name) {
+        let file = match directory.read(self.name) {
             Ok(Some((content, stamp))) => {
-                let settled = !stamp.is_racy(read_at);
                 let hash = content_hash(&content);
-                let items = File::items(&content, hash, stamp, &path, name, before, last_good);
-                File { stamp: Some(stamp), settled, hash, items }
+                let items = self.items(&content, hash, stamp);
+                File { stamp: Some(stamp), settled: !stamp.is_racy(read_at), hash, items }
             }
             Ok(None) => return Ok(None),
             Err(error @ (Error::TooLarge(_) | Error::Io { .. })) => {
-                tracing::warn!("{} cannot be read: {error}", path.display());
-                let items = File::kept(&path, name, stamp, before, last_good);
-                File { stamp: Some(stamp), settled: true, hash: [0; 32], items }
+                tracing::warn!("{} cannot be read: {error}", self.path.display());
+                File { stamp: Some(stamp), settled: true, hash: [0; 32], items: self.kept(stamp) }
             }
             Err(error) => return Err(error),
         };
         Ok(Some(Arc::new(file)))
     }
 
-    /// What is served of a file that was read just now.
-    fn items(
-        content: &[u8],
-        hash: ContentHash,
-        stamp: Stamp,
-        path: &FsPath,
-        name: &Arc<str>,
-        before: Option<&Arc<File>>,
-        last_good: &LastGood,
-    ) -> Vec<Arc<Stored>> {
+    /// What is served of the file, which was read just now.
+    fn items(&self, content: &[u8], hash: ContentHash, stamp: Stamp) -> Vec<Arc<Stored>> {
         let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
-        if let Some(before) = before.filter(|before| before.hash == hash && same_time(before)) {
+        if let Some(before) = self.before.filter(|before| before.hash == hash && same_time(before)) {
             return before.items.clone();
         }
         match cut(content) {
             Ok(cut) => {
-                last_good.forget(path);
-                stored(cut.items, name, stamp.modified())
+                self.last_good.forget(&self.path);
+                stored(cut.items, self.name, stamp.modified())
             }
             Err(error) => {
-                tracing::warn!(
-                    "{}: {error}; its last good version is served, if there is one",
-                    path.display()
-                );
-                File::kept(path, name, stamp, before, last_good)
+                let path = self.path.display();
+                tracing::warn!("{path}: {error}; its last good version is served, if there is one");
+                self.kept(stamp)
             }
         }
     }
 
-    /// What was good of a file before it broke: from memory, else from the cache.
-    fn kept(
-        path: &FsPath,
-        name: &Arc<str>,
-        stamp: Stamp,
-        before: Option<&Arc<File>>,
-        last_good: &LastGood,
-    ) -> Vec<Arc<Stored>> {
-        if let Some(before) = before {
-            last_good.keep(path, &before.items);
+    /// What was good of the file before it broke: from memory, else from the cache.
+    fn kept(&self, stamp: Stamp) -> Vec<Arc<Stored>> {
+        if let Some(before) = self.before {
+            self.last_good.keep(&self.path, &before.items);
             return before.items.clone();
         }
-        let cached = last_good.recall(path).and_then(|content| cut(&content).ok());
-        cached.map(|cut| stored(cut.items, name, stamp.modified())).unwrap_or_default()
+        let cached = self.last_good.recall(&self.path).and_then(|content| cut(&content).ok());
+        cached.map(|cut| stored(cut.items, self.name, stamp.modified())).unwrap_or_default()
     }
 }
 

@@ -112,12 +112,12 @@ impl Store {
 
     /// What is at `path` now, from memory if that is fresh.
     pub(super) fn load(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
-        self.with_slot(path, |slot| slot.load(&self.tree, &self.last_good))
+        self.with_slot(path, |slot| slot.load(&self.tree))
     }
 
     /// What is at `path` now, compared with the disk.
     pub(super) fn sweep(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
-        self.with_slot(path, |slot| slot.sweep(&self.tree, &self.last_good))
+        self.with_slot(path, |slot| slot.sweep(&self.tree))
     }
 
     fn with_slot(

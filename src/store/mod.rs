@@ -51,7 +51,6 @@ pub struct Store {
     writers: Writers,
     slots: Slots,
     views: Views,
-    last_good: LastGood,
     owners: Owners,
     history_days: u32,
 }
@@ -69,11 +68,10 @@ impl Store {
         let staging = Staging::open(&root)?;
         let store = Store {
             journals: Journals::open(root.existing("")?, staging),
-            tree: Tree::new(root, &config.public_root),
+            tree: Tree::new(root, &config.public_root, LastGood::open(&config.cache())),
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
-            last_good: LastGood::open(&config.cache()),
             owners: Owners::new(config),
             history_days: config.history_days,
         };

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use super::calendar::{Calendar, Shape};
-use super::last_good::LastGood;
 use super::place::{Path, Place};
 use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;
@@ -82,19 +81,19 @@ impl Slot {
     }
 
     /// What is there now, swept if need be; nothing if there is no such calendar.
-    pub fn load(&self, tree: &Tree, last_good: &LastGood) -> Result<Option<Arc<Loaded>>> {
+    pub fn load(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         if let Some(fresh) = self.fresh() {
             return Ok(Some(fresh));
         }
         let _turn = self.sweeping.lock();
         match self.fresh() {
             Some(fresh) => Ok(Some(fresh)),
-            None => self.sweep(tree, last_good),
+            None => self.sweep(tree),
         }
     }
 
     /// Compares with the disk, however long ago that was done last.
-    pub fn sweep(&self, tree: &Tree, last_good: &LastGood) -> Result<Option<Arc<Loaded>>> {
+    pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         let before = self.loaded.read().clone();
         // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
         if before.is_some() && self.writer.is_applying() {
@@ -105,10 +104,10 @@ impl Slot {
         let name = self.path.last().map_or("", |name| name.as_str());
         let calendar = match tree.find(&self.path)? {
             Found::Calendar(directory) => {
-                Calendar::sweep(&directory, Shape::Directory, name, known, last_good)?
+                Calendar::sweep(&directory, Shape::Directory, name, known, &tree.last_good)?
             }
             Found::File(folder, file) => {
-                Calendar::sweep(&folder, Shape::File(&file), name, known, last_good)?
+                Calendar::sweep(&folder, Shape::File(&file), name, known, &tree.last_good)?
             }
             Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(self.swap(before.as_ref(), None)),
         };
