@@ -89,6 +89,10 @@ impl Service {
     /// Checks a login, and that the account may be used now. Gives the name that PAM knows the user by: a module may change it. May take
     /// long.
     pub fn check(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Result<String, Denial> {
+        // As at the start: without its file the service would be `other`.
+        if !self.file.exists() {
+            return Err(Denial::Broken(format!("{} is gone", self.file.display())));
+        }
         let unusable = |_| Denial::Refused("a NUL".to_owned());
         let answers = Answers {
             user: CString::new(user).map_err(unusable)?,

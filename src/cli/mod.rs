@@ -1,15 +1,16 @@
 //! One file for each command, and the table of them.
 
 pub mod acl;
+pub mod log;
 pub mod passwd;
 pub mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A calendar server whose database is a directory tree.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ enum Command {
         #[command(flatten)]
         data: DataOptions,
     },
+    /// Write the man pages to a directory.
+    Man { directory: PathBuf },
     /// Set a user's password in a password file.
     Passwd {
         /// The password file; it is made if it is not there.
@@ -78,6 +81,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
             serve::run(config)
         }
         Command::Acl { command, data } => acl::run(command, &data),
+        Command::Man { directory } => man(&directory),
         Command::Passwd { file, user } => passwd::run(&file, &user),
     }
+}
+
+/// Writes `kalends.1` and a page for each command.
+fn man(directory: &Path) -> Result<()> {
+    clap_mangen::generate_to(Arguments::command(), directory).map_err(|error| Error::io(directory, error))
 }

@@ -1,9 +1,11 @@
 //! The listening server: sockets, workers, timeouts. Which addresses there are is not known here.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 
@@ -36,6 +38,7 @@ pub fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
         .client_request_timeout(HEAD)
         .client_disconnect_timeout(Duration::from_secs(2))
         .keep_alive(IDLE)
+        .on_connect(|connection, _| send_at_once(connection))
         .shutdown_timeout(LAST_REQUESTS);
     if let Some(path) = listen.strip_prefix("unix:") {
         let server = server.bind_uds(path).map_err(|error| Error::io(path, error))?;
@@ -47,4 +50,12 @@ pub fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
     let server = server.bind(address).map_err(|error| Error::io(listen, error))?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), Listening::Address(bound)))
+}
+
+/// An answer's last piece must not wait until the client has confirmed those before, which takes up to 40 ms.
+fn send_at_once(connection: &dyn Any) {
+    if let Some(Err(error)) = connection.downcast_ref::<TcpStream>().map(|stream| stream.set_nodelay(true)) {
+        // The client may be gone already; it is slower at worst.
+        tracing::debug!("TCP_NODELAY: {error}");
+    }
 }

@@ -39,8 +39,7 @@ impl ResponseError for Error {
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
         if status.is_server_error() {
-            // Names on the disk may hold line breaks, which would forge lines of the log.
-            tracing::error!("{}: {}", status.as_u16(), self.to_string().escape_debug());
+            tracing::error!("{}: {self}", status.as_u16());
         }
         let mut response = HttpResponse::build(status);
         response

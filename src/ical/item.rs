@@ -1,6 +1,6 @@
 //! Items: a calendar text cut into them, and an item put into a file of its own. Raw bytes are moved, never rewritten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::line::{Property, lines};
@@ -47,7 +47,7 @@ pub struct Item {
     pub key: Key,
     pub class: Class,
     /// Its components one after another, as they were written.
-    pub raw: Box<[u8]>,
+    pub raw: Arc<[u8]>,
     pub zones: Arc<[Zone]>,
     /// What stood in the VCALENDAR around it and is neither ours nor for us: PRODID and what nobody knows, as raw lines.
     pub header: Arc<[u8]>,
@@ -77,6 +77,9 @@ const OURS: [&str; 10] = [
     "X-PUBLISHED-TTL",
 ];
 
+/// How much larger than four times a text the files of its items may be in all, in bytes.
+const MAX_GROWTH: usize = 64 << 20;
+
 /// Cuts `bytes`, which hold one VCALENDAR or several, into items.
 ///
 /// Components that Mozilla's programs make up for overrides without a master (X-MOZ-FAKED-MASTER) are left out.
@@ -91,13 +94,12 @@ pub fn cut(bytes: &[u8]) -> Result<Cut> {
     let mut by_key: HashMap<Key, usize> = HashMap::new();
     for object in objects {
         let header = header(&object);
-        let definitions = definitions(&object);
-        let mut zones_of = |component: &Component<'_>| known.of(component, &definitions);
+        let definitions = known.definitions(&object);
         for component in object.components {
             if component.kind == Kind::Timezone || component.faked {
                 continue;
             }
-            let zones = zones_of(&component);
+            let zones = known.of(&component, &definitions);
             let uid = component.uid.as_deref().unwrap_or_default();
             let key = Key { uid: uid.into(), kind: component.kind.clone() };
             let at = match uid {
@@ -111,12 +113,20 @@ pub fn cut(bytes: &[u8]) -> Result<Cut> {
                     parts: Vec::new(),
                     class: Class::Public,
                     zones: Vec::new(),
+                    seen: HashSet::new(),
                 });
             }
             groups[at].add(component, zones);
         }
     }
-    let items = groups.into_iter().map(Group::finish).collect::<Result<_>>()?;
+    let items: Vec<Item> = groups.into_iter().map(Group::finish).collect::<Result<_>>()?;
+    // Each item takes the zones and the header along into its file: a small text must not become a large tree.
+    let room = MAX_GROWTH + 4 * bytes.len();
+    if items.iter().map(Item::file_len).sum::<usize>() > room {
+        return Err(Error::TooLarge(format!(
+            "items that come to more than {room} bytes with the zones they use"
+        )));
+    }
     Ok(Cut { items, prodid })
 }
 
@@ -141,48 +151,49 @@ fn header(object: &Object<'_>) -> Arc<[u8]> {
         .collect()
 }
 
-/// The VTIMEZONEs of one VCALENDAR; of two with one TZID the first counts.
-fn definitions(object: &Object<'_>) -> HashMap<String, Arc<Definition>> {
-    let mut definitions = HashMap::new();
-    for component in &object.components {
-        if let (Kind::Timezone, Some(tzid)) = (&component.kind, &component.tzid) {
-            definitions.entry(tzid.clone()).or_insert_with(|| {
-                Arc::new(Definition { raw: component.raw.into(), meaning: meaning::of_zone(component.raw) })
-            });
-        }
-    }
-    definitions
-}
+/// The VTIMEZONEs of one VCALENDAR by their TZIDs.
+type Definitions = HashMap<String, Arc<Definition>>;
+
+/// A TZID, and where its definition is in memory.
+type NamedZone = (String, Option<*const Definition>);
 
 /// What was found out about zones, so that ten thousand items that name the same ones share it.
 #[derive(Default)]
-struct KnownZones {
-    sets: HashMap<Vec<String>, Vec<Arc<[Zone]>>>,
+struct KnownZones<'a> {
+    definitions: HashMap<&'a [u8], Arc<Definition>>,
+    sets: HashMap<Vec<NamedZone>, Arc<[Zone]>>,
 }
 
-impl KnownZones {
-    fn of(
-        &mut self,
-        component: &Component<'_>,
-        definitions: &HashMap<String, Arc<Definition>>,
-    ) -> Arc<[Zone]> {
-        let definition = |tzid: &str| definitions.get(tzid).cloned();
-        let sets = self.sets.entry(component.zones.clone()).or_default();
-        let same = |set: &&Arc<[Zone]>| set.iter().all(|zone| zone.definition == definition(&zone.tzid));
-        if let Some(set) = sets.iter().find(same) {
-            return set.clone();
+impl<'a> KnownZones<'a> {
+    /// The VTIMEZONEs of one VCALENDAR; of two with one TZID the first counts.
+    fn definitions(&mut self, object: &Object<'a>) -> Definitions {
+        let mut definitions = HashMap::new();
+        for component in &object.components {
+            if let (Kind::Timezone, Some(tzid)) = (&component.kind, &component.tzid) {
+                let known = self.definitions.entry(component.raw).or_insert_with(|| {
+                    Arc::new(Definition {
+                        raw: component.raw.into(),
+                        meaning: meaning::of_zone(component.raw),
+                    })
+                });
+                definitions.entry(tzid.clone()).or_insert_with(|| known.clone());
+            }
         }
-        let set: Arc<[Zone]> = component
-            .zones
-            .iter()
-            .map(|tzid| Zone {
+        definitions
+    }
+
+    /// The zones that a component names.
+    fn of(&mut self, component: &Component<'_>, definitions: &Definitions) -> Arc<[Zone]> {
+        let named = |tzid: &String| (tzid.clone(), definitions.get(tzid).map(Arc::as_ptr));
+        let set = self.sets.entry(component.zones.iter().map(named).collect()).or_insert_with(|| {
+            let zone = |tzid: &String| Zone {
                 tzid: tzid.as_str().into(),
                 iana: tz::iana(tzid).map(Arc::from),
-                definition: definition(tzid),
-            })
-            .collect();
-        sets.push(set.clone());
-        set
+                definition: definitions.get(tzid).cloned(),
+            };
+            component.zones.iter().map(zone).collect()
+        });
+        set.clone()
     }
 }
 
@@ -193,13 +204,15 @@ struct Group<'a> {
     parts: Vec<&'a [u8]>,
     class: Class,
     zones: Vec<Arc<[Zone]>>,
+    /// Where those are in memory.
+    seen: HashSet<*const Zone>,
 }
 
 impl<'a> Group<'a> {
     fn add(&mut self, component: Component<'a>, zones: Arc<[Zone]>) {
         self.parts.push(component.raw);
         self.class = self.class.max(component.class);
-        if !self.zones.contains(&zones) {
+        if self.seen.insert(zones.as_ptr()) {
             self.zones.push(zones);
         }
     }
@@ -212,13 +225,9 @@ impl<'a> Group<'a> {
         let zones = match self.zones.as_slice() {
             [one] => one.clone(),
             several => {
-                let mut all: Vec<Zone> = Vec::new();
-                for zone in several.iter().flat_map(|set| set.iter()) {
-                    if !all.iter().any(|known| known.tzid == zone.tzid) {
-                        all.push(zone.clone());
-                    }
-                }
-                all.into()
+                let mut seen = HashSet::new();
+                let all = several.iter().flat_map(|set| set.iter());
+                all.filter(|zone| seen.insert(zone.tzid.clone())).cloned().collect()
             }
         };
         Ok(Item {
@@ -291,10 +300,16 @@ impl Item {
         self
     }
 
+    /// About how many bytes its file has.
+    fn file_len(&self) -> usize {
+        let definitions = self.zones.iter().filter_map(|zone| zone.definition.as_ref());
+        self.raw.len() + self.header.len() + definitions.map(|definition| definition.raw.len()).sum::<usize>()
+    }
+
     /// The bytes of the item's file: a VCALENDAR with the item and the VTIMEZONEs that came with it.
     pub fn to_file(&self) -> Vec<u8> {
         let definitions = self.zones.iter().filter_map(|zone| zone.definition.as_ref());
-        let mut file = Vec::with_capacity(self.raw.len() + self.header.len() + 512);
+        let mut file = Vec::with_capacity(self.file_len() + 128);
         file.extend_from_slice(b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n");
         if !lines(&self.header).any(|line| Property::parse(&line.text).is_some_and(|p| p.is("PRODID"))) {
             text::push_line(&mut file, &format!("PRODID:{}", super::PRODID));

@@ -14,6 +14,10 @@ pub const MAX_LINE: usize = 1 << 20;
 pub const MAX_DEPTH: usize = 8;
 /// Most properties directly in one top-level component or in what it contains.
 pub const MAX_PROPERTIES: usize = 100_000;
+/// Most components in one text, those inside others not counted.
+pub const MAX_COMPONENTS: usize = 100_000;
+/// Most time zones that one component names.
+pub const MAX_ZONES: usize = 100;
 /// Largest item, in bytes.
 pub const MAX_ITEM: usize = 10 << 20;
 
@@ -115,7 +119,9 @@ pub fn scan(text: &[u8]) -> Result<Vec<Object<'_>>> {
         utf8: std::str::from_utf8(text).is_ok(),
     };
     let mut objects = Vec::new();
-    while let Some(object) = scanner.object()? {
+    let mut components = 0;
+    while let Some(object) = scanner.object(MAX_COMPONENTS - components)? {
+        components += object.components.len();
         objects.push(object);
     }
     if objects.is_empty() {
@@ -179,7 +185,8 @@ impl<'a> Scanner<'a> {
         self.text.len() - self.rest.len()
     }
 
-    fn object(&mut self) -> Result<Option<Object<'a>>> {
+    /// The next VCALENDAR, of at most `room` components.
+    fn object(&mut self, room: usize) -> Result<Option<Object<'a>>> {
         let Some(first) = self.next()? else { return Ok(None) };
         if !begin(&first).is_some_and(|name| name.eq_ignore_ascii_case("VCALENDAR")) {
             return Err(malformed(first.line, "BEGIN:VCALENDAR"));
@@ -189,6 +196,9 @@ impl<'a> Scanner<'a> {
             let start = self.offset();
             let Some(found) = self.next()? else { return Err(malformed(self.line, "END:VCALENDAR")) };
             if let Some(name) = begin(&found) {
+                if object.components.len() == room {
+                    return Err(Error::TooLarge(format!("more than {MAX_COMPONENTS} components")));
+                }
                 let kind = Kind::of(name);
                 let blank = self.offset() - start - found.raw.len();
                 object.components.push(self.component(kind, name, start + blank, found.line)?);
@@ -249,6 +259,12 @@ impl<'a> Scanner<'a> {
                     )));
                 }
                 component.take(&property(&found)?, open.len() == 1);
+                if component.zones.len() > MAX_ZONES {
+                    return Err(Error::TooLarge(format!(
+                        "line {}: more than {MAX_ZONES} time zones",
+                        found.line
+                    )));
+                }
             }
         }
         component.raw = &self.text[start..self.offset()];

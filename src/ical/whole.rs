@@ -1,6 +1,6 @@
 //! A whole calendar as one VCALENDAR: the properties around the items, each zone once, the items' bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::item::{Definition, Item, Zone};
@@ -124,13 +124,15 @@ fn css_name(color: &str) -> Option<&'static str> {
 struct Served<'a> {
     /// From TZID to the IANA zone it leads to.
     iana: BTreeMap<&'a str, &'a str>,
-    /// From TZID to its definitions that differ, with the name each is served under.
-    custom: BTreeMap<&'a str, Vec<(String, &'a Arc<Definition>)>>,
+    /// From TZID to its definitions that differ, in the order in which they came.
+    custom: BTreeMap<&'a str, Vec<&'a Arc<Definition>>>,
+    /// The name under which each definition is served.
+    names: HashMap<(&'a str, Hash), String>,
 }
 
 impl<'a> Served<'a> {
     fn collect(items: impl Iterator<Item = &'a Item>) -> Served<'a> {
-        let mut served = Served { iana: BTreeMap::new(), custom: BTreeMap::new() };
+        let mut served = Served { iana: BTreeMap::new(), custom: BTreeMap::new(), names: HashMap::new() };
         let mut last: Option<&Arc<[Zone]>> = None;
         for item in items {
             // Most items name the same zones as the one before.
@@ -150,9 +152,9 @@ impl<'a> Served<'a> {
                 self.iana.insert(&zone.tzid, iana);
             }
             (None, Some(definition)) => {
-                let definitions = self.custom.entry(&zone.tzid).or_default();
-                if !definitions.iter().any(|(_, known)| known.meaning == definition.meaning) {
-                    definitions.push((zone.tzid.to_string(), definition));
+                let name = (&*zone.tzid, definition.meaning);
+                if self.names.insert(name, zone.tzid.to_string()).is_none() {
+                    self.custom.entry(&zone.tzid).or_default().push(definition);
                 }
             }
             (None, None) => {}
@@ -161,13 +163,12 @@ impl<'a> Served<'a> {
 
     /// Finds a free name for each definition beyond the first of its TZID.
     fn name_apart(&mut self) {
-        let mut taken: Vec<String> = self.custom.keys().map(|tzid| (*tzid).to_owned()).collect();
-        for (tzid, definitions) in &mut self.custom {
-            for (name, _) in definitions.iter_mut().skip(1) {
-                let free =
-                    (2..).map(|ordinal| format!("{tzid} ({ordinal})")).find(|name| !taken.contains(name));
-                *name = free.unwrap_or_default();
-                taken.push(name.clone());
+        let mut taken: HashSet<String> = self.custom.keys().map(|tzid| (*tzid).to_owned()).collect();
+        for (tzid, definitions) in &self.custom {
+            let mut free = (2..).map(|ordinal| format!("{tzid} ({ordinal})"));
+            for definition in definitions.iter().skip(1) {
+                let name = free.find(|name| taken.insert(name.clone())).unwrap_or_default();
+                self.names.insert((tzid, definition.meaning), name);
             }
         }
     }
@@ -179,11 +180,11 @@ impl<'a> Served<'a> {
             }
         }
         for (tzid, definitions) in &self.custom {
-            for (name, definition) in definitions {
+            for definition in definitions {
                 let raw = super::text::served(&definition.raw);
-                match name == tzid {
-                    true => text.extend_from_slice(&raw),
-                    false => text.extend_from_slice(&super::text::rename_zone(&raw, tzid, name)),
+                match self.names.get(&(*tzid, definition.meaning)).filter(|name| name != tzid) {
+                    None => text.extend_from_slice(&raw),
+                    Some(name) => text.extend_from_slice(&super::text::rename_zone(&raw, tzid, name)),
                 }
             }
         }
@@ -191,26 +192,20 @@ impl<'a> Served<'a> {
 
     /// Which zones of an item are served under another name.
     fn renames(&self, item: &'a Item) -> Vec<(&'a str, &str)> {
-        if self.custom.values().all(|definitions| definitions.len() < 2) {
+        if self.names.len() == self.custom.len() {
             return Vec::new();
         }
         let served_as = |zone: &'a Zone| {
-            let meaning: Hash = zone.definition.as_ref()?.meaning;
-            let definitions = self.custom.get(&*zone.tzid).filter(|_| zone.iana.is_none())?;
-            let (name, _) = definitions.iter().find(|(_, definition)| definition.meaning == meaning)?;
+            let definition = zone.definition.as_ref().filter(|_| zone.iana.is_none())?;
+            let name = self.names.get(&(&*zone.tzid, definition.meaning))?;
             (**name != *zone.tzid).then_some((&*zone.tzid, name.as_str()))
         };
         item.zones.iter().filter_map(served_as).collect()
     }
 
     fn made_up(&self) -> HashMap<String, String> {
-        let all = self
-            .custom
-            .iter()
-            .flat_map(|(tzid, definitions)| definitions.iter().map(move |(name, _)| (name, tzid)));
-        all.filter(|(name, tzid)| name != *tzid)
-            .map(|(name, tzid)| (name.clone(), (*tzid).to_owned()))
-            .collect()
+        let apart = self.names.iter().filter(|((tzid, _), name)| name != tzid);
+        apart.map(|((tzid, _), name)| (name.clone(), (*tzid).to_owned())).collect()
     }
 }
 

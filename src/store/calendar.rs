@@ -1,6 +1,7 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::busy::Worked;
 use super::disk::{Directory, EntryKind, Stamp};
+use super::last_good::LastGood;
 use super::props::Props;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key, cut, derived_uid};
@@ -107,13 +109,16 @@ impl Calendar {
         shape: Shape<'_>,
         name: &str,
         before: Option<&Calendar>,
+        last_good: &LastGood,
     ) -> Result<Calendar> {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let (names, listed) = list(directory, shape, known)?;
         let mut files = BTreeMap::new();
         for file in names {
-            if let Some(read) = File::sweep(directory, &file, known.get(&file))? {
+            let path = directory.path().join(&*file);
+            let looked = Looked { name: &file, path, before: known.get(&file), last_good };
+            if let Some(read) = looked.sweep(directory)? {
                 files.insert(file, read);
             }
         }
@@ -215,52 +220,65 @@ fn list(
     }
 }
 
-impl File {
-    /// The file `name` as it is now, or nothing if it is gone.
-    fn sweep(
-        directory: &Directory,
-        name: &Arc<str>,
-        before: Option<&Arc<File>>,
-    ) -> Result<Option<Arc<File>>> {
-        let Some(stamp) = directory.stamp(name)? else { return Ok(None) };
-        if let Some(before) = before.filter(|before| before.settled && before.stamp == Some(stamp)) {
+/// A file that is being looked at.
+struct Looked<'a> {
+    name: &'a Arc<str>,
+    path: PathBuf,
+    before: Option<&'a Arc<File>>,
+    last_good: &'a LastGood,
+}
+
+impl Looked<'_> {
+    /// The file as it is now, or nothing if it is gone.
+    fn sweep(&self, directory: &Directory) -> Result<Option<Arc<File>>> {
+        let Some(stamp) = directory.stamp(self.name)? else { return Ok(None) };
+        if let Some(before) = self.before.filter(|before| before.settled && before.stamp == Some(stamp)) {
             return Ok(Some(before.clone()));
         }
         let read_at = SystemTime::now();
-        let kept = || before.map(|before| before.items.clone()).unwrap_or_default();
-        let (content, stamp) = match directory.read(name) {
-            Ok(Some(read)) => read,
+        let file = match directory.read(self.name) {
+            Ok(Some((content, stamp))) => {
+                let hash = content_hash(&content);
+                let items = self.items(&content, hash, stamp);
+                File { stamp: Some(stamp), settled: !stamp.is_racy(read_at), hash, items }
+            }
             Ok(None) => return Ok(None),
             Err(error @ (Error::TooLarge(_) | Error::Io { .. })) => {
-                tracing::warn!("{}/{name} cannot be read: {error}", directory.path().display());
-                let file = File { stamp: Some(stamp), settled: true, hash: [0; 32], items: kept() };
-                return Ok(Some(Arc::new(file)));
+                tracing::warn!("{} cannot be read: {error}", self.path.display());
+                File { stamp: Some(stamp), settled: true, hash: [0; 32], items: self.kept(stamp) }
             }
             Err(error) => return Err(error),
         };
-        let settled = !stamp.is_racy(read_at);
-        let hash = content_hash(&content);
-        let items = match before {
-            Some(before)
-                if before.hash == hash
-                    && before.stamp.is_none_or(|known| known.modified() == stamp.modified()) =>
-            {
-                before.items.clone()
+        Ok(Some(Arc::new(file)))
+    }
+
+    /// What is served of the file, which was read just now.
+    fn items(&self, content: &[u8], hash: ContentHash, stamp: Stamp) -> Vec<Arc<Stored>> {
+        let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
+        if let Some(before) = self.before.filter(|before| before.hash == hash && same_time(before)) {
+            return before.items.clone();
+        }
+        match cut(content) {
+            Ok(cut) => {
+                self.last_good.forget(&self.path);
+                stored(cut.items, self.name, stamp.modified())
             }
-            _ => match cut(&content) {
-                Ok(cut) => stored(cut.items, name, stamp.modified()),
-                Err(error) => {
-                    if before.is_none_or(|before| before.hash != hash) {
-                        tracing::warn!(
-                            "{}/{name}: {error}; its last good version is served",
-                            directory.path().display()
-                        );
-                    }
-                    kept()
-                }
-            },
-        };
-        Ok(Some(Arc::new(File { stamp: Some(stamp), settled, hash, items })))
+            Err(error) => {
+                let path = self.path.display();
+                tracing::warn!("{path}: {error}; its last good version is served, if there is one");
+                self.kept(stamp)
+            }
+        }
+    }
+
+    /// What was good of the file before it broke: from memory, else from the cache.
+    fn kept(&self, stamp: Stamp) -> Vec<Arc<Stored>> {
+        if let Some(before) = self.before {
+            self.last_good.keep(&self.path, &before.items);
+            return before.items.clone();
+        }
+        let cached = self.last_good.recall(&self.path).and_then(|content| cut(&content).ok());
+        cached.map(|cut| stored(cut.items, self.name, stamp.modified())).unwrap_or_default()
     }
 }
 
@@ -316,12 +334,16 @@ mod tests {
 
     struct Tree {
         tree: tempfile::TempDir,
+        cache: tempfile::TempDir,
+        last_good: LastGood,
         calendar: Option<Calendar>,
     }
 
     impl Tree {
         fn new() -> Tree {
-            Tree { tree: tempfile::tempdir().expect("a directory"), calendar: None }
+            let cache = tempfile::tempdir().expect("a directory");
+            let last_good = LastGood::open(cache.path());
+            Tree { tree: tempfile::tempdir().expect("a directory"), cache, last_good, calendar: None }
         }
 
         fn write(&self, name: &str, text: &str) {
@@ -332,7 +354,8 @@ mod tests {
         fn sweep(&mut self) -> Vec<String> {
             let root = Directory::root(self.tree.path()).expect("open");
             let calendar =
-                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref()).expect("sweep");
+                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref(), &self.last_good)
+                    .expect("sweep");
             let seen = calendar.contents.items.iter().map(|stored| summary(&stored.item)).collect();
             self.calendar = Some(calendar);
             seen
@@ -372,6 +395,27 @@ mod tests {
         tree.write("1.ics", &event("UID:1\r\n", "better", ""));
         assert_eq!(tree.sweep(), ["better"]);
         std::fs::remove_file(tree.tree.path().join("1.ics")).expect("remove");
+        assert!(tree.sweep().is_empty());
+    }
+
+    #[test]
+    fn a_last_good_version_outlives_the_memory_and_is_dropped_when_it_is_needed_no_more() {
+        let mut tree = Tree::new();
+        tree.write("1.ics", &event("UID:1\r\n", "good", ""));
+        tree.sweep();
+        tree.write("1.ics", "BEGIN:VCALENDAR\r\nBEGIN:VEV");
+        assert_eq!(tree.sweep(), ["good"]);
+        let start_again = |tree: &mut Tree| {
+            tree.calendar = None;
+            tree.last_good = LastGood::open(tree.cache.path());
+        };
+        start_again(&mut tree);
+        assert_eq!(tree.sweep(), ["good"]);
+        assert!(tree.cache.path().join("CACHEDIR.TAG").is_file());
+        tree.write("1.ics", &event("UID:1\r\n", "better", ""));
+        assert_eq!(tree.sweep(), ["better"]);
+        start_again(&mut tree);
+        tree.write("1.ics", "");
         assert!(tree.sweep().is_empty());
     }
 

@@ -133,7 +133,7 @@ impl Journals {
 
     fn journal(&self, commit: &Commit, change: &str) -> Result<()> {
         let journals = self.root.make(JOURNALS)?;
-        let staged = self.staging.write(&encode(commit)?, &journals)?;
+        let staged = self.staging.write_parts(encode(commit)?.parts(), &journals)?;
         staged.place(&journals, change)?;
         journals.sync().inspect_err(|_| {
             // It may or may not be there after a power cut; the client is told that it is not.
@@ -389,7 +389,7 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", Some("b"), None),
         ];
-        let bytes = encode(&commit(operations)).expect("encode");
+        let bytes = encode(&commit(operations)).expect("encode").parts().collect::<Vec<_>>().concat();
         let name = "0-20261123T183000.000000Z-1-0".to_owned();
         std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
         std::fs::write(tree.tree.path().join(".journal").join(&name), bytes).expect("write");
@@ -407,7 +407,7 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", None, Some("b")),
         ];
-        let bytes = encode(&commit(operations)).expect("encode");
+        let bytes = encode(&commit(operations)).expect("encode").parts().collect::<Vec<_>>().concat();
         for len in [0, 10, 40, bytes.len() - 1] {
             std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
             std::fs::write(tree.tree.path().join(".journal/x"), &bytes[..len]).expect("write");

@@ -32,8 +32,22 @@ pub fn hex(hash: &ContentHash) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
 
+/// A commit as its journal's bytes, in parts: the contents are not copied.
+pub struct Encoded<'c> {
+    head: Vec<u8>,
+    contents: Vec<&'c [u8]>,
+    checksum: ContentHash,
+}
+
+impl Encoded<'_> {
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let head = std::iter::once(self.head.as_slice());
+        head.chain(self.contents.iter().copied()).chain([self.checksum.as_slice()])
+    }
+}
+
 /// The journal of a commit.
-pub fn encode(commit: &Commit) -> Result<Vec<u8>> {
+pub fn encode(commit: &Commit) -> Result<Encoded<'_>> {
     let text = |path: &FsPath| match path.to_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(Error::io(path, rustix::io::Errno::ILSEQ)),
@@ -48,19 +62,17 @@ pub fn encode(commit: &Commit) -> Result<Vec<u8>> {
     };
     let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
     let head = Head { home: text(&commit.home)?, operations };
-    let head =
+    let json =
         serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
-    let mut bytes = MAGIC.as_bytes().to_vec();
-    bytes.extend_from_slice(&head);
-    bytes.push(b'\n');
-    commit
-        .operations
-        .iter()
-        .filter_map(|operation| operation.after.as_ref())
-        .for_each(|after| bytes.extend_from_slice(after));
-    let checksum = blake3::hash(&bytes);
-    bytes.extend_from_slice(checksum.as_bytes());
-    Ok(bytes)
+    let head = [MAGIC.as_bytes(), &json, b"\n"].concat();
+    let contents: Vec<&[u8]> =
+        commit.operations.iter().filter_map(|operation| operation.after.as_deref()).collect();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&head);
+    for content in &contents {
+        hasher.update(content);
+    }
+    Ok(Encoded { head, checksum: *hasher.finalize().as_bytes(), contents })
 }
 
 /// The operations and the content of each, or nothing if the checksum does not hold.

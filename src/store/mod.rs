@@ -8,6 +8,7 @@ mod disk;
 mod door;
 mod history;
 mod journal;
+mod last_good;
 mod merge;
 pub mod place;
 mod props;
@@ -34,6 +35,7 @@ use crate::error::{Error, Result};
 use busy::Owners;
 use commit::Journals;
 use disk::Directory;
+use last_good::LastGood;
 use place::{Home, Name, Path, Place};
 use slot::Slots;
 use staging::Staging;
@@ -66,7 +68,7 @@ impl Store {
         let staging = Staging::open(&root)?;
         let store = Store {
             journals: Journals::open(root.existing("")?, staging),
-            tree: Tree::new(root, &config.public_root),
+            tree: Tree::new(root, &config.public_root, LastGood::open(&config.cache())),
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
@@ -94,10 +96,10 @@ impl Store {
 
     /// A tree without homes gets the rights that it is shipped with.
     fn ship_rights(&self) -> Result<()> {
-        if self.tree.root.kind(tree::USERS)?.is_some() {
+        let users = self.tree.root.make(tree::USERS)?;
+        if !users.entries()?.is_empty() {
             return Ok(());
         }
-        let users = self.tree.root.make(tree::USERS)?;
         self.journals.staging().write(SHIPPED_RIGHTS.as_bytes(), &users)?.place(&users, rights::FILE)?;
         users.sync()
     }
@@ -146,6 +148,7 @@ impl Store {
         };
         self.open(who, place, Role::Master)?;
         let _locked = self.lock(&path.home)?;
+        self.sweep(path)?;
         let room = self.open(who, place, Role::Master)?;
         precondition(Some(&room.snapshot.etag))?;
         let Found::Calendar(_) = self.tree.find(path)? else {

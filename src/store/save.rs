@@ -1,6 +1,6 @@
 //! Saving a whole calendar: under the home's lock, the disk compared, what was sent merged in, one commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,12 +231,11 @@ impl Store {
 
     /// Remembers what the client has now under a name that is never current.
     fn keep_sent(&self, place: &Place, sent: &[Item], base: &Base<'_>, plan: &Plan) -> String {
+        let taken: HashSet<usize> = plan.take.iter().copied().collect();
         let known = |(ordinal, item): (usize, &Item)| {
             let theirs = *item.look();
             let carried_over = match base {
-                Base::View(view) if !plan.take.contains(&ordinal) => {
-                    view.get(&item.key).map(|known| known.ours)
-                }
+                Base::View(view) if !taken.contains(&ordinal) => view.get(&item.key).map(|known| known.ours),
                 _ => None,
             };
             (item.key.clone(), Known { theirs, ours: carried_over.unwrap_or(theirs.meaning) })

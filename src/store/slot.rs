@@ -103,8 +103,12 @@ impl Slot {
         let known = before.as_ref().map(|before| &before.calendar);
         let name = self.path.last().map_or("", |name| name.as_str());
         let calendar = match tree.find(&self.path)? {
-            Found::Calendar(directory) => Calendar::sweep(&directory, Shape::Directory, name, known)?,
-            Found::File(folder, file) => Calendar::sweep(&folder, Shape::File(&file), name, known)?,
+            Found::Calendar(directory) => {
+                Calendar::sweep(&directory, Shape::Directory, name, known, &tree.last_good)?
+            }
+            Found::File(folder, file) => {
+                Calendar::sweep(&folder, Shape::File(&file), name, known, &tree.last_good)?
+            }
             Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(self.swap(before.as_ref(), None)),
         };
         let rights = nearest(tree, &self.path)?;

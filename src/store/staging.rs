@@ -1,6 +1,7 @@
 //! `.tmp/<process>/`: where files are written before they get their names. On the tree's own file system, so that a
 //! rename puts them in place; locked by its process, so that a start can tell what a dead one left.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,10 +55,22 @@ impl Staging {
     /// # Errors
     /// `NoSpace`, `Io`; then nothing of it is left.
     pub fn write(&self, content: &[u8], target: &Directory) -> Result<Staged<'_>> {
+        self.write_parts([content].into_iter(), target)
+    }
+
+    /// As [`Staging::write`], for content that comes in parts.
+    pub fn write_parts<'p>(
+        &self,
+        parts: impl Iterator<Item = &'p [u8]>,
+        target: &Directory,
+    ) -> Result<Staged<'_>> {
         let (staged, fd) = self.create(target)?;
         let failed = |error: std::io::Error| Error::io(target.path(), error);
-        let mut file = std::fs::File::from(fd);
-        std::io::Write::write_all(&mut file, content).map_err(failed)?;
+        let mut file = std::io::BufWriter::with_capacity(1 << 16, std::fs::File::from(fd));
+        for part in parts {
+            file.write_all(part).map_err(failed)?;
+        }
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
         // Without this the name could outlive a power cut and the content not.
         file.sync_all().map_err(failed)?;
         Ok(staged)
@@ -66,8 +79,7 @@ impl Staging {
     /// As [`Staging::write`], but the caller makes the whole file system durable later.
     pub fn write_unsynced(&self, content: &[u8], target: &Directory) -> Result<Staged<'_>> {
         let (staged, fd) = self.create(target)?;
-        std::io::Write::write_all(&mut std::fs::File::from(fd), content)
-            .map_err(|error| Error::io(target.path(), error))?;
+        std::fs::File::from(fd).write_all(content).map_err(|error| Error::io(target.path(), error))?;
         Ok(staged)
     }
 

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use walkdir::WalkDir;
 
 use super::disk::{Directory, EntryKind};
+use super::last_good::LastGood;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
 use crate::error::Result;
 
 pub const USERS: &str = "users";
 
-/// The data directory with the names that its trees have.
+/// The data directory with the names that its trees have, and what was good of files that broke.
 #[derive(Debug)]
 pub struct Tree {
     pub root: Directory,
     public_root: String,
+    pub last_good: LastGood,
 }
 
 /// What a path leads to.
@@ -32,8 +34,8 @@ pub enum Found {
 }
 
 impl Tree {
-    pub fn new(root: Directory, public_root: &str) -> Tree {
-        Tree { root, public_root: public_root.to_owned() }
+    pub fn new(root: Directory, public_root: &str, last_good: LastGood) -> Tree {
+        Tree { root, public_root: public_root.to_owned(), last_good }
     }
 
     /// Where a path is below the data directory.

@@ -66,8 +66,8 @@ struct Kept {
     items: usize,
 }
 
-/// At about 100 bytes each.
-const MAX_ITEMS: usize = 1_000_000;
+/// At about 100 bytes each, and the text of those that are shown no more.
+const MAX_ITEMS: usize = 250_000;
 
 impl Views {
     pub fn keep(&self, place: &Place, etag: &str, view: View) {

@@ -1,6 +1,6 @@
 //! A save under way: the calendars that it may touch, and the operations that its plan comes to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub struct Target {
     pub changes: Vec<Change>,
     /// The files that the commit writes.
     written: HashSet<Arc<str>>,
-    /// The files of several items that the commit splits.
-    split: HashSet<Arc<str>>,
+    /// The files of several items that the commit splits, with what becomes of the items that it changes.
+    split: BTreeMap<Arc<str>, HashMap<Key, Option<Item>>>,
 }
 
 /// The calendars of a save under way.
@@ -72,6 +72,7 @@ impl Writing {
         for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
             self.targets[*at].change(old, None)?;
         }
+        self.targets.iter_mut().for_each(Target::split);
         if plan.touches
             && let Some(target) = self.targets.first()
             && self.targets.iter().all(|target| target.role < Role::Editor)
@@ -131,7 +132,7 @@ impl Target {
             operations: Vec::new(),
             changes: Vec::new(),
             written: HashSet::new(),
-            split: HashSet::new(),
+            split: BTreeMap::new(),
         }
     }
 
@@ -170,8 +171,7 @@ impl Target {
         self.writable()?;
         let file = old.file.clone();
         if self.calendar.items_of(&file).len() > 1 {
-            self.split(&file);
-            self.change_split(&old.item.key, new);
+            self.split.entry(file).or_default().insert(old.item.key.clone(), new.cloned());
             return Ok(());
         }
         match new {
@@ -188,27 +188,19 @@ impl Target {
         }
     }
 
-    /// Gives each item of a file a file of its own, if that is not done yet.
-    fn split(&mut self, file: &Arc<str>) {
-        if !self.split.insert(file.clone()) {
-            return;
-        }
-        let items: Vec<Arc<Stored>> = self.calendar.items_of(file).to_vec();
-        self.remove(file.clone());
-        for stored in items {
-            self.put(self.free_name(&stored.item.key), &stored.item);
-        }
-    }
-
-    /// Changes an item whose file was split just now, before anything of that is written.
-    fn change_split(&mut self, key: &Key, new: Option<&Item>) {
-        let of_key = |change: &Change| change.now.as_ref().is_some_and(|(item, _)| item.key == *key);
-        let Some(at) = self.changes.iter().position(of_key) else { return };
-        let file = self.changes.remove(at).file;
-        let path = self.below_home(&file);
-        self.operations.retain(|operation| operation.file != path);
-        if let Some(item) = new {
-            self.put(file, item);
+    /// Gives each item of the files that are split a file of its own.
+    fn split(&mut self) {
+        for (file, changed) in std::mem::take(&mut self.split) {
+            let items: Vec<Arc<Stored>> = self.calendar.items_of(&file).to_vec();
+            self.remove(file);
+            for stored in items {
+                let key = &stored.item.key;
+                match changed.get(key) {
+                    None => self.put(self.free_name(key), &stored.item),
+                    Some(Some(item)) => self.put(self.free_name(key), item),
+                    Some(None) => {}
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The `.ics` addresses: a whole calendar read, saved, removed, described.
 
 mod describe;
+mod pieces;
 mod read;
 mod remove;
 mod save;

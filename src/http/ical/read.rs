@@ -10,6 +10,7 @@ use actix_web::http::header::{
 };
 use actix_web::web::Bytes;
 
+use super::pieces::Pieces;
 use super::{Asked, quoted};
 use crate::error::{Error, Result};
 use crate::http::guard::Guard;
@@ -43,10 +44,10 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
         .insert_header((CONTENT_DISPOSITION, content_disposition(&snapshot.heading.name)))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     if !zipped {
-        return Ok(response.body(snapshot.body.clone()));
+        return Ok(response.body(Pieces::of(snapshot.body.clone())));
     }
     let body = gzip(snapshot).await?;
-    Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(body))
+    Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(Pieces::of(body)))
 }
 
 /// The body in gzip, made off the async threads the first time.

@@ -49,7 +49,8 @@ impl Files {
 
 #[test]
 fn a_good_login_is_a_user_with_groups() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     let alice = login(&auth, "alice", "wonderland").expect("let in");
     assert_eq!(alice.user(), Some("alice"));
     assert_eq!(groups(&alice), ["board", "staff"]);
@@ -59,7 +60,8 @@ fn a_good_login_is_a_user_with_groups() {
 
 #[test]
 fn who_is_let_in() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     let long = "x".repeat(1025);
     let table = [
         ("alice", "wonderland", "alice"),
@@ -84,7 +86,8 @@ fn who_is_let_in() {
 
 #[test]
 fn a_header_that_is_no_basic_login_is_nobodys() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     for value in [&b"Bearer eyJhbGciOi"[..], b"Basic", b"Basic bm8gY29sb24=", b"\xff\xff", b""] {
         let who = run(auth.login(value, None)).expect("not refused");
         assert_eq!(*who, Principal::Nobody, "{value:?}");
@@ -94,7 +97,8 @@ fn a_header_that_is_no_basic_login_is_nobodys() {
 
 #[test]
 fn only_good_logins_are_remembered() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     assert!(!remembered(&auth, "alice", "wonderland"));
     assert_eq!(answers(&auth, &[("alice", "wonderland"), ("alice", "wrong")]), ["alice", "refused"]);
     assert!(remembered(&auth, "alice", "wonderland"));
@@ -154,7 +158,8 @@ fn a_file_that_is_wrong_at_the_start_is_named_with_its_line() {
 
 #[test]
 fn who_guesses_waits_and_nobody_else_does() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     login(&auth, "alice", "wonderland").expect("let in");
     let guesses: Vec<String> = (0..30).map(|n| format!("guess {n}")).collect();
     let logins: Vec<_> = guesses.iter().map(|guess| ("alice", guess.as_str())).collect();
@@ -175,13 +180,15 @@ fn who_guesses_waits_and_nobody_else_does() {
 
 #[test]
 fn many_connections_with_one_good_login_are_all_let_in() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     assert_eq!(answers(&auth, &[("alice", "wonderland"); 64]), ["alice"; 64]);
 }
 
 #[test]
 fn a_user_is_known_by_name_without_a_login() {
-    let auth = Files::new().open();
+    let files = Files::new();
+    let auth = files.open();
     let name =
         |user: &str| auth.principal(user).expect("an answer").and_then(|who| who.user().map(str::to_owned));
     for (user, found) in

@@ -3,6 +3,7 @@
 //! Names must be accounts of the system, so the user is `nobody`; whether the password is right, a script of the test decides.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kalends::acl::Principal;
 use kalends::auth::Authenticator;
@@ -128,6 +129,14 @@ fn a_missing_service_file_is_an_error_at_the_start() {
 }
 
 #[test]
+fn a_service_file_that_is_gone_later_lets_nobody_in_by_way_of_other() {
+    let realm = Realm::new("auth required pam_permit.so\naccount required pam_permit.so\n");
+    let auth = realm.open();
+    std::fs::rename(realm.path("kalends"), realm.path("other")).expect("renamed");
+    assert_eq!(answers(&auth, &[("nobody", "sesame")]), ["unavailable"]);
+}
+
+#[test]
 fn a_module_that_does_not_work_is_no_wrong_password() {
     let realm = Realm::new("auth required pam_of_nobody.so\naccount required pam_permit.so\n");
     let auth = realm.open();
@@ -138,8 +147,13 @@ fn a_module_that_does_not_work_is_no_wrong_password() {
 
 #[test]
 fn pams_own_delay_holds_no_place() {
-    let service = "auth optional pam_faildelay.so delay=3600000000\nauth required pam_deny.so\n";
-    assert_eq!(answer(login(&Realm::new(service).open(), "nobody", "x")), "refused");
+    let realm = Realm::new("auth optional pam_faildelay.so delay=60000000\nauth required pam_deny.so\n");
+    let auth = realm.open();
+    let header = basic("nobody", "x");
+    let tried = async {
+        tokio::time::timeout(Duration::from_secs(30), auth.login(header.as_bytes(), peer("192.0.2.1"))).await
+    };
+    assert_eq!(answer(run(tried).expect("PAM waited")), "refused");
 }
 
 #[test]
@@ -154,7 +168,8 @@ fn an_edited_service_file_ends_what_was_remembered() {
 
 #[test]
 fn a_user_is_known_by_name_and_with_the_groups_of_the_system() {
-    let auth = Realm::of_sesame().open();
+    let realm = Realm::of_sesame();
+    let auth = realm.open();
     let nobody = auth.principal("nobody").expect("an answer").expect("an account");
     assert_eq!(nobody.user(), Some("nobody"));
     assert_eq!(super::groups(&nobody), ["nogroup"]);
