@@ -120,9 +120,12 @@ impl Server {
 
     /// Waits until what was acknowledged is applied: a journal of several files is so only after the answer.
     pub fn settle(&self) {
-        let pending =
-            || fs::read_dir(self.path(".journal")).is_ok_and(|mut entries| entries.next().is_some());
-        eventually("the journal is applied", || (!pending()).then_some(()));
+        eventually("the journal is applied", || (!self.has_journal()).then_some(()));
+    }
+
+    /// Whether something acknowledged is not applied yet.
+    pub fn has_journal(&self) -> bool {
+        fs::read_dir(self.path(".journal")).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     pub fn read(&self, name: &str) -> String {
