@@ -35,14 +35,9 @@ pub enum Kind {
 
 impl Kind {
     fn of(name: &str) -> Kind {
-        match name.to_ascii_uppercase().as_str() {
-            "VEVENT" => Kind::Event,
-            "VTODO" => Kind::Todo,
-            "VJOURNAL" => Kind::Journal,
-            "VFREEBUSY" => Kind::Freebusy,
-            "VTIMEZONE" => Kind::Timezone,
-            other => Kind::Other(other.into()),
-        }
+        const KNOWN: [Kind; 5] = [Kind::Event, Kind::Todo, Kind::Journal, Kind::Freebusy, Kind::Timezone];
+        let known = KNOWN.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name));
+        known.unwrap_or_else(|| Kind::Other(name.to_ascii_uppercase().into()))
     }
 
     /// The component's name, in upper case.
