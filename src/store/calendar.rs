@@ -156,22 +156,41 @@ impl Calendar {
     /// The calendar after a commit of ours, which the next sweep will look at again.
     pub fn with(&self, changes: Vec<Change>, modified: SystemTime) -> Calendar {
         let mut files = (*self.files).clone();
+        let mut swaps = Vec::new();
         for Change { file, now } in changes {
-            match now {
-                None => {
-                    files.remove(&file);
-                }
-                Some((item, hash)) => {
-                    let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
-                    files.insert(
-                        file,
-                        Arc::new(File { stamp: None, settled: false, hash, items: vec![item] }),
-                    );
-                }
-            }
+            let now = now.map(|(item, hash)| {
+                let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
+                Arc::new(File { stamp: None, settled: false, hash, items: vec![item] })
+            });
+            let then = match &now {
+                Some(now) => files.insert(file, now.clone()),
+                None => files.remove(&file),
+            };
+            swaps.push((then, now));
         }
-        let contents = Contents::new(serve(&files), self.contents.props.clone(), modified, false);
+        let items = self.swapped(&swaps).unwrap_or_else(|| serve(&files));
+        let contents = Contents::new(items, self.contents.props.clone(), modified, false);
         Calendar { contents, files: Arc::new(files) }
+    }
+
+    /// The items after a few of them were replaced under their keys, which is what most commits do; nothing for others.
+    fn swapped(&self, swaps: &[(Option<Arc<File>>, Option<Arc<File>>)]) -> Option<Arc<[Arc<Stored>]>> {
+        const FEW: usize = 16;
+        if swaps.len() > FEW {
+            return None;
+        }
+        let mut items = self.contents.items.to_vec();
+        for (then, now) in swaps {
+            let ([then], [now]) = (then.as_ref()?.items.as_slice(), now.as_ref()?.items.as_slice()) else {
+                return None;
+            };
+            let at = items.iter().position(|item| Arc::ptr_eq(item, then))?;
+            if then.item.key != now.item.key {
+                return None;
+            }
+            items[at] = now.clone();
+        }
+        Some(items.into())
     }
 
     /// Whether a file of this name is known.
@@ -325,11 +344,11 @@ fn same_items(before: &BTreeMap<Arc<str>, Arc<File>>, after: &BTreeMap<Arc<str>,
 /// One item for each key: of two, the one with the higher SEQUENCE, then LAST-MODIFIED, then the newer file.
 fn serve(files: &BTreeMap<Arc<str>, Arc<File>>) -> Arc<[Arc<Stored>]> {
     let mut items: Vec<Arc<Stored>> = Vec::with_capacity(files.len());
-    let mut by_key: KeyMap<Key, usize> = KeyMap::with_capacity_and_hasher(files.len(), Default::default());
+    let mut by_key: KeyMap<&Key, usize> = KeyMap::with_capacity_and_hasher(files.len(), Default::default());
     for stored in files.values().flat_map(|file| &file.items) {
         match by_key.get(&stored.item.key) {
             None => {
-                by_key.insert(stored.item.key.clone(), items.len());
+                by_key.insert(&stored.item.key, items.len());
                 items.push(stored.clone());
             }
             Some(&at) if rank(&items[at]) < rank(stored) => items[at] = stored.clone(),
