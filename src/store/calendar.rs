@@ -71,6 +71,9 @@ struct File {
     items: Vec<Arc<Stored>>,
 }
 
+/// A file before and after a commit.
+type Swap = (Option<Arc<File>>, Option<Arc<File>>);
+
 /// What a commit did to a file.
 #[derive(Debug)]
 pub struct Change {
@@ -174,7 +177,7 @@ impl Calendar {
     }
 
     /// The items after a few of them were replaced under their keys, which is what most commits do; nothing for others.
-    fn swapped(&self, swaps: &[(Option<Arc<File>>, Option<Arc<File>>)]) -> Option<Arc<[Arc<Stored>]>> {
+    fn swapped(&self, swaps: &[Swap]) -> Option<Arc<[Arc<Stored>]>> {
         const FEW: usize = 16;
         if swaps.len() > FEW {
             return None;
