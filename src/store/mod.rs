@@ -23,6 +23,7 @@ mod writer;
 mod writing;
 
 use jiff::Timestamp;
+use parking_lot::RwLock;
 
 pub use busy::Busy;
 pub use door::Room;
@@ -51,6 +52,9 @@ pub struct Store {
     writers: Writers,
     slots: Slots,
     views: Views,
+    /// Held for writing while a commit shows what it made of several calendars, and for reading by who looks at several:
+    /// nobody sees half of it. Never held over disk access.
+    together: RwLock<()>,
     owners: Owners,
     history_days: u32,
 }
@@ -72,6 +76,7 @@ impl Store {
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
+            together: RwLock::default(),
             owners: Owners::new(config),
             history_days: config.history_days,
         };
