@@ -1,6 +1,7 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,6 +12,7 @@ use super::busy::Worked;
 use super::disk::{Directory, EntryKind, Stamp};
 use super::last_good::LastGood;
 use super::props::Props;
+use super::threads::side_by_side;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key, KeyMap, cut, derived_uid};
 use crate::ical::scan::Class;
@@ -130,13 +132,19 @@ impl Calendar {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let Listing { names, blocked, stamp: listed } = list(directory, shape, known)?;
-        let mut read = Vec::with_capacity(names.len());
-        for file in names {
-            let looked = Looked { name: &file, before: known.get(&file), last_good };
-            if let Some(now) = looked.sweep(directory)? {
-                read.push((file, now));
+        let read = side_by_side(&names, |names| {
+            let mut read = Vec::with_capacity(names.len());
+            // Both are in the order of names.
+            let mut known = known_from(known, names).peekable();
+            for name in names {
+                while known.next_if(|(before, _)| *before < name).is_some() {}
+                let before = known.next_if(|(before, _)| *before == name).map(|(_, file)| file);
+                if let Some(now) = (Looked { name, before, last_good }).sweep(directory)? {
+                    read.push((name.clone(), now));
+                }
             }
-        }
+            Ok(read)
+        })?;
         let untouched = read.len() == known.len()
             && read.iter().zip(known.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
         let files = match before.filter(|_| untouched) {
@@ -231,7 +239,7 @@ impl Calendar {
 
 /// A directory as it was listed.
 struct Listing {
-    /// The items' files, in order, and after them those that are known and were not listed.
+    /// The items' files, and those that are known and were not listed, in order.
     names: Vec<Arc<str>>,
     /// What has an item's name and is no regular file.
     blocked: Arc<[String]>,
@@ -266,8 +274,18 @@ fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<
         let missed: Vec<_> =
             known.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
         names.extend(missed);
+        names.sort_unstable();
         return Ok(Listing { names, blocked: others.into_iter().map(|(name, _)| name).collect(), stamp });
     }
+}
+
+/// The files of `known` from the first of `names` on.
+fn known_from<'k>(
+    known: &'k BTreeMap<Arc<str>, Arc<File>>,
+    names: &[Arc<str>],
+) -> impl Iterator<Item = (&'k Arc<str>, &'k Arc<File>)> {
+    let start = names.first().map_or(Bound::Unbounded, |first| Bound::Included(&**first));
+    known.range::<str, _>((start, Bound::Unbounded))
 }
 
 /// A file that is being looked at.

@@ -17,6 +17,7 @@ mod save;
 mod slot;
 mod snapshot;
 mod staging;
+mod threads;
 mod tree;
 mod views;
 mod writer;
