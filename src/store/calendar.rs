@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::busy::Worked;
+use super::busy::{OfItem, Worked};
 use super::disk::{Directory, EntryKind, Stamp};
 use super::last_good::LastGood;
 use super::props::Props;
@@ -33,6 +33,8 @@ pub struct Stored {
     pub item: Item,
     pub file: Arc<str>,
     modified: SystemTime,
+    /// The busy times that it makes.
+    pub busy: OfItem,
 }
 
 /// What a calendar holds; the same `Arc` for as long as nothing changes.
@@ -48,7 +50,7 @@ pub struct Contents {
     pub has_classes: bool,
     /// About how much memory the items take.
     pub bytes: usize,
-    /// The busy times that were asked for last; guards the pointer only.
+    /// The busy times that its items make together; guards the pointer only.
     pub busy: Mutex<Option<Arc<Worked>>>,
 }
 
@@ -81,6 +83,12 @@ pub struct Change {
 
 pub fn content_hash(content: &[u8]) -> ContentHash {
     *blake3::hash(content).as_bytes()
+}
+
+impl Stored {
+    fn new(item: Item, file: &Arc<str>, modified: SystemTime) -> Stored {
+        Stored { item, file: file.clone(), modified, busy: OfItem::default() }
+    }
 }
 
 impl Contents {
@@ -158,7 +166,7 @@ impl Calendar {
                     files.remove(&file);
                 }
                 Some((item, hash)) => {
-                    let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
+                    let item = Arc::new(Stored::new(item.into_served(), &file, modified));
                     files.insert(
                         file,
                         Arc::new(File { stamp: None, settled: false, hash, items: vec![item] }),
@@ -289,7 +297,7 @@ fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<St
         _ => item,
     };
     let items = items.into_iter().enumerate().map(named);
-    items.map(|item| Arc::new(Stored { item: item.into_served(), file: file.clone(), modified })).collect()
+    items.map(|item| Arc::new(Stored::new(item.into_served(), file, modified))).collect()
 }
 
 /// Whether the same items come from both; files may have been read again since.

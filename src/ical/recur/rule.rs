@@ -70,6 +70,14 @@ impl Rule {
         Ok(rule)
     }
 
+    /// Whether the rule counts in another calendar than ours (RSCALE, RFC 7529 §4.1): its parts mean something else there, and who
+    /// cannot count in it takes the first instance alone.
+    pub fn is_of_another_calendar(value: &str) -> bool {
+        let scale = value.trim_ascii().split(';').filter_map(|part| part.split_once('='));
+        let mut scale = scale.filter(|(name, _)| name.eq_ignore_ascii_case("RSCALE"));
+        scale.next().is_some_and(|(_, scale)| !scale.eq_ignore_ascii_case("GREGORIAN"))
+    }
+
     pub(super) fn blank() -> Rule {
         Rule {
             freq: Freq::Daily,
