@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::busy::Worked;
+use super::busy::{OfItem, Worked};
 use super::disk::{Directory, EntryKind, Stamp};
 use super::last_good::LastGood;
 use super::props::Props;
@@ -35,6 +35,8 @@ pub struct Stored {
     pub item: Item,
     pub file: Arc<str>,
     modified: SystemTime,
+    /// The busy times that it makes.
+    pub busy: OfItem,
 }
 
 /// What a calendar holds; the same `Arc` for as long as nothing changes.
@@ -50,7 +52,7 @@ pub struct Contents {
     pub has_classes: bool,
     /// About how much memory the items take.
     pub bytes: usize,
-    /// The busy times that were asked for last; guards the pointer only.
+    /// The busy times that its items make together; guards the pointer only.
     pub busy: Mutex<Option<Arc<Worked>>>,
 }
 
@@ -98,6 +100,12 @@ pub struct Change {
 
 pub fn content_hash(content: &[u8]) -> ContentHash {
     *blake3::hash(content).as_bytes()
+}
+
+impl Stored {
+    fn new(item: Item, file: &Arc<str>, modified: SystemTime) -> Stored {
+        Stored { item, file: file.clone(), modified, busy: OfItem::default() }
+    }
 }
 
 impl Contents {
@@ -183,7 +191,7 @@ impl Calendar {
         let mut swaps = Vec::new();
         for Change { file, now } in changes {
             let now = now.map(|(item, hash)| {
-                let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
+                let item = Arc::new(Stored::new(item.into_served(), &file, modified));
                 Arc::new(File { stamp: None, settled: false, hash: Some(hash), items: vec![item] })
             });
             let then = match &now {
@@ -372,7 +380,7 @@ fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<St
         _ => item,
     };
     let items = items.into_iter().enumerate().map(named);
-    items.map(|item| Arc::new(Stored { item: item.into_served(), file: file.clone(), modified })).collect()
+    items.map(|item| Arc::new(Stored::new(item.into_served(), file, modified))).collect()
 }
 
 /// Whether the same items come from both; files may have been read again since.

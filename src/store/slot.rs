@@ -139,6 +139,7 @@ impl Slot {
     pub fn publish(&self, calendar: Calendar, rights: Rights) -> Arc<Loaded> {
         let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now() });
         *self.loaded.write() = Some(loaded.clone());
+        self.writer.changed();
         loaded
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path as FsPath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
@@ -36,6 +36,8 @@ pub struct Writer {
     turn: Arc<Mutex<()>>,
     /// A commit is made and not on disk in full yet: what is in memory is right, what is on disk is not.
     applying: AtomicBool,
+    /// How often something may have changed: what was read before the last time is not what is there now.
+    changes: AtomicU64,
     /// How many wait for their turn.
     waiting: AtomicUsize,
 }
@@ -101,11 +103,25 @@ impl Writer {
         }
     }
 
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub fn is_applying(&self) -> bool {
         self.applying.load(Ordering::Acquire)
     }
 
     pub fn set_applying(&self, applying: bool) {
         self.applying.store(applying, Ordering::Release);
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        self.writer.changed();
     }
 }
