@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Store;
-use super::calendar::{State, content_hash};
+use super::calendar::{ContentHash, State, content_hash};
 use super::commit::{Commit, Made, Operation};
 use super::disk::{Directory, Stamp};
 use super::door::admit;
