@@ -188,6 +188,9 @@ impl Config {
         if !(1..=1_000_000).contains(&self.cache_mb) {
             return Err(("cache_mb", format!("1 to 1000000, not {}", self.cache_mb)));
         }
+        if self.history_days > 36_500 {
+            return Err(("history_days", format!("0 to 36500, not {}", self.history_days)));
+        }
         let root = &self.public_root;
         if root.is_empty()
             || root.starts_with('.')

@@ -17,6 +17,11 @@ use crate::error::Result;
 use crate::ical::busy::{Found, Owner, Period, TimeRange, clip, found, merge, overlay};
 use crate::ical::item::Item;
 
+/// An item with more busy times than this in a window is left out.
+const MOST_OF_ITEM: usize = 20_000;
+/// What a calendar comes to beyond this many busy times, merged, is left out.
+const MOST_OF_CALENDAR: usize = 100_000;
+
 /// When somebody is busy.
 #[derive(Debug)]
 pub struct Busy {
@@ -156,7 +161,14 @@ impl OfItem {
     }
 }
 
+/// Adds what an item comes to, as long as there is room: a small calendar must not become a large answer.
 fn add(all: &mut Found, found: &Found) {
+    if all.periods.len() > MOST_OF_CALENDAR {
+        all.periods = merge(std::mem::take(&mut all.periods));
+        if all.periods.len() > MOST_OF_CALENDAR / 2 {
+            return;
+        }
+    }
     all.periods.extend_from_slice(&found.periods);
     all.availabilities.extend_from_slice(&found.availabilities);
 }
@@ -174,7 +186,12 @@ fn outcome(path: &Path, stored: &Stored, basis: &Basis) -> Option<Box<Outcome>> 
 }
 
 fn of_item(stored: &Stored, window: &TimeRange, owner: &Owner) -> Result<Found, String> {
-    with_text(&stored.item, |text| found(text, window, owner)).map_err(|reason| reason.to_string())
+    let found =
+        with_text(&stored.item, |text| found(text, window, owner)).map_err(|reason| reason.to_string())?;
+    match found.periods.len() > MOST_OF_ITEM {
+        true => Err(format!("RRULE: more than {MOST_OF_ITEM} busy times")),
+        false => Ok(found),
+    }
 }
 
 /// Zones that are known by their names need no definition, and most items are their components alone.

@@ -22,12 +22,14 @@ mod save;
 mod slot;
 mod snapshot;
 mod staging;
+mod threads;
 mod tree;
 mod views;
 mod writer;
 mod writing;
 
 use jiff::Timestamp;
+use parking_lot::RwLock;
 
 pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
@@ -59,6 +61,9 @@ pub struct Store {
     writers: Writers,
     slots: Slots,
     views: Views,
+    /// Held for writing while a commit shows what it made of several calendars, and for reading by who looks at several:
+    /// nobody sees half of it. Never held over disk access.
+    together: RwLock<()>,
     owners: Owners,
     census: Census,
     history_days: u32,
@@ -81,6 +86,7 @@ impl Store {
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
+            together: RwLock::default(),
             owners: Owners::new(config),
             census: Census::default(),
             history_days: config.history_days,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Store;
-use super::calendar::{ContentHash, content_hash};
+use super::calendar::{ContentHash, State, content_hash};
 use super::commit::{Commit, Made, Operation};
 use super::disk::{Directory, Stamp};
 use super::door::admit;
@@ -71,21 +71,24 @@ impl Store {
         let locked = self.lock(home)?;
         precondition()?;
         let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
-        let before = directory.read(FILE)?.map(|(text, _)| content_hash(&text));
-        if before.is_none() && after.is_none() {
+        let before = match directory.read(FILE)? {
+            Some((text, _)) => State::Bytes(content_hash(&text)),
+            None => State::Absent,
+        };
+        if before == State::Absent && after.is_none() {
             return Err(Error::NotFound);
         }
-        if before.is_some() && before == after.as_deref().map(content_hash) {
+        if after.as_deref().is_some_and(|after| before == State::Bytes(content_hash(after))) {
             return Ok(false);
         }
         let on_disk = self.tree.home_on_disk(home);
         let operations = vec![Operation { file: PathBuf::from(FILE), before, after }];
         let commit = Commit { home: on_disk.clone(), operations, lost: Vec::new() };
-        if let Made::Journaled(change) = self.journals.commit(&commit)? {
+        if let Made::Journaled(change) = self.journals.commit(commit)? {
             self.journals.apply(&on_disk, &change)?;
         }
         drop(locked);
-        Ok(before.is_none())
+        Ok(before == State::Absent)
     }
 
     /// Only a home's owner publishes there.
