@@ -256,9 +256,9 @@ impl Item {
         })
     }
 
-    /// The item with other bytes for its components.
-    pub fn with_raw(&self, raw: Vec<u8>) -> Item {
-        Item { raw: raw.into(), look: OnceLock::new(), ..self.clone() }
+    /// The item as it is shown to who may not see it: other bytes for its components, and nothing of what was around them.
+    pub fn masked(&self, raw: Vec<u8>) -> Item {
+        Item { raw: raw.into(), header: Arc::new([]), look: OnceLock::new(), ..self.clone() }
     }
 
     /// The item with a UID in each of its components, which have none.
