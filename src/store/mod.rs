@@ -9,6 +9,7 @@ mod door;
 mod history;
 mod journal;
 mod last_good;
+mod links;
 mod merge;
 pub mod place;
 mod props;
@@ -22,10 +23,13 @@ mod views;
 mod writer;
 mod writing;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 pub use busy::Busy;
 pub use door::Room;
+pub use links::{LinkId, LinkPlace, SecretLink, Used};
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
 
@@ -41,7 +45,7 @@ use slot::Slots;
 use staging::Staging;
 use tree::{Found, Tree};
 use views::Views;
-use writer::{Locked, Writers};
+use writer::{Locked, Writer, Writers};
 
 /// A data directory and what is in memory of it.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub struct Store {
     slots: Slots,
     views: Views,
     owners: Owners,
+    /// The turn of who writes to a link's file.
+    link_writer: Arc<Writer>,
     history_days: u32,
 }
 
@@ -73,6 +79,7 @@ impl Store {
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
             owners: Owners::new(config),
+            link_writer: Arc::default(),
             history_days: config.history_days,
         };
         store.recover()?;

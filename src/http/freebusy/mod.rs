@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
+use crate::auth::Token;
 use crate::error::{Error, Result};
 use crate::http::guard::Guard;
 use crate::http::headers::{accepts_calendar, http_date};
@@ -29,9 +30,14 @@ pub const ALLOW: &str = "OPTIONS, GET, HEAD";
 const WEEKS: i64 = 8;
 
 /// Answers a request to the free/busy address of `owner`.
-pub async fn answer(site: &Data<Site>, request: &HttpRequest, owner: &Owner) -> Result<HttpResponse> {
-    let who = login::principal(site, request).await?;
-    let name = owner.name(who.user())?;
+pub async fn answer(
+    site: &Data<Site>,
+    request: &HttpRequest,
+    link: Option<&Token>,
+    owner: &Owner,
+) -> Result<HttpResponse> {
+    let who = login::principal(site, request, link).await?;
+    let name = owner.name(who.me())?;
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
         return Err(login::unknown_method(&who, ALLOW));
     }
