@@ -1,5 +1,7 @@
 //! `kalends link`: makes, lists and revokes secret links. A server that runs beside it needs not be told.
 
+use std::io::Write;
+
 use clap::Subcommand;
 use jiff::Timestamp;
 
@@ -82,13 +84,12 @@ fn add(config: &Config, store: &Store, link: &SecretLink) -> Result<String> {
 }
 
 fn list(store: &Store, user: Option<&str>) -> Result<()> {
-    for (id, link) in store.links()? {
-        match link {
-            Ok(link) if user.is_none_or(|user| user == link.owner) => println!("{}", line(&id, &link)),
-            Ok(_) => {}
-            Err(mistake) => println!("{}  grants nothing: {mistake}", id.short()),
-        }
-    }
+    let lines = store.links()?.into_iter().filter_map(|(id, link)| match link {
+        Ok(link) => user.is_none_or(|user| user == link.owner).then(|| line(&id, &link)),
+        Err(mistake) => Some(format!("{}  grants nothing: {mistake}\n", id.short())),
+    });
+    // Whoever reads the list may have seen enough before its end.
+    let _ = std::io::stdout().write_all(lines.collect::<String>().as_bytes());
     Ok(())
 }
 
@@ -104,5 +105,5 @@ fn line(id: &LinkId, link: &SecretLink) -> String {
         Some(used) => format!("used {} by {}", used.at, used.by),
     };
     let label = if label.is_empty() { String::new() } else { format!("  \"{label}\"") };
-    format!("{}  {owner}  {role} at {place}  {expires}  {used}{label}", id.short())
+    format!("{}  {owner}  {role} at {place}  {expires}  {used}{label}\n", id.short())
 }

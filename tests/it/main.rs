@@ -16,6 +16,7 @@ mod clients;
 mod crash;
 mod freebusy;
 mod guards;
+mod links;
 mod merge;
 mod outside;
 mod reads;
