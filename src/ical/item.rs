@@ -9,6 +9,9 @@ use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
 use super::{text, tz};
 use crate::error::{Error, Result};
 
+/// A map by keys: they are long, and whole calendars are put into such maps at each save.
+pub type KeyMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// What makes an item the same one: its UID and the kind of its components.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -91,7 +94,7 @@ pub fn cut(bytes: &[u8]) -> Result<Cut> {
     let prodid = objects.first().map(prodid).unwrap_or_default();
     let mut known = KnownZones::default();
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut by_key: HashMap<Key, usize> = HashMap::new();
+    let mut by_key: KeyMap<Key, usize> = KeyMap::default();
     for object in objects {
         let header = header(&object);
         let definitions = known.definitions(&object);

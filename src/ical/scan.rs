@@ -35,14 +35,9 @@ pub enum Kind {
 
 impl Kind {
     fn of(name: &str) -> Kind {
-        match name.to_ascii_uppercase().as_str() {
-            "VEVENT" => Kind::Event,
-            "VTODO" => Kind::Todo,
-            "VJOURNAL" => Kind::Journal,
-            "VFREEBUSY" => Kind::Freebusy,
-            "VTIMEZONE" => Kind::Timezone,
-            other => Kind::Other(other.into()),
-        }
+        const KNOWN: [Kind; 5] = [Kind::Event, Kind::Todo, Kind::Journal, Kind::Freebusy, Kind::Timezone];
+        let known = KNOWN.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name));
+        known.unwrap_or_else(|| Kind::Other(name.to_ascii_uppercase().into()))
     }
 
     /// The component's name, in upper case.
@@ -116,7 +111,7 @@ pub fn scan(text: &[u8]) -> Result<Vec<Object<'_>>> {
         text,
         line: 1,
         // Folds may cut a character in two; then each line is checked by itself, unfolded.
-        utf8: std::str::from_utf8(text).is_ok(),
+        clean: std::str::from_utf8(text).is_ok() && memchr::memchr(0, text).is_none(),
     };
     let mut objects = Vec::new();
     let mut components = 0;
@@ -139,7 +134,8 @@ struct Scanner<'a> {
     rest: &'a [u8],
     /// The number of the next line.
     line: usize,
-    utf8: bool,
+    /// Whether all of the text is UTF-8 without NUL bytes.
+    clean: bool,
 }
 
 /// One content line as the scanner sees it.
@@ -158,7 +154,8 @@ impl<'a> Scanner<'a> {
             self.rest = rest;
             self.line += physical;
             let text = unfold(raw, physical);
-            if text.iter().all(|byte| byte.is_ascii_whitespace()) {
+            let may_be_blank = text.first().is_none_or(u8::is_ascii_whitespace);
+            if may_be_blank && text.trim_ascii().is_empty() {
                 continue;
             }
             self.check(&text, line)?;
@@ -171,7 +168,10 @@ impl<'a> Scanner<'a> {
         if text.len() > MAX_LINE {
             return Err(Error::TooLarge(format!("line {line} is longer than {MAX_LINE} bytes")));
         }
-        if !self.utf8 && std::str::from_utf8(text).is_err() {
+        if self.clean {
+            return Ok(());
+        }
+        if std::str::from_utf8(text).is_err() {
             return Err(malformed(line, "UTF-8"));
         }
         if memchr::memchr(0, text).is_some() {
@@ -258,7 +258,10 @@ impl<'a> Scanner<'a> {
                         "more than {MAX_PROPERTIES} properties of one component"
                     )));
                 }
-                component.take(&property(&found)?, open.len() == 1);
+                let own = open.len() == 1;
+                if !is_plain(&found.text) || own && is_told_apart(&found.text) {
+                    component.take(&property(&found)?, own);
+                }
                 if component.zones.len() > MAX_ZONES {
                     return Err(Error::TooLarge(format!(
                         "line {}: more than {MAX_ZONES} time zones",
@@ -304,6 +307,17 @@ fn property<'f>(found: &'f Found<'_>) -> Result<Property<'f>> {
         .ok()
         .and_then(Property::parse)
         .ok_or_else(|| malformed(found.line, "a property, NAME:VALUE"))
+}
+
+/// Whether this is a property without parameters, as most are: nothing of it is read here but perhaps its name.
+fn is_plain(text: &[u8]) -> bool {
+    let name = text.iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'-'));
+    name.is_some_and(|end| end > 0 && text[end] == b':')
+}
+
+/// Whether its first letter is that of a property which [`Component::take`] reads.
+fn is_told_apart(text: &[u8]) -> bool {
+    text.first().is_some_and(|byte| b"uctxUCTX".contains(byte))
 }
 
 /// The name of the component that a BEGIN line opens.

@@ -1,6 +1,6 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use super::disk::{Directory, EntryKind, Stamp};
 use super::last_good::LastGood;
 use super::props::Props;
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, Key, cut, derived_uid};
+use crate::ical::item::{Item, Key, KeyMap, cut, derived_uid};
 use crate::ical::scan::Class;
 
 /// A hash of a file's bytes.
@@ -71,6 +71,9 @@ struct File {
     items: Vec<Arc<Stored>>,
 }
 
+/// A file before and after a commit.
+type Swap = (Option<Arc<File>>, Option<Arc<File>>);
+
 /// What a commit did to a file.
 #[derive(Debug)]
 pub struct Change {
@@ -114,14 +117,19 @@ impl Calendar {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let (names, listed) = list(directory, shape, known)?;
-        let mut files = BTreeMap::new();
+        let mut read = Vec::with_capacity(names.len());
         for file in names {
-            let path = directory.path().join(&*file);
-            let looked = Looked { name: &file, path, before: known.get(&file), last_good };
-            if let Some(read) = looked.sweep(directory)? {
-                files.insert(file, read);
+            let looked = Looked { name: &file, before: known.get(&file), last_good };
+            if let Some(now) = looked.sweep(directory)? {
+                read.push((file, now));
             }
         }
+        let untouched = read.len() == known.len()
+            && read.iter().zip(known.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
+        let files = match before.filter(|_| untouched) {
+            Some(before) => before.files.clone(),
+            None => Arc::new(read.into_iter().collect()),
+        };
         let props = match shape {
             Shape::Directory => Props::read(directory, name)?,
             Shape::File(_) => Props::bare(name),
@@ -132,7 +140,7 @@ impl Calendar {
             .filter_map(|file| file.stamp)
             .map(|stamp| stamp.modified())
             .fold(own_time, SystemTime::max);
-        let same_items = before.is_some_and(|before| same_items(&before.files, &files));
+        let same_items = before.is_some_and(|before| untouched || same_items(&before.files, &files));
         let contents = match before {
             Some(before)
                 if same_items && before.contents.props == props && before.contents.modified == modified =>
@@ -145,29 +153,47 @@ impl Calendar {
                 Contents::new(items, props, modified, shape != Shape::Directory)
             }
         };
-        Ok(Calendar { contents, files: Arc::new(files) })
+        Ok(Calendar { contents, files })
     }
 
     /// The calendar after a commit of ours, which the next sweep will look at again.
-    pub fn with(&self, changes: Vec<Change>) -> Calendar {
-        let modified = SystemTime::now();
+    pub fn with(&self, changes: Vec<Change>, modified: SystemTime) -> Calendar {
         let mut files = (*self.files).clone();
+        let mut swaps = Vec::new();
         for Change { file, now } in changes {
-            match now {
-                None => {
-                    files.remove(&file);
-                }
-                Some((item, hash)) => {
-                    let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
-                    files.insert(
-                        file,
-                        Arc::new(File { stamp: None, settled: false, hash, items: vec![item] }),
-                    );
-                }
-            }
+            let now = now.map(|(item, hash)| {
+                let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
+                Arc::new(File { stamp: None, settled: false, hash, items: vec![item] })
+            });
+            let then = match &now {
+                Some(now) => files.insert(file, now.clone()),
+                None => files.remove(&file),
+            };
+            swaps.push((then, now));
         }
-        let contents = Contents::new(serve(&files), self.contents.props.clone(), modified, false);
+        let items = self.swapped(&swaps).unwrap_or_else(|| serve(&files));
+        let contents = Contents::new(items, self.contents.props.clone(), modified, false);
         Calendar { contents, files: Arc::new(files) }
+    }
+
+    /// The items after a few of them were replaced under their keys, which is what most commits do; nothing for others.
+    fn swapped(&self, swaps: &[Swap]) -> Option<Arc<[Arc<Stored>]>> {
+        const FEW: usize = 16;
+        if swaps.len() > FEW {
+            return None;
+        }
+        let mut items = self.contents.items.to_vec();
+        for (then, now) in swaps {
+            let ([then], [now]) = (then.as_ref()?.items.as_slice(), now.as_ref()?.items.as_slice()) else {
+                return None;
+            };
+            let at = items.iter().position(|item| Arc::ptr_eq(item, then))?;
+            if then.item.key != now.item.key {
+                return None;
+            }
+            items[at] = now.clone();
+        }
+        Some(items.into())
     }
 
     /// Whether a file of this name is known.
@@ -223,7 +249,6 @@ fn list(
 /// A file that is being looked at.
 struct Looked<'a> {
     name: &'a Arc<str>,
-    path: PathBuf,
     before: Option<&'a Arc<File>>,
     last_good: &'a LastGood,
 }
@@ -239,45 +264,58 @@ impl Looked<'_> {
         let file = match directory.read(self.name) {
             Ok(Some((content, stamp))) => {
                 let hash = content_hash(&content);
-                let items = self.items(&content, hash, stamp);
+                let items = self.items(directory, &content, hash, stamp);
                 File { stamp: Some(stamp), settled: !stamp.is_racy(read_at), hash, items }
             }
             Ok(None) => return Ok(None),
             Err(error @ (Error::TooLarge(_) | Error::Io { .. })) => {
-                tracing::warn!("{} cannot be read: {error}", self.path.display());
-                File { stamp: Some(stamp), settled: true, hash: [0; 32], items: self.kept(stamp) }
+                tracing::warn!("{} cannot be read: {error}", self.path(directory).display());
+                File { stamp: Some(stamp), settled: true, hash: [0; 32], items: self.kept(directory, stamp) }
             }
             Err(error) => return Err(error),
         };
         Ok(Some(Arc::new(file)))
     }
 
+    fn path(&self, directory: &Directory) -> PathBuf {
+        directory.path().join(&**self.name)
+    }
+
     /// What is served of the file, which was read just now.
-    fn items(&self, content: &[u8], hash: ContentHash, stamp: Stamp) -> Vec<Arc<Stored>> {
+    fn items(
+        &self,
+        directory: &Directory,
+        content: &[u8],
+        hash: ContentHash,
+        stamp: Stamp,
+    ) -> Vec<Arc<Stored>> {
         let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
         if let Some(before) = self.before.filter(|before| before.hash == hash && same_time(before)) {
             return before.items.clone();
         }
         match cut(content) {
             Ok(cut) => {
-                self.last_good.forget(&self.path);
+                self.last_good.forget(&self.path(directory));
                 stored(cut.items, self.name, stamp.modified())
             }
             Err(error) => {
-                let path = self.path.display();
-                tracing::warn!("{path}: {error}; its last good version is served, if there is one");
-                self.kept(stamp)
+                let path = self.path(directory);
+                tracing::warn!(
+                    "{}: {error}; its last good version is served, if there is one",
+                    path.display()
+                );
+                self.kept(directory, stamp)
             }
         }
     }
 
     /// What was good of the file before it broke: from memory, else from the cache.
-    fn kept(&self, stamp: Stamp) -> Vec<Arc<Stored>> {
+    fn kept(&self, directory: &Directory, stamp: Stamp) -> Vec<Arc<Stored>> {
         if let Some(before) = self.before {
-            self.last_good.keep(&self.path, &before.items);
+            self.last_good.keep(&self.path(directory), &before.items);
             return before.items.clone();
         }
-        let cached = self.last_good.recall(&self.path).and_then(|content| cut(&content).ok());
+        let cached = self.last_good.recall(&self.path(directory)).and_then(|content| cut(&content).ok());
         cached.map(|cut| stored(cut.items, self.name, stamp.modified())).unwrap_or_default()
     }
 }
@@ -309,11 +347,11 @@ fn same_items(before: &BTreeMap<Arc<str>, Arc<File>>, after: &BTreeMap<Arc<str>,
 /// One item for each key: of two, the one with the higher SEQUENCE, then LAST-MODIFIED, then the newer file.
 fn serve(files: &BTreeMap<Arc<str>, Arc<File>>) -> Arc<[Arc<Stored>]> {
     let mut items: Vec<Arc<Stored>> = Vec::with_capacity(files.len());
-    let mut by_key: HashMap<Key, usize> = HashMap::with_capacity(files.len());
+    let mut by_key: KeyMap<&Key, usize> = KeyMap::with_capacity_and_hasher(files.len(), Default::default());
     for stored in files.values().flat_map(|file| &file.items) {
         match by_key.get(&stored.item.key) {
             None => {
-                by_key.insert(stored.item.key.clone(), items.len());
+                by_key.insert(&stored.item.key, items.len());
                 items.push(stored.clone());
             }
             Some(&at) if rank(&items[at]) < rank(stored) => items[at] = stored.clone(),

@@ -217,28 +217,42 @@ impl Directory {
             .map_err(|error| Error::io(target.path.join(to), error))
     }
 
-    /// Makes the directories of `path` below this one as far as they are missing, and opens the last.
+    /// Makes the directories of `path` below this one as far as they are missing, durably, and opens the last.
     pub fn make(&self, path: impl AsRef<FsPath>) -> Result<Directory> {
-        let mut directory = self.existing("")?;
-        for name in path.as_ref().components() {
-            let name = name.as_os_str();
-            match rustix::fs::mkdirat(&directory.fd, name, Mode::from_raw_mode(0o2770)) {
-                Ok(()) => directory.adopt(name)?,
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(Error::io(directory.path.join(name), error)),
-            }
-            directory = directory.existing(name)?;
-        }
-        Ok(directory)
+        self.make_each(path.as_ref(), |parent, made| {
+            made.sync()?;
+            parent.sync()
+        })
     }
 
-    /// Gives a directory just made here the mode that the tree has, whatever the umask, and makes it durable.
-    fn adopt(&self, name: &OsStr) -> Result<()> {
-        let made = self.existing(name)?;
-        rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(0o2770))
-            .map_err(|error| Error::io(&made.path, error))?;
-        made.sync()?;
-        self.sync()
+    /// As [`Directory::make`], for what the next sync of the same file system makes durable along with it.
+    pub fn make_unsynced(&self, path: impl AsRef<FsPath>) -> Result<Directory> {
+        self.make_each(path.as_ref(), |_, _| Ok(()))
+    }
+
+    fn make_each(
+        &self,
+        path: &FsPath,
+        made: impl Fn(&Directory, &Directory) -> Result<()>,
+    ) -> Result<Directory> {
+        // Whatever the umask, the tree has one mode.
+        let mode = Mode::from_raw_mode(0o2770);
+        let mut directory = self.existing("")?;
+        for name in path.components() {
+            let name = name.as_os_str();
+            let is_new = match rustix::fs::mkdirat(&directory.fd, name, mode) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(error) => return Err(Error::io(directory.path.join(name), error)),
+            };
+            let next = directory.existing(name)?;
+            if is_new {
+                rustix::fs::fchmod(&next.fd, mode).map_err(|error| Error::io(&next.path, error))?;
+                made(&directory, &next)?;
+            }
+            directory = next;
+        }
+        Ok(directory)
     }
 }
 

@@ -33,7 +33,7 @@ fn split(file: &FsPath) -> (&FsPath, &std::ffi::OsStr) {
 /// Links `file` of a home into the history, before it is replaced or removed.
 pub fn keep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
     let (parent, name) = split(file);
-    let kept = home.make(directory(change).join(parent))?;
+    let kept = home.make_unsynced(directory(change).join(parent))?;
     let from = home.existing(parent)?;
     match rustix::fs::linkat(from.fd(), name, kept.fd(), name, AtFlags::empty()) {
         Ok(()) => Ok(()),
@@ -61,7 +61,7 @@ pub fn keep_lost(
     staging: &Staging,
 ) -> Result<()> {
     let (parent, name) = split(file);
-    let kept = home.make(directory(change).join(parent))?;
+    let kept = home.make_unsynced(directory(change).join(parent))?;
     staging.write_unsynced(content, &kept)?.place(&kept, &format!("lost-{}", name.to_string_lossy()))
 }
 

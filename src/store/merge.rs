@@ -1,16 +1,19 @@
 //! The three-way merge of a save: what the client sent, what it was shown before, what is here. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::views::Known;
-use crate::ical::item::{Item, Key};
+use super::views::{Index, Known};
+use crate::ical::item::{Item, Key, KeyMap};
+use crate::ical::meaning::Look;
 
 /// What the client's copy is compared with.
 #[derive(Debug)]
 pub enum Base<'a> {
     /// Nothing is known of what the client had: what differs is decided by age, and nothing is removed.
     None,
-    View(HashMap<&'a Key, Known>),
+    /// The client has seen all that is here.
+    Here,
+    View(Index<'a>),
     /// The client wants what it sent, whatever was here.
     Replace,
 }
@@ -39,6 +42,8 @@ pub struct Plan {
     pub conflicts: usize,
     /// Whether the client changed or left out something that its base had.
     pub touches: bool,
+    /// Sent items that are not here afterwards as they were sent.
+    pub unlike: usize,
 }
 
 /// The client sent a new item whose key belongs to one that it must not know of.
@@ -51,14 +56,14 @@ pub struct HiddenKey;
 pub fn merge(
     sent: &[Item],
     base: &Base<'_>,
-    here: &HashMap<&Key, Here<'_>>,
+    here: &KeyMap<&Key, Here<'_>>,
     mozilla: bool,
 ) -> Result<Plan, HiddenKey> {
     let mut plan = Plan::default();
     for (ordinal, item) in sent.iter().enumerate() {
         match here.get(&item.key) {
             Some(Here::Hidden) => return Err(HiddenKey),
-            Some(Here::Masked) => {}
+            Some(Here::Masked) => plan.unlike += 1,
             Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
             None => plan.meet(ordinal, item, None, base, mozilla),
         }
@@ -74,18 +79,23 @@ impl Plan {
             return;
         }
         let same = |ours: &Item| ours.look().meaning == sent.look().meaning;
+        let seen = |look: Look| Known { theirs: look, ours: look.meaning };
         match (base, ours) {
             (Base::View(view), _) => self.meet_with_base(ordinal, sent, ours, view.get(&sent.key), mozilla),
+            (Base::Here, Some(here)) => {
+                self.meet_with_base(ordinal, sent, ours, Some(seen(*here.look())), mozilla);
+            }
             (_, None) => self.take.push(ordinal),
             (_, Some(ours)) if same(ours) => {}
             (Base::Replace, Some(_)) => self.change(ordinal),
-            (Base::None, Some(ours)) if sent.look().age > ours.look().age => {
+            (_, Some(ours)) if sent.look().age > ours.look().age => {
                 self.conflicts += 1;
                 self.change(ordinal);
             }
-            (Base::None, Some(_)) => {
+            (_, Some(_)) => {
                 self.conflicts += 1;
                 self.touches = true;
+                self.unlike += 1;
                 self.lost.push(ordinal);
             }
         }
@@ -96,18 +106,19 @@ impl Plan {
         ordinal: usize,
         sent: &Item,
         ours: Option<&Item>,
-        known: Option<&Known>,
+        known: Option<Known>,
         mozilla: bool,
     ) {
         let unchanged = |known: &Known| match mozilla {
             true => known.theirs.stamps == sent.look().stamps,
             false => known.theirs.meaning == sent.look().meaning,
         };
-        if known.is_some_and(unchanged) {
-            return;
-        }
         let here = ours.map(|ours| ours.look().meaning);
         if here == Some(sent.look().meaning) {
+            return;
+        }
+        if known.as_ref().is_some_and(unchanged) {
+            self.unlike += 1;
             return;
         }
         let changed_here = here.is_some() && here != known.map(|known| known.ours);
@@ -124,7 +135,7 @@ impl Plan {
     }
 
     /// Decides about what is here and was not sent.
-    fn leave_out(&mut self, sent: &[Item], base: &Base<'_>, here: &HashMap<&Key, Here<'_>>, mozilla: bool) {
+    fn leave_out(&mut self, sent: &[Item], base: &Base<'_>, here: &KeyMap<&Key, Here<'_>>, mozilla: bool) {
         let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
         let absent = |key: &&Key| !keys.contains(*key);
         let mut left_out = 0;
@@ -133,7 +144,11 @@ impl Plan {
             let goes = match base {
                 Base::None => false,
                 Base::Replace => true,
-                Base::View(view) => view.get(*key).is_some_and(|known| {
+                Base::Here => {
+                    left_out += 1;
+                    true
+                }
+                Base::View(view) => view.get(key).is_some_and(|known| {
                     left_out += 1;
                     known.ours == ours.look().meaning
                 }),
@@ -156,9 +171,9 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::views::View;
     use super::*;
     use crate::ical::item::cut;
-    use crate::ical::meaning::Look;
 
     /// An item called `uid` that says `summary`; `stamp` is its LAST-MODIFIED.
     fn item(uid: &str, summary: &str, stamp: u8) -> Item {
@@ -168,12 +183,17 @@ mod tests {
         cut(text.as_bytes()).expect("a good item").items.remove(0)
     }
 
-    fn fetched(items: &[Item]) -> Base<'_> {
+    fn fetched(items: &[Item]) -> View {
         let known = |item: &Item| {
             let look: Look = *item.look();
             Known { theirs: look, ours: look.meaning }
         };
-        Base::View(items.iter().map(|item| (&item.key, known(item))).collect())
+        View::Sent(items.iter().map(|item| (item.key.clone(), known(item))).collect())
+    }
+
+    /// As [`run`], with what `had` holds as the base.
+    fn from(had: &[Item], sent: &[Item], here: &[Item], mozilla: bool) -> Plan {
+        run(sent, &Base::View(fetched(had).index()), here, mozilla)
     }
 
     fn run(sent: &[Item], base: &Base<'_>, here: &[Item], mozilla: bool) -> Plan {
@@ -188,7 +208,7 @@ mod tests {
             let summary = text.lines().find_map(|line| line.strip_prefix("SUMMARY:")).unwrap_or_default();
             format!("{}={summary}", item.key.uid)
         };
-        let taken: HashMap<&Key, &Item> = plan.take.iter().map(|at| (&sent[*at].key, &sent[*at])).collect();
+        let taken: KeyMap<&Key, &Item> = plan.take.iter().map(|at| (&sent[*at].key, &sent[*at])).collect();
         let stays =
             here.iter().filter(|item| !plan.remove.contains(&item.key) && !taken.contains_key(&item.key));
         let mut all: Vec<String> = stays.chain(taken.values().copied()).map(summary).collect();
@@ -223,7 +243,7 @@ mod tests {
         for mozilla in [false, true] {
             for (base, sent, here, expected, conflicts) in table {
                 let (had, sent, here) = (make(base), make(sent), make(here));
-                let plan = run(&sent, &fetched(&had), &here, mozilla);
+                let plan = from(&had, &sent, &here, mozilla);
                 let expected: Vec<String> =
                     expected.map(|summary| format!("1={summary}")).into_iter().collect();
                 assert_eq!(outcome(&plan, &sent, &here), expected, "{base:?} mozilla: {mozilla}");
@@ -248,9 +268,9 @@ mod tests {
         let had = [item("1", "old", 1)];
         let here = [item("1", "other", 3)];
         let rewritten = [item("1", "old without its language", 1)];
-        assert_eq!(outcome(&run(&rewritten, &fetched(&had), &here, true), &rewritten, &here), ["1=other"]);
+        assert_eq!(outcome(&from(&had, &rewritten, &here, true), &rewritten, &here), ["1=other"]);
         assert_eq!(
-            outcome(&run(&rewritten, &fetched(&had), &here, false), &rewritten, &here),
+            outcome(&from(&had, &rewritten, &here, false), &rewritten, &here),
             ["1=old without its language"]
         );
     }
@@ -259,12 +279,12 @@ mod tests {
     fn a_mozilla_program_that_leaves_out_much_removes_nothing() {
         let here = [item("1", "a", 1), item("2", "b", 1), item("3", "c", 1)];
         let one_left_out = &here[1..];
-        assert_eq!(run(one_left_out, &fetched(&here), &here, true).remove.len(), 1);
+        assert_eq!(from(&here, one_left_out, &here, true).remove.len(), 1);
         let two_left_out = &here[2..];
-        assert_eq!(run(two_left_out, &fetched(&here), &here, true).remove.len(), 0);
-        assert_eq!(run(two_left_out, &fetched(&here), &here, false).remove.len(), 2);
+        assert_eq!(from(&here, two_left_out, &here, true).remove.len(), 0);
+        assert_eq!(from(&here, two_left_out, &here, false).remove.len(), 2);
         let and_one_changed = [item("2", "changed", 2), item("3", "c", 1)];
-        let plan = run(&and_one_changed, &fetched(&here), &here, true);
+        let plan = from(&here, &and_one_changed, &here, true);
         assert_eq!(outcome(&plan, &and_one_changed, &here), ["1=a", "2=changed", "3=c"]);
     }
 
@@ -279,10 +299,10 @@ mod tests {
     fn what_is_masked_stays_and_what_is_hidden_refuses() {
         let sent = [item("1", "busy", 9)];
         let key = sent[0].key.clone();
-        let masked = HashMap::from([(&key, Here::Masked)]);
-        assert_eq!(merge(&sent, &Base::Replace, &masked, false), Ok(Plan::default()));
+        let masked = KeyMap::from_iter([(&key, Here::Masked)]);
+        assert_eq!(merge(&sent, &Base::Replace, &masked, false), Ok(Plan { unlike: 1, ..Plan::default() }));
         assert_eq!(merge(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
-        let hidden = HashMap::from([(&key, Here::Hidden)]);
+        let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
         assert_eq!(merge(&sent, &Base::None, &hidden, false), Err(HiddenKey));
         assert_eq!(merge(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
     }
@@ -291,9 +311,9 @@ mod tests {
     fn adding_touches_nothing_and_all_else_does() {
         let here = [item("1", "a", 1)];
         let with_new = [item("1", "a", 1), item("2", "new", 1)];
-        assert!(!run(&with_new, &fetched(&here), &here, false).touches);
-        assert!(run(&[], &fetched(&here), &here, false).touches);
-        assert!(run(&[item("1", "b", 2)], &fetched(&here), &here, false).touches);
+        assert!(!from(&here, &with_new, &here, false).touches);
+        assert!(from(&here, &[], &here, false).touches);
+        assert!(from(&here, &[item("1", "b", 2)], &here, false).touches);
         assert!(run(&[item("1", "b", 0)], &Base::None, &here, false).touches);
         assert!(!run(&with_new[1..], &Base::None, &here, false).touches);
     }

@@ -1,9 +1,9 @@
 //! Saving a whole calendar: under the home's lock, the disk compared, what was sent merged in, one commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::Store;
 use super::commit::{Commit, Made};
@@ -13,12 +13,12 @@ use super::place::{Path, Place};
 use super::rights::nearest;
 use super::snapshot::Snapshot;
 use super::tree::Found;
-use super::views::{Known, View};
+use super::views::{Index, Known, View};
 use super::writer::Locked;
 use super::writing::{Target, Writing};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
-use crate::ical::item::{Cut, Item, Key, assign_uids};
+use crate::ical::item::{Cut, Item, Key, KeyMap, assign_uids};
 
 /// What the sent calendar is a change of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,16 @@ pub enum Basis {
     Unknown,
     /// Of nothing: what was sent is what the client wants.
     Replace,
+}
+
+impl Basis {
+    /// A name for what is here now is as good as the proof that the client has seen it.
+    fn resolved(self, snapshot: Option<&Snapshot>) -> Basis {
+        match (self, snapshot) {
+            (Basis::Named(etags), Some(snapshot)) if etags.first() == Some(&snapshot.etag) => Basis::Current,
+            (other, _) => other,
+        }
+    }
 }
 
 /// A precondition, asked with the Etag that is current, or nothing if there is no calendar yet.
@@ -88,17 +98,20 @@ impl Store {
     }
 
     fn commit_save(&self, save: Save<'_>) -> Result<(Saved, Option<Unapplied>)> {
-        // Whoever may not save must not learn by waiting that there is a home to lock.
-        self.may_save(save.who, save.place)?;
         let locked = self.lock(&save.place.home())?;
         let mut writing = self.targets(save.who, save.place, &|path| self.sweep(path))?;
         let snapshot = self.shown(save.place, &writing);
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
         let sent = Sent::new(save.sent, snapshot.as_deref());
-        let view = self.base_view(&save.basis, save.place, snapshot.as_deref());
-        let base = match (&save.basis, &view) {
+        let basis = save.basis.resolved(snapshot.as_deref());
+        let view = match &basis {
+            Basis::Named(etags) => self.views.find(save.place, etags),
+            Basis::Current | Basis::Unknown | Basis::Replace => None,
+        };
+        let base = match (&basis, &view) {
             (Basis::Replace, _) => Base::Replace,
-            (_, Some(view)) => Base::View(view.known()),
+            (Basis::Current, _) => Base::Here,
+            (_, Some(view)) => Base::View(view.index()),
             (_, None) => Base::None,
         };
         let plan = {
@@ -109,9 +122,22 @@ impl Store {
         let lost = writing.carry_out(&plan, &sent.items)?;
         let unapplied = self.commit(&mut writing, locked, lost)?;
         let after = self.snapshot(save.place, &writing.parts);
-        let etag = match sent.is_shown_by(&after) {
+        let as_sent = match writing.has_masked() {
+            true => sent.is_shown_by(&after),
+            false => plan.unlike + plan.kept == 0,
+        };
+        let etag = match as_sent {
             true => after.etag.clone(),
-            false => self.keep_sent(save.place, &sent.items, &base, &plan),
+            false => {
+                let seen = snapshot.filter(|_| matches!(base, Base::Here));
+                let seen = seen.map(|snapshot| View::Fetched(snapshot.shown.clone()));
+                let had = match (&base, &seen) {
+                    (Base::View(view), _) => Some(view),
+                    (_, Some(seen)) => Some(&seen.index()),
+                    (_, None) => None,
+                };
+                self.keep_sent(save.place, &sent.items, had, &plan)
+            }
         };
         let created =
             writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
@@ -168,14 +194,6 @@ impl Store {
         (!writing.parts.is_empty()).then(|| self.snapshot(place, &writing.parts))
     }
 
-    fn base_view(&self, basis: &Basis, place: &Place, snapshot: Option<&Snapshot>) -> Option<Arc<View>> {
-        match basis {
-            Basis::Current => Some(Arc::new(View::Fetched(snapshot?.shown.clone()))),
-            Basis::Named(etags) => self.views.find(place, etags),
-            Basis::Unknown | Basis::Replace => None,
-        }
-    }
-
     /// Makes the commit and shows it.
     fn commit(
         &self,
@@ -201,7 +219,8 @@ impl Store {
     fn show(&self, writing: &mut Writing) {
         for target in writing.targets.iter_mut().filter(|target| !target.changes.is_empty() || target.new) {
             let slot = self.slots.get_or_make(&target.path, || self.writers.of(&target.path.home));
-            let calendar = target.calendar.with(std::mem::take(&mut target.changes));
+            let calendar =
+                target.calendar.with(std::mem::take(&mut target.changes), self.modified(&target.path));
             let loaded = slot.publish(calendar, target.rights.clone());
             self.slots.put(&slot);
             match writing.parts.iter_mut().find(|part| part.slot.path == target.path) {
@@ -209,6 +228,13 @@ impl Store {
                 None => writing.parts.push(Part { slot, loaded, role: target.role }),
             }
         }
+    }
+
+    /// When a calendar that was written to just now changed, by its directory's word: the next sweep will hear the same.
+    fn modified(&self, path: &Path) -> SystemTime {
+        let directory = self.tree.root.directory(self.tree.on_disk(path)).ok().flatten();
+        let stamp = directory.and_then(|directory| directory.own_stamp().ok());
+        stamp.map_or_else(SystemTime::now, |stamp| stamp.modified())
     }
 
     /// Brings a commit to the disk in full. The home waits: what is in memory is right, and what is on disk not yet.
@@ -229,18 +255,16 @@ impl Store {
         }
     }
 
-    /// Remembers what the client has now under a name that is never current.
-    fn keep_sent(&self, place: &Place, sent: &[Item], base: &Base<'_>, plan: &Plan) -> String {
+    /// Remembers what the client has now, which `had` what it was based on, under a name that is never current.
+    fn keep_sent(&self, place: &Place, sent: &[Item], had: Option<&Index<'_>>, plan: &Plan) -> String {
         let taken: HashSet<usize> = plan.take.iter().copied().collect();
         let known = |(ordinal, item): (usize, &Item)| {
             let theirs = *item.look();
-            let carried_over = match base {
-                Base::View(view) if !taken.contains(&ordinal) => view.get(&item.key).map(|known| known.ours),
-                _ => None,
-            };
+            let carried_over = had.filter(|_| !taken.contains(&ordinal)).and_then(|had| had.get(&item.key));
+            let carried_over = carried_over.map(|known| known.ours);
             (item.key.clone(), Known { theirs, ours: carried_over.unwrap_or(theirs.meaning) })
         };
-        let view: HashMap<Key, Known> = sent.iter().enumerate().map(known).collect();
+        let view: KeyMap<Key, Known> = sent.iter().enumerate().map(known).collect();
         let mut hasher = blake3::Hasher::new();
         let mut sorted: Vec<_> = view.iter().collect();
         sorted.sort_by_key(|(key, _)| *key);
@@ -279,7 +303,7 @@ impl Sent {
         if self.items.len() != snapshot.shown.len() {
             return false;
         }
-        let shown: HashMap<&Key, &Item> =
+        let shown: KeyMap<&Key, &Item> =
             snapshot.shown.iter().map(|shown| (&shown.item().key, shown.item())).collect();
         let same =
             |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::place::Place;
 use super::snapshot::Shown;
-use crate::ical::item::Key;
+use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::meaning::{Hash, Look};
 
 /// What is known of one item of a View.
@@ -25,22 +25,37 @@ pub enum View {
     /// What was served: each copy stands for itself.
     Fetched(Arc<[Shown]>),
     /// What a client sent where the outcome was another.
-    Sent(HashMap<Key, Known>),
+    Sent(KeyMap<Key, Known>),
+}
+
+/// A View by key. Looks are worked out only for the items that somebody asks for.
+#[derive(Debug)]
+pub struct Index<'v>(KeyMap<&'v Key, Copied<'v>>);
+
+#[derive(Debug)]
+enum Copied<'v> {
+    Of(&'v Item),
+    Known(Known),
+}
+
+impl Index<'_> {
+    pub fn get(&self, key: &Key) -> Option<Known> {
+        Some(match self.0.get(key)? {
+            Copied::Of(item) => Known { theirs: *item.look(), ours: item.look().meaning },
+            Copied::Known(known) => *known,
+        })
+    }
 }
 
 impl View {
-    /// All of the View by key.
-    pub fn known(&self) -> HashMap<&Key, Known> {
-        match self {
-            View::Fetched(shown) => shown
-                .iter()
-                .map(|shown| {
-                    let look = *shown.item().look();
-                    (&shown.item().key, Known { theirs: look, ours: look.meaning })
-                })
-                .collect(),
-            View::Sent(known) => known.iter().map(|(key, known)| (key, *known)).collect(),
-        }
+    /// All of the View, to be looked up by key.
+    pub fn index(&self) -> Index<'_> {
+        Index(match self {
+            View::Fetched(shown) => {
+                shown.iter().map(|shown| (&shown.item().key, Copied::Of(shown.item()))).collect()
+            }
+            View::Sent(known) => known.iter().map(|(key, known)| (key, Copied::Known(*known))).collect(),
+        })
     }
 
     /// How many items it has, which is what it costs.

@@ -13,7 +13,7 @@ use super::props::PROPS;
 use super::rights::Rights;
 use crate::acl::Role;
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, Key};
+use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::scan::{Class, Kind};
 
 /// A calendar that a save may write to.
@@ -42,8 +42,8 @@ pub struct Writing {
 
 impl Writing {
     /// All that is here by key, as the asker sees it; of one key in two calendars, the first.
-    pub fn here(&self) -> HashMap<&Key, Here<'_>> {
-        let mut here = HashMap::new();
+    pub fn here(&self) -> KeyMap<&Key, Here<'_>> {
+        let mut here = KeyMap::default();
         for target in &self.targets {
             let masked = target.role < Role::Master;
             for stored in target.calendar.contents.items.iter() {
@@ -55,6 +55,12 @@ impl Writing {
             }
         }
         here
+    }
+
+    /// Whether the asker sees less than all of an item.
+    pub fn has_masked(&self) -> bool {
+        let masks = |target: &Target| target.role < Role::Master && target.calendar.contents.has_classes;
+        self.targets.iter().any(masks)
     }
 
     /// Turns the plan into operations; gives what lost, for the history.

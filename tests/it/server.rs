@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
@@ -89,6 +90,13 @@ impl Server {
         &self.process.address
     }
 
+    /// The next line that the server prints after its address.
+    pub fn printed_next(&self) -> String {
+        let mut line = String::new();
+        self.process.stdout.lock().expect("no panic").read_line(&mut line).expect("UTF-8");
+        line
+    }
+
     /// What the server has logged up to now.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
@@ -112,9 +120,12 @@ impl Server {
 
     /// Waits until what was acknowledged is applied: a journal of several files is so only after the answer.
     pub fn settle(&self) {
-        let pending =
-            || fs::read_dir(self.path(".journal")).is_ok_and(|mut entries| entries.next().is_some());
-        eventually("the journal is applied", || (!pending()).then_some(()));
+        eventually("the journal is applied", || (!self.has_journal()).then_some(()));
+    }
+
+    /// Whether something acknowledged is not applied yet.
+    pub fn has_journal(&self) -> bool {
+        fs::read_dir(self.path(".journal")).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -212,7 +223,7 @@ struct Process {
     child: Child,
     address: String,
     /// Held, for the server may print more.
-    _stdout: BufReader<ChildStdout>,
+    stdout: Mutex<BufReader<ChildStdout>>,
 }
 
 impl Process {
@@ -235,7 +246,7 @@ impl Process {
             let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
             panic!("the server printed no address ({status}):\n{log}");
         };
-        Process { child, address, _stdout: stdout }
+        Process { child, address, stdout: Mutex::new(stdout) }
     }
 
     fn signal(&self, signal: Signal) {
@@ -252,7 +263,7 @@ impl Process {
 }
 
 /// The address in the first line that has one.
-fn announced(stdout: &mut impl BufRead) -> Option<String> {
+pub fn announced(stdout: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     while stdout.read_line(&mut line).expect("UTF-8") > 0 {
         if let Some((_, rest)) = line.split_once("http://") {

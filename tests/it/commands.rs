@@ -1,0 +1,168 @@
+//! The commands beside a running server, and how `serve` refuses to start.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::server::{Server, eventually, write};
+
+/// Runs the real binary.
+fn kalends(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kalends"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command")
+}
+
+/// Runs `kalends acl` on the server's tree, and gives its output if it succeeds.
+fn acl(s: &Server, words: &[&str]) -> Result<String, String> {
+    let data = s.path("");
+    let output = kalends(&[&["acl", "--data", data.to_str().expect("UTF-8")], words].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[test]
+fn acl_set_counts_for_a_running_server_and_below_the_place() {
+    let s = Server::start();
+    let address = "/ical/~alice/folder/Work/Archive/2025.ics";
+    s.get(address, "carol").status(404);
+    acl(&s, &["set", "alice/Work", "user:carol", "viewer"]).expect("it is set");
+    eventually("carol reads", || (s.get(address, "carol").send().code == 200).then_some(()));
+    acl(&s, &["set", "alice/Work", "user:carol", "unset"]).expect("it is unset");
+    eventually("carol reads no more", || (s.get(address, "carol").send().code == 404).then_some(()));
+    // What is nearer is not touched.
+    s.get("/ical/~alice/folder/Work/Projects.ics", "bob").status(200);
+}
+
+#[test]
+fn acl_set_on_a_place_without_a_file_keeps_what_was_inherited() {
+    let s = Server::start();
+    acl(&s, &["set", "alice/Calendar", "user:carol", "viewer"]).expect("it is set");
+    let text = s.read("users/alice/Calendar/.acl.json");
+    assert!(
+        text.contains("\"authenticated\": \"freebusy\"") && text.contains("\"user:carol\": \"viewer\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn acl_set_refuses_what_it_cannot_understand_and_writes_nothing() {
+    let s = Server::start();
+    let before = s.tree("users");
+    for words in [
+        ["alice/Work", "user:carol", "reader"],
+        ["alice/Work", "carol", "viewer"],
+        ["alice/Nothing/Here", "user:carol", "viewer"],
+        ["alice/../bob", "user:carol", "viewer"],
+        // Whose rights say something that nobody understands.
+        ["bob/Odd/Typo", "user:carol", "viewer"],
+    ] {
+        let error = acl(&s, &[&["set"][..], &words].concat()).expect_err("it is refused");
+        assert!(!error.contains("panicked"), "{words:?}: {error}");
+    }
+    assert!(s.tree("users") == before);
+}
+
+#[test]
+fn acl_why_names_the_file_and_the_entry_that_decided() {
+    let s = Server::start();
+    for (place, user, parts) in [
+        ("alice/Work/Projects", "bob", ["editor", "user:bob", "Work/Projects/.acl.json"]),
+        ("alice/Team", "bob", ["contributor", "group:staff", "Team/.acl.json"]),
+        ("alice/Calendar", "carol", ["freebusy", "authenticated", "users/.acl.json"]),
+        ("carol/Rights/Denied group", "dave", ["none", "group:interns", "Denied group/.acl.json"]),
+        ("carol/Rights/Denied member", "bob", ["none", "user:bob", "Denied member/.acl.json"]),
+        ("public/Holidays", "alice", ["viewer", "anyone", "public/.acl.json"]),
+        ("alice/Work", "alice", ["master", "alice", "own"]),
+        ("bob/Odd/Typo", "alice", ["none", "editr", "line 2"]),
+    ] {
+        let text = acl(&s, &["why", place, user]).expect("an answer");
+        for part in parts {
+            assert!(text.contains(part), "{place} {user}: {part} is not in {text}");
+        }
+    }
+    let text = acl(&s, &["why", "public/Clubs/Board"]).expect("an answer for nobody");
+    assert!(text.contains("none"), "{text}");
+    acl(&s, &["why", "alice/Work", "nobody-of-this-name"]).expect_err("there is no such user");
+}
+
+#[test]
+fn acl_show_prints_the_rights_and_the_file() {
+    let s = Server::start();
+    let text = acl(&s, &["show", "alice/Work/Projects"]).expect("an answer");
+    assert!(text.contains("user:bob: editor") && text.contains("Work/Projects/.acl.json"), "{text}");
+    let text = acl(&s, &["show", "bob/Odd/Typo"]).expect("an answer");
+    assert!(text.contains("closed") && text.contains("line 2"), "{text}");
+}
+
+/// What `serve` says when it does not start with this configuration.
+fn refusal(config: &str) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    write(directory.path(), "kalends.toml", config);
+    let data = directory.path().to_str().expect("UTF-8");
+    let output = kalends(&["serve", data, "--listen", "127.0.0.1:0"]);
+    assert!(!output.status.success(), "{config}: it started");
+    let text = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(!text.contains("panicked"), "{config}: {text}");
+    text
+}
+
+#[test]
+fn serve_names_file_line_and_key_of_a_wrong_setting() {
+    for (config, parts) in [
+        ("colour = 1\n", ["kalends.toml:1:", "colour"]),
+        ("\n[auth]\nmetod = \"file\"\n", ["kalends.toml:3:", "metod"]),
+        ("[auth]\ncache_seconds = 90000\n", ["kalends.toml:2:", "auth.cache_seconds"]),
+        ("base_url = \"cal.example.org\"\n", ["kalends.toml:1:", "base_url"]),
+        ("[auth]\nmethod = \"file\"\nfile = \"missing\"\n", ["missing", "No such file"]),
+    ] {
+        let text = refusal(config);
+        for part in parts {
+            assert!(text.contains(part), "{config}: {part} is not in {text}");
+        }
+    }
+}
+
+#[test]
+fn serve_refuses_a_data_directory_that_is_not_there() {
+    let output = kalends(&["serve", "/nowhere/at/all", "--listen", "127.0.0.1:0"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at/all"), "{output:?}");
+    assert!(!Path::new("/nowhere").exists());
+}
+
+#[test]
+fn two_servers_may_serve_one_tree() {
+    let s = Server::start();
+    let cache = tempfile::tempdir().expect("a directory");
+    let mut other = Command::new(env!("CARGO_BIN_EXE_kalends"))
+        .arg("serve")
+        .arg(s.path(""))
+        .args(["--listen", "127.0.0.1:0"])
+        .env("XDG_CACHE_HOME", cache.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a second server");
+    let mut stdout = std::io::BufReader::new(other.stdout.take().expect("a pipe"));
+    let address = crate::server::announced(&mut stdout).expect("an address");
+    let there = |address: &str| {
+        let request =
+            s.client.get(format!("http://{address}/ical/main.ics")).basic_auth("alice", Some("alice"));
+        request.send().and_then(|response| response.text()).expect("an answer")
+    };
+    for (number, ours) in [(1, true), (2, false), (3, true), (4, false)] {
+        let summary = format!("Event {number}");
+        let body = crate::calendar::plain(&[&crate::calendar::event(&summary, &summary, &[])]);
+        let target = if ours { s.address().to_owned() } else { address.clone() };
+        let put = s.client.put(format!("http://{target}/ical/main.ics")).basic_auth("alice", Some("alice"));
+        let code = put.header("Content-Type", "text/calendar").body(body).send().expect("an answer").status();
+        assert_eq!(code.as_u16(), 204);
+        let reader = if ours { address.clone() } else { s.address().to_owned() };
+        eventually("the other one shows it", || there(&reader).contains(&summary).then_some(()));
+    }
+    other.kill().expect("our child");
+    other.wait().expect("an ended process");
+}
