@@ -335,6 +335,7 @@ fn read(links: &Directory, id: &LinkId) -> Result<Option<Result<SecretLink, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     const WHOLE: &str = r#"{"owner": "alice", "role": "editor", "place": "~alice/Work/Projects", "label": "phone",
         "made": "2026-11-23T20:00:00Z", "expires": "2027-01-01T00:00:00Z",
@@ -379,6 +380,24 @@ mod tests {
         for (now, dead) in [("2026-12-31T23:59:59Z", false), ("2027-01-01T00:00:00Z", true)] {
             assert_eq!(link.is_expired(now.parse().expect("a time")), dead, "{now}");
         }
+    }
+
+    #[test]
+    fn a_use_that_is_written_down_late_brings_no_revoked_link_back() {
+        let data = tempfile::tempdir().expect("a directory");
+        let config = Config { data: data.path().to_owned(), ..Config::default() };
+        let store = Store::open_tree(&config).expect("a store");
+        let (id, now) = (LinkId::of([1; 32]), "2026-11-23T20:00:00Z".parse().expect("a time"));
+        let link = SecretLink::asked("alice", "~*", "viewer", "", None, now).expect("a link");
+        let used = Used { at: now, by: "curl/8".to_owned() };
+        store.add_link(&id, &link).expect("added");
+        store.note_link_use(&id, used.clone()).expect("noted");
+        let noted = SecretLink { used: Some(used.clone()), ..link };
+        assert_eq!(store.link(&id).expect("read"), Some(noted));
+        store.revoke_link(&id).expect("revoked");
+        store.note_link_use(&id, used).expect("nothing to note");
+        assert_eq!(store.link(&id).expect("read"), None);
+        assert!(store.links().expect("listed").is_empty());
     }
 
     #[test]
