@@ -14,6 +14,7 @@ use super::Store;
 use super::disk::{Directory, EntryKind};
 use super::door::admit;
 use super::place::{Home, Name, Path};
+use super::staging::Staged;
 use super::tree::Found;
 use crate::acl::{Link, Principal, Reach, Role};
 use crate::error::{Error, Result};
@@ -252,19 +253,14 @@ impl Store {
     pub fn add_link(&self, id: &LinkId, link: &SecretLink) -> Result<()> {
         let links = self.tree.root.make(LINKS)?;
         let _turn = self.link_writer.lock(&links)?;
-        self.write_link(&links, id, link)
+        self.stage_link(&links, link)?.place(&links, &id.file())?;
+        links.sync()
     }
 
-    fn write_link(&self, links: &Directory, id: &LinkId, link: &SecretLink) -> Result<()> {
+    fn stage_link(&self, links: &Directory, link: &SecretLink) -> Result<Staged<'_>> {
         let text = serde_json::to_vec_pretty(link)
-            .map_err(|error| Error::io(links.path().join(id.file()), std::io::Error::from(error)))?;
-        let staged = self.journals.staging().write(&text, links)?;
-        // Somebody may have removed the file by hand while the new one was written: then it stays removed.
-        if link.used.is_some() && links.kind(&id.file())?.is_none() {
-            return Ok(());
-        }
-        staged.place(links, &id.file())?;
-        links.sync()
+            .map_err(|error| Error::io(links.path(), std::io::Error::from(error)))?;
+        self.journals.staging().write(&text, links)
     }
 
     /// The link that `id` names, as its file is now; nothing if there is none, or none that can be understood.
@@ -321,10 +317,15 @@ impl Store {
         let Some(links) = self.tree.root.directory(LINKS)? else { return Ok(()) };
         // Without the turn a link that is revoked meanwhile would come back.
         let _turn = self.link_writer.lock(&links)?;
-        match read(&links, id)? {
-            Some(Ok(link)) => self.write_link(&links, id, &SecretLink { used: Some(used), ..link }),
-            Some(Err(_)) | None => Ok(()),
+        let Some((before, _)) = links.read(&id.file())? else { return Ok(()) };
+        let Ok(link) = SecretLink::parse(&before) else { return Ok(()) };
+        let staged = self.stage_link(&links, &SecretLink { used: Some(used), ..link })?;
+        // Whoever edits or removes the file by hand takes no turn. Staging took its time: what they did meanwhile stands.
+        if links.read(&id.file())?.is_none_or(|(now, _)| now != before) {
+            return Ok(());
         }
+        staged.place(&links, &id.file())?;
+        links.sync()
     }
 }
 
