@@ -1,6 +1,7 @@
 //! One file for each command, and the table of them.
 
 pub mod acl;
+pub mod freebusy;
 pub mod link;
 pub mod log;
 pub mod passwd;
@@ -48,6 +49,13 @@ enum Command {
         #[command(flatten)]
         data: DataOptions,
     },
+    /// Say when a user is busy, and why.
+    Freebusy {
+        #[command(flatten)]
+        asked: freebusy::Asked,
+        #[command(flatten)]
+        data: DataOptions,
+    },
     /// Write the man pages to a directory.
     Man { directory: PathBuf },
     /// Set a user's password in a password file.
@@ -90,6 +98,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Acl { command, data } => acl::run(command, &data),
         Command::Link { command, data } => link::run(command, &data),
+        Command::Freebusy { asked, data } => freebusy::run(&asked, &data),
         Command::Man { directory } => man(&directory),
         Command::Passwd { file, user } => passwd::run(&file, &user),
     }

@@ -91,7 +91,7 @@ async fn route(
         Target::Freebusy(_) if !site.config.freebusy => Err(Error::NotFound),
         Target::Calendar(calendar) => ical::answer(site, request, payload, link, &calendar).await,
         Target::Collection(collection) => collection::answer(site, request, payload, link, &collection).await,
-        Target::Freebusy(owner) => freebusy::answer(site, request, link, &owner).await,
+        Target::Freebusy(owner) => freebusy::answer(site, request, payload, link, &owner).await,
         Target::Links => link::answer(site, request, payload).await,
     }
 }
@@ -99,7 +99,8 @@ async fn route(
 /// The methods that an address knows.
 fn allow(target: &Target) -> &'static str {
     match target {
-        Target::Page | Target::Robots | Target::Freebusy(_) => "OPTIONS, GET, HEAD",
+        Target::Page | Target::Robots => "OPTIONS, GET, HEAD",
+        Target::Freebusy(_) => freebusy::ALLOW,
         Target::Calendar(_) => ical::ALLOW,
         Target::Collection(_) => collection::ALLOW,
         Target::Links => link::ALLOW,

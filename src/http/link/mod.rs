@@ -154,7 +154,11 @@ pub fn url(urls: &Urls, token: &Token, link: &SecretLink) -> String {
             (Home::Public, names) => Target::Calendar(CalendarTarget::Public(names.to_vec())),
         },
     };
-    target.url(&urls)
+    match target {
+        // Nobody owns it, so it is in nobody's free/busy.
+        Target::Calendar(_) if link.role == Role::Freebusy => target.url(&urls) + "?show=busy",
+        _ => target.url(&urls),
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +178,7 @@ mod tests {
             ("alice/Work/A b", "freebusy", "~alice/freebusy.ifb"),
             ("public", "viewer", "pf/"),
             ("public/Holidays", "viewer", "pf/Holidays.ics"),
+            ("public/Holidays", "freebusy", "pf/Holidays.ics?show=busy"),
         ] {
             let now = Timestamp::UNIX_EPOCH;
             let link = SecretLink::asked("alice", place, role, "", None, now).expect("a link");

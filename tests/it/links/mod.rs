@@ -111,6 +111,10 @@ fn a_link_never_has_the_rights_of_an_owner() {
     assert_eq!(code(post(&top)), 405);
     assert_eq!(code(post(&format!("{top}/link"))), 404);
     assert_eq!(code(post(&format!("{top}/main.ics"))), 405);
+    // Free/busy is published by the owner alone.
+    let busy = "BEGIN:VFREEBUSY\r\nUID:x\r\nDTSTAMP:20261201T000000Z\r\nEND:VFREEBUSY\r\n";
+    assert_eq!(code(s.put(&format!("{top}/freebusy.ifb"), NOBODY, busy)), 403);
+    assert_eq!(code(s.delete(&format!("{top}/freebusy.ifb"), NOBODY)), 403);
 }
 
 #[test]
@@ -150,6 +154,8 @@ fn a_link_leads_to_its_place_and_nowhere_else() {
         ("~alice/main.ics", [404, 200, 404, 200]),
         ("freebusy.ifb", [200, 200, 404, 200]),
         ("~alice/freebusy.ifb", [200, 200, 404, 200]),
+        ("folder/Work/Projects.ics?show=busy", [200, 200, 404, 200]),
+        ("folder/Team.ics?show=busy", [404, 200, 404, 200]),
         ("~carol/folder/Calendar.ics", [404, 404, 404, 200]),
         ("~carol/freebusy.ifb", [404, 404, 404, 200]),
         ("~carol/folder/Rights/Viewer.ics", [404, 404, 404, 404]),
@@ -183,6 +189,8 @@ fn a_link_to_one_calendar_tells_of_no_other_when_its_owner_is_busy() {
     assert!(text.contains("20261201T100000Z") && !text.contains("20261201T140000Z"), "{text}");
     assert!(!text.contains("link") && !text.contains("told/"), "the address is in the answer: {text}");
     assert_eq!(code(s.get(&format!("{top}/folder/Told.ics"), NOBODY)), 404);
+    let text = s.get(&format!("{top}/folder/Told.ics?show=busy&{window}"), NOBODY).text();
+    assert_eq!(summaries(&text), ["Busy"], "{text}");
 }
 
 #[test]
