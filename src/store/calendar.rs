@@ -196,6 +196,11 @@ impl Calendar {
         Some(items.into())
     }
 
+    /// Whether the stamps tell of every later change. Not so right after a change, for the clock has a grain.
+    pub fn is_settled(&self) -> bool {
+        self.files.values().all(|file| file.settled)
+    }
+
     /// Whether a file of this name is known.
     pub fn has(&self, file: &str) -> bool {
         self.files.contains_key(file)

@@ -19,8 +19,11 @@ mod snapshot;
 mod staging;
 mod tree;
 mod views;
+mod watch;
 mod writer;
 mod writing;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -49,7 +52,7 @@ pub struct Store {
     tree: Tree,
     journals: Journals,
     writers: Writers,
-    slots: Slots,
+    slots: Arc<Slots>,
     views: Views,
     owners: Owners,
     history_days: u32,
@@ -70,7 +73,7 @@ impl Store {
             journals: Journals::open(root.existing("")?, staging),
             tree: Tree::new(root, &config.public_root, LastGood::open(&config.cache())),
             writers: Writers::default(),
-            slots: Slots::new(config.cache_mb << 20),
+            slots: Arc::new(Slots::new(config.cache_mb << 20)),
             views: Views::default(),
             owners: Owners::new(config),
             history_days: config.history_days,

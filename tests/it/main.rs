@@ -23,3 +23,4 @@ mod readme;
 mod reads;
 mod rights;
 mod saves;
+mod watch;
