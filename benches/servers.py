@@ -12,7 +12,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "taskset": "util-linux"}
-SERVER_CORE, CLIENT_CORE = "0", "1"
+PIN, CLIENT_PIN = ["taskset", "-c", "0"], ["taskset", "-c", "1"]
 LOGIN = "Basic " + base64.b64encode(b"alice:alice").decode()
 
 
@@ -35,7 +35,7 @@ class Server:
     def __init__(self, command, port, **options):
         self.port = port
         self.started = time.perf_counter()
-        self.child = subprocess.Popen(["taskset", "-c", SERVER_CORE, *command], stdout=subprocess.DEVNULL, **options)
+        self.child = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
 
     def __enter__(self):
         while True:
@@ -59,10 +59,11 @@ class Server:
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
-def kalends(binary, tree):
+def kalends(binary, tree, pinned=False):
     port = free_port()
-    environment = {**os.environ, "RUST_LOG": "warn"}
-    return Server([str(binary), "serve", str(tree), "--listen", f"127.0.0.1:{port}"], port, env=environment)
+    command = [str(binary), "serve", str(tree), "--listen", f"127.0.0.1:{port}"]
+    environment = {**os.environ, "RUST_LOG": "warn", "XDG_CACHE_HOME": str(tree) + "-cache"}
+    return Server(PIN * pinned + command, port, env=environment)
 
 
 def nginx(prefix):
@@ -74,7 +75,7 @@ def nginx(prefix):
         text = "user root;\n" + text
     (prefix / "nginx.conf").write_text(text)
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    return Server([program, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", str(prefix / "error.log")], port)
+    return Server([*PIN, program, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", str(prefix / "error.log")], port)
 
 
 def ask(connection, method, path, body=None, headers=None):
@@ -88,7 +89,7 @@ def ask(connection, method, path, body=None, headers=None):
 
 def load(server, path, seconds, headers):
     """Requests a second of 16 connections that ask for `path` over and over."""
-    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", "-c16", f"-d{seconds}s"]
+    command = [*CLIENT_PIN, "wrk", "-t1", "-c16", f"-d{seconds}s"]
     for header in {"Authorization": LOGIN, **headers}.items():
         command += ["-H", ": ".join(header)]
     out = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"], check=True, capture_output=True, text=True)

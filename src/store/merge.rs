@@ -60,15 +60,21 @@ pub fn merge(
     mozilla: bool,
 ) -> Result<Plan, HiddenKey> {
     let mut plan = Plan::default();
+    let mut met = 0;
     for (ordinal, item) in sent.iter().enumerate() {
-        match here.get(&item.key) {
+        let ours = here.get(&item.key);
+        met += usize::from(ours.is_some());
+        match ours {
             Some(Here::Hidden) => return Err(HiddenKey),
             Some(Here::Masked) => plan.unlike += 1,
             Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
             None => plan.meet(ordinal, item, None, base, mozilla),
         }
     }
-    plan.leave_out(sent, base, here, mozilla);
+    // No key is sent twice: where all that is here was met, nothing was left out.
+    if met < here.len() {
+        plan.leave_out(sent, base, here, mozilla);
+    }
     Ok(plan)
 }
 

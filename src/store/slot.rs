@@ -13,16 +13,13 @@ use super::place::{Path, Place};
 use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;
 use super::tree::{Found, Tree};
-use super::watch::marks::{Marks, Seen, Sight};
+use super::watch::marks::{Marks, Seen, Sight, WATCHED};
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
 use crate::error::Result;
 
 /// Nothing older than this is served where nobody watches.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// Some changes make no events: those through a memory map, and of what is mounted or unmounted.
-const WATCHED: Duration = Duration::from_secs(60);
 
 /// A calendar as it was at the last sweep.
 #[derive(Debug)]
@@ -88,7 +85,7 @@ impl Slot {
     /// What is in memory, if that is not too old.
     pub fn fresh(&self) -> Option<Arc<Loaded>> {
         let loaded = self.loaded.read();
-        let is_fresh = |loaded: &Loaded| loaded.is_fresh(self.sight.now()) || self.is_applying();
+        let is_fresh = |loaded: &Loaded| loaded.is_fresh(self.sight.now());
         loaded.as_ref().filter(|loaded| is_fresh(loaded)).cloned()
     }
 
@@ -104,6 +101,11 @@ impl Slot {
     /// Whether nothing was marked since the last sweep.
     pub fn is_unchanged(&self) -> bool {
         self.loaded.read().as_ref().is_some_and(|loaded| loaded.seen == self.sight.now())
+    }
+
+    /// What is in memory, however old.
+    pub fn current(&self) -> Option<Arc<Loaded>> {
+        self.loaded.read().clone()
     }
 
     /// What is there now, swept if need be; nothing if there is no such calendar.
@@ -127,12 +129,15 @@ impl Slot {
     /// Compares with the disk, however long ago that was done last.
     pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         let before = self.loaded.read().clone();
-        // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
-        if before.is_some() && self.writer.is_applying() {
-            return Ok(before);
-        }
         let swept = Instant::now();
         let seen = self.sight.now();
+        // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
+        if let Some(loaded) = before.as_ref().filter(|_| self.writer.is_applying()) {
+            let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
+            return Ok(
+                self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept, seen: None })))
+            );
+        }
         let known = before.as_ref().map(|before| &before.calendar);
         let name = self.path.last().map_or("", |name| name.as_str());
         let calendar = match tree.find(&self.path)? {
@@ -166,6 +171,7 @@ impl Slot {
     pub fn publish(&self, calendar: Calendar, rights: Rights) -> Arc<Loaded> {
         let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now(), seen: None });
         *self.loaded.write() = Some(loaded.clone());
+        self.writer.changed();
         loaded
     }
 
@@ -282,10 +288,12 @@ impl Slots {
             if bytes <= self.budget {
                 break;
             }
+            // Asked under the lock that `put` takes: a commit that begins now puts its slot back.
+            let mut by_path = self.by_path.write();
             // The disk does not have all of it yet.
             if !slot.writer.is_applying() {
                 bytes -= slot.bytes().min(bytes);
-                self.forget(&slot.path);
+                by_path.remove(&slot.path);
             }
         }
     }

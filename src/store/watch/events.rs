@@ -10,6 +10,7 @@ use notify::{Event, EventHandler};
 use super::directories::Directories;
 use crate::store::place::{Home, Name, Path};
 use crate::store::props::{METADATA, PROPS};
+use crate::store::published;
 use crate::store::rights;
 use crate::store::slot::Slots;
 use crate::store::tree::USERS;
@@ -120,7 +121,7 @@ impl Marker {
         let Some(above) = above.iter().map(|name| Name::new(name)).collect::<Option<Vec<_>>>() else {
             return;
         };
-        let decides = [rights::FILE, PROPS].contains(last) || METADATA.contains(last);
+        let decides = [rights::FILE, PROPS, published::FILE].contains(last) || METADATA.contains(last);
         if decides || (Name::new(last).is_some() && self.is_directory(change, path)) {
             return self.slots.marks.mark_home(home);
         }

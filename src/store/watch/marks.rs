@@ -15,6 +15,10 @@ const QUIET: Duration = Duration::from_millis(200);
 /// … or when the first of them is this old.
 const AT_MOST: Duration = Duration::from_secs(1);
 
+/// How long what is watched and not marked stands. Some changes make no events: those through a memory map, and of what is
+/// mounted or unmounted.
+pub const WATCHED: Duration = Duration::from_secs(60);
+
 /// The marks of all homes that were asked for.
 #[derive(Debug, Default)]
 pub struct Marks {
@@ -88,6 +92,13 @@ impl Marks {
             return marks.clone();
         }
         self.homes.write().entry(home.clone()).or_default().clone()
+    }
+
+    /// A number that changes with everything but the items of a home: its directories, their rights and properties.
+    /// Nothing while the home is not watched. To be asked *before* the disk is.
+    pub fn structure(&self, home: &Home) -> Option<u64> {
+        let marks = self.homes.read().get(home)?.load(Ordering::SeqCst);
+        (marks != 0).then_some(marks)
     }
 
     fn next(&self) -> u64 {

@@ -159,7 +159,12 @@ impl Worker {
         if slot.is_applying() {
             return slots.marks.look_again(path, repeats);
         }
-        match slot.compare(&self.store.tree) {
+        let before = slot.current();
+        let now = slot.compare(&self.store.tree);
+        if let (Some(before), Ok(Some(now))) = (&before, &now) {
+            self.store.keep_warm(path, &before.calendar.contents, &now.calendar.contents);
+        }
+        match now {
             Ok(Some(loaded)) if repeats > 0 && !(loaded.calendar.is_settled() && slot.is_unchanged()) => {
                 slots.marks.look_again(path, repeats - 1);
             }

@@ -1,0 +1,47 @@
+//! Looks at many files on several threads. What there is to see in a file is not known here.
+
+use crate::error::{Error, Result};
+
+/// What `look` gives for `many`, in their order. Each thread looks at a stretch of them.
+pub fn side_by_side<T: Sync, U: Send>(
+    many: &[T],
+    look: impl Fn(&[T]) -> Result<Vec<U>> + Sync,
+) -> Result<Vec<U>> {
+    /// To look at fewer takes about as long as to start a thread.
+    const STRETCH: usize = 500;
+    /// One home must not have the whole machine.
+    const THREADS: usize = 4;
+    if many.len() < 2 * STRETCH {
+        return look(many);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS));
+    let stretch = many.len().div_ceil(threads).max(STRETCH);
+    std::thread::scope(|scope| {
+        let (mine, others) = many.split_at(stretch.min(many.len()));
+        let others: Vec<_> = others.chunks(stretch).map(|stretch| scope.spawn(|| look(stretch))).collect();
+        let mut all = look(mine)?;
+        for other in others {
+            // A panic is logged where it happens.
+            all.extend(other.join().unwrap_or(Err(Error::Busy))?);
+        }
+        Ok(all)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_come_back_in_order_and_an_error_stops_it() {
+        for len in [0, 1, 999, 1_000, 1_001, 10_000] {
+            let many: Vec<usize> = (0..len).collect();
+            assert_eq!(side_by_side(&many, |stretch| Ok(stretch.to_vec())).ok(), Some(many.clone()));
+            let refuse_the_last = |stretch: &[usize]| match stretch.last() {
+                Some(last) if last + 1 == len => Err(Error::NotFound),
+                _ => Ok(stretch.to_vec()),
+            };
+            assert_eq!(side_by_side(&many, refuse_the_last).is_ok(), len == 0, "{len}");
+        }
+    }
+}
