@@ -344,17 +344,28 @@ fn free_busy_moves_with_the_calendar() {
     let busy = || s.get("/ical/freebusy.ifb", "alice").status(200);
     let before = busy();
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    let start = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48)).strftime("%Y%m%dT031700Z");
-    let text = plain(&[&event("fb", "Busy", &[])])
-        .replace("DTSTART:20261201T100000Z", &format!("DTSTART:{start}"))
-        .replace("DTEND:20261201T110000Z", "DURATION:PT5M");
+    let in_two_days = |minute: u8| {
+        let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48);
+        let start = format!("{}03{minute:02}00Z", day.strftime("%Y%m%dT"));
+        let text = plain(&[&event("fb", "Busy", &[])])
+            .replace("DTSTART:20261201T100000Z", &format!("DTSTART:{start}"))
+            .replace("DTEND:20261201T110000Z", "DURATION:PT5M");
+        (start, text)
+    };
+    let (start, text) = in_two_days(17);
     s.write(&format!("{DIRECTORY}/fb.ics"), text);
     eventually("the period", || {
         let now = busy();
-        (now.text().contains(&start.to_string()) && now.etag() != before.etag()).then_some(())
+        (now.text().contains(&start) && now.etag() != before.etag()).then_some(())
     });
     let shown = s.get(ADDRESS, "alice").text();
     assert!(shown.contains("UID:fb"), "the calendar has it when free/busy does");
+    // A calendar that comes, and one that shall not count any more.
+    let (start, text) = in_two_days(37);
+    s.write("users/alice/Extra/fb.ics", text);
+    eventually("the new calendar counts", || busy().text().contains(&start).then_some(()));
+    s.write("users/alice/Extra/.props.json", r#"{"freebusy": false}"#);
+    eventually("it counts no more", || (!busy().text().contains(&start)).then_some(()));
 }
 
 #[test]
