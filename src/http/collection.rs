@@ -38,12 +38,12 @@ pub async fn answer(
         vec![resource(Target::Collection(target.clone()).href(&site.urls), Kind::Collection, &path, role)];
     match depth {
         Depth::Zero => {}
-        Depth::One => resources.extend(members.iter().filter_map(|(name, is_folder)| {
+        Depth::One => resources.extend(members.iter().filter_map(|(name, is_folder, role)| {
             let (kind, member) = match is_folder {
                 true => (Kind::Collection, target.folder(name)?),
                 false => (Kind::Calendar, target.calendar(name)?),
             };
-            Some(named(member.href(&site.urls), kind, name, role))
+            Some(named(member.href(&site.urls), kind, name, *role))
         })),
         Depth::Infinity => {
             return Ok(HttpResponse::Forbidden().content_type(MULTISTATUS_TYPE).body(FINITE_DEPTH));

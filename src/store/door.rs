@@ -186,11 +186,11 @@ impl Store {
         nearest(&self.tree, path)?.role(who, path)
     }
 
-    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder.
+    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder, and the role.
     ///
     /// # Errors
     /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself.
-    pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool)>> {
+    pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool, Role)>> {
         let own = self.role_at(who, folder)?;
         let Found::Folder(directory) = self.tree.find(folder)? else {
             admit(who, own, Role::Viewer)?;
@@ -205,8 +205,9 @@ impl Store {
                 Found::Calendar(_) | Found::File(..) => false,
                 Found::Missing | Found::Blocked => continue,
             };
-            if self.role_at(who, &path)? >= Role::Viewer {
-                members.push((name, is_folder));
+            let role = self.role_at(who, &path)?;
+            if role >= Role::Viewer {
+                members.push((name, is_folder, role));
             }
         }
         if members.is_empty() {
