@@ -36,6 +36,8 @@ pub struct Config {
     pub aliases: BTreeMap<String, Vec<String>>,
     /// How much memory loaded calendars may take, in megabytes.
     pub cache_mb: usize,
+    /// How changes behind the server are noticed.
+    pub watch: Watch,
     /// How many days a replaced or removed item stays in the history.
     pub history_days: u32,
     /// Peers whose Forwarded or X-Forwarded-For header is believed, and that may pass passwords on over plain HTTP.
@@ -69,6 +71,16 @@ pub enum Method {
     File,
 }
 
+/// How changes behind the server are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watch {
+    /// By inotify where it sees everything, else as `Poll`.
+    Auto,
+    /// By comparing on access, at most a second late.
+    Poll,
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -84,6 +96,7 @@ impl Default for Config {
             freebusy_weeks: 8,
             aliases: BTreeMap::new(),
             cache_mb: 512,
+            watch: Watch::Auto,
             history_days: 30,
             proxies: Vec::new(),
             auth: Auth::default(),
@@ -261,6 +274,7 @@ mod tests {
             ("[aliases]\nalice = [\"mailto:al@example.org\"]", 1, "aliases: mail addresses"),
             ("[aliases]\nalice = [\"al\"]", 1, "aliases: mail addresses"),
             ("proxies = [\"localhost\"]", 1, "IP address"),
+            ("watch = \"inotify\"", 1, "unknown variant `inotify`"),
             ("listen = ", 1, "string"),
         ] {
             let (found, message) = Config::parse(text).expect_err(text);

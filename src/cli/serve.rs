@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{Config, Watch};
 use crate::error::Result;
 use crate::http::Site;
 use crate::http::server::{Listening, server};
@@ -18,11 +18,17 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What keeps the server from starting: the tree, the password file or PAM service, the address.
 pub fn run(config: Config) -> Result<()> {
     let listen = config.listen.clone();
+    let watch = config.watch;
     let store = Store::open_tree(&config)?;
     let auth = Authenticator::new(&config)?;
     let users = auth.users();
     let site = Site::new(config, store, auth);
     let store = site.store.clone();
+    if watch == Watch::Auto
+        && let Err(error) = store.watch()
+    {
+        tracing::warn!("nothing is watched, calendars are compared on access: {error}");
+    }
     std::thread::spawn(move || {
         loop {
             store.expire_histories();

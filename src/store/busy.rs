@@ -108,6 +108,16 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Works out again what was asked for before a calendar changed.
+    pub(super) fn keep_warm(&self, path: &Path, before: &Contents, now: &Contents) {
+        let was_asked = before.busy.lock().is_some();
+        if was_asked && let Ok(horizon) = self.owners.horizon(Timestamp::now()) {
+            worked(path, now, Basis::new(horizon, self.owners.of(&path.home, now)));
+        }
+    }
+}
+
 /// What a calendar comes to, from memory if nothing has changed.
 fn worked(path: &Path, contents: &Contents, basis: Basis) -> Arc<Worked> {
     let known = contents.busy.lock().clone();

@@ -225,6 +225,11 @@ impl Calendar {
         Some(items.into())
     }
 
+    /// Whether the stamps tell of every later change. Not so right after a change, for the clock has a grain.
+    pub fn is_settled(&self) -> bool {
+        self.files.values().all(|file| file.settled)
+    }
+
     /// Whether the name is taken.
     pub fn has(&self, file: &str) -> bool {
         self.files.contains_key(file) || self.blocked.iter().any(|blocked| blocked == file)

@@ -1,5 +1,5 @@
 //! Which calendars a home has, and who may know of them: without a walk over its directories on each request. Taken again when
-//! it is older than a second, or when something of ours has changed the home.
+//! it is older than a second and the home is not watched, or when something has changed the home.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use super::answers::Answers;
 use super::place::{Home, Path};
 use super::published::Published;
 use super::rights::{Rights, nearest};
+use super::watch::marks::WATCHED;
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
 use crate::error::Result;
 
-/// Nothing older than this is served.
+/// Nothing older than this is served where nobody watches.
 const FRESH: Duration = Duration::from_secs(1);
 /// From this many homes on, those that nobody asked for lately are forgotten.
 const HOMES: usize = 4096;
@@ -39,6 +40,8 @@ pub struct Counted {
     writer: Arc<Writer>,
     at: Instant,
     changes: u64,
+    /// What the home's marks were; nothing if it was not watched.
+    structure: Option<u64>,
 }
 
 impl Census {
@@ -59,7 +62,10 @@ impl Store {
     /// What was counted of `home`, if that is not too old.
     pub(super) fn fresh_census(&self, home: &Home) -> Option<Arc<Counted>> {
         let counted = self.census.get(home)?;
-        let is_fresh = counted.at.elapsed() < FRESH && counted.changes == counted.writer.changes();
+        let structure = self.slots.marks.structure(home);
+        let unchanged = structure.is_some() && structure == counted.structure;
+        let is_fresh = counted.at.elapsed() < if unchanged { WATCHED } else { FRESH }
+            && counted.changes == counted.writer.changes();
         is_fresh.then_some(counted)
     }
 
@@ -73,6 +79,7 @@ impl Store {
         // Asked before looking: what changes meanwhile is looked at again.
         let writer = self.writers.of(home);
         let (at, changes) = (Instant::now(), writer.changes());
+        let structure = self.slots.marks.structure(home);
         let with_rights = |path: Path| Ok((path.clone(), nearest(&self.tree, &path)?));
         let counted = Arc::new(Counted {
             rights: nearest(&self.tree, &Path::root(home.clone()))?,
@@ -85,6 +92,7 @@ impl Store {
             writer,
             at,
             changes,
+            structure,
         });
         self.census.put(home, counted.clone());
         Ok(Some(counted))

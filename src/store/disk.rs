@@ -34,6 +34,9 @@ pub struct Stamp {
     changed: (i64, u64),
 }
 
+/// What tells a directory from another one, whatever their names.
+pub type Identity = (u64, u64);
+
 /// What a name in a directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
@@ -164,6 +167,12 @@ impl Directory {
     pub fn own_stamp(&self) -> Result<Stamp> {
         let stat = rustix::fs::fstat(&self.fd).map_err(|error| Error::io(&self.path, error))?;
         Ok(Stamp::of(&stat))
+    }
+
+    /// What this directory is, whatever its name: a name may lead to another one later.
+    pub fn identity(&self) -> Result<Identity> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|error| Error::io(&self.path, error))?;
+        Ok((stat.st_dev, stat.st_ino))
     }
 
     /// The content of the regular file `name` and the stamp it had before it was read; nothing if there is none.

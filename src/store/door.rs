@@ -137,15 +137,15 @@ impl Store {
         path: &Path,
         look: impl Fn(&Slot) -> Result<Option<Arc<Loaded>>>,
     ) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
-        let known = self.slots.get(path);
         // Names that lead nowhere must not fill the memory.
-        if known.is_none() && self.tree.home(&path.home)?.is_none() {
+        if self.slots.peek(path).is_none() && self.tree.home(&path.home)?.is_none() {
             return Ok(None);
         }
         let slot = self.slots.get_or_make(path, || self.writers.of(&path.home));
+        let was_empty = slot.is_empty();
         let loaded = look(&slot)?;
         match loaded {
-            Some(_) if known.is_none() => self.slots.evict(),
+            Some(_) if was_empty => self.slots.filled(),
             Some(_) => {}
             None => self.slots.forget_if_empty(path),
         }

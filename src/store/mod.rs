@@ -26,6 +26,7 @@ mod staging;
 mod threads;
 mod tree;
 mod views;
+mod watch;
 mod writer;
 mod writing;
 
@@ -63,7 +64,7 @@ pub struct Store {
     tree: Tree,
     journals: Journals,
     writers: Writers,
-    slots: Slots,
+    slots: Arc<Slots>,
     views: Views,
     /// Held for writing while a commit shows what it made of several calendars, and for reading by who looks at several:
     /// nobody sees half of it. Never held over disk access.
@@ -90,7 +91,7 @@ impl Store {
             journals: Journals::open(root.existing("")?, staging),
             tree: Tree::new(root, &config.public_root, LastGood::open(&config.cache())),
             writers: Writers::default(),
-            slots: Slots::new(config.cache_mb << 20),
+            slots: Arc::new(Slots::new(config.cache_mb << 20)),
             views: Views::default(),
             together: RwLock::default(),
             owners: Owners::new(config),

@@ -1,4 +1,5 @@
-//! Loaded calendars: each in a slot of its own, swept when its last sweep is older than a second.
+//! Loaded calendars: each in a slot of its own, swept when its last sweep is older than a second, unless `watch` knows that
+//! nothing has changed since.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use super::place::{Path, Place};
 use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;
 use super::tree::{Found, Tree};
+use super::watch::marks::{Marks, Seen, Sight, WATCHED};
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
 use crate::error::Result;
 
-/// Nothing older than this is served.
+/// Nothing older than this is served where nobody watches.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// A calendar as it was at the last sweep.
@@ -25,6 +27,8 @@ pub struct Loaded {
     pub calendar: Calendar,
     pub rights: Rights,
     swept: Instant,
+    /// The marks before it was swept; nothing if it was not watched, or not swept.
+    seen: Option<Seen>,
 }
 
 /// The place of one calendar in memory.
@@ -32,6 +36,7 @@ pub struct Loaded {
 pub struct Slot {
     pub path: Path,
     writer: Arc<Writer>,
+    sight: Sight,
     /// Guards the pointer; what it points to never changes.
     loaded: RwLock<Option<Arc<Loaded>>>,
     /// Held by the one that sweeps, so that others wait for its outcome instead of doing the same.
@@ -49,6 +54,7 @@ pub struct Slots {
     by_path: RwLock<HashMap<Path, Arc<Slot>>>,
     born: Instant,
     budget: usize,
+    pub marks: Marks,
 }
 
 impl Loaded {
@@ -57,16 +63,18 @@ impl Loaded {
         self.rights.role(who, path)
     }
 
-    fn is_fresh(&self) -> bool {
-        self.swept.elapsed() < FRESH
+    fn is_fresh(&self, now: Option<Seen>) -> bool {
+        let unchanged = self.seen.is_some() && self.seen == now;
+        self.swept.elapsed() < if unchanged { WATCHED } else { FRESH }
     }
 }
 
 impl Slot {
-    fn new(path: Path, writer: Arc<Writer>) -> Slot {
+    fn new(path: Path, writer: Arc<Writer>, sight: Sight) -> Slot {
         Slot {
             path,
             writer,
+            sight,
             loaded: RwLock::default(),
             sweeping: Mutex::default(),
             snapshots: Mutex::default(),
@@ -77,7 +85,22 @@ impl Slot {
     /// What is in memory, if that is not too old.
     pub fn fresh(&self) -> Option<Arc<Loaded>> {
         let loaded = self.loaded.read();
-        loaded.as_ref().filter(|loaded| loaded.is_fresh()).cloned()
+        let is_fresh = |loaded: &Loaded| loaded.is_fresh(self.sight.now());
+        loaded.as_ref().filter(|loaded| is_fresh(loaded)).cloned()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.loaded.read().is_none()
+    }
+
+    /// Whether a commit is in memory that the disk does not have in full.
+    pub fn is_applying(&self) -> bool {
+        self.writer.is_applying()
+    }
+
+    /// Whether nothing was marked since the last sweep.
+    pub fn is_unchanged(&self) -> bool {
+        self.loaded.read().as_ref().is_some_and(|loaded| loaded.seen == self.sight.now())
     }
 
     /// What is in memory, however old.
@@ -97,14 +120,23 @@ impl Slot {
         }
     }
 
+    /// As [`Slot::sweep`], with requests waiting for the outcome.
+    pub fn compare(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
+        let _turn = self.sweeping.lock();
+        self.sweep(tree)
+    }
+
     /// Compares with the disk, however long ago that was done last.
     pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         let before = self.loaded.read().clone();
         let swept = Instant::now();
+        let seen = self.sight.now();
         // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
         if let Some(loaded) = before.as_ref().filter(|_| self.writer.is_applying()) {
             let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
-            return Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept }))));
+            return Ok(
+                self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept, seen: None })))
+            );
         }
         let known = before.as_ref().map(|before| &before.calendar);
         let name = self.path.last().map_or("", |name| name.as_str());
@@ -123,7 +155,7 @@ impl Slot {
         {
             tracing::warn!("closed to all but the owner: {reason}");
         }
-        Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept }))))
+        Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept, seen }))))
     }
 
     /// Puts `after` in the place of `before`, unless a commit was faster; gives what is there then.
@@ -137,7 +169,7 @@ impl Slot {
 
     /// Shows what a commit has made of the calendar.
     pub fn publish(&self, calendar: Calendar, rights: Rights) -> Arc<Loaded> {
-        let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now() });
+        let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now(), seen: None });
         *self.loaded.write() = Some(loaded.clone());
         self.writer.changed();
         loaded
@@ -170,7 +202,7 @@ impl Slot {
 
 impl Slots {
     pub fn new(budget: usize) -> Slots {
-        Slots { by_path: RwLock::default(), born: Instant::now(), budget }
+        Slots { by_path: RwLock::default(), born: Instant::now(), budget, marks: Marks::default() }
     }
 
     /// The slot of `path`, if somebody asked for it before.
@@ -180,19 +212,48 @@ impl Slots {
         Some(slot)
     }
 
+    /// As [`Slots::get`], by who does not ask for the calendar's sake.
+    pub fn peek(&self, path: &Path) -> Option<Arc<Slot>> {
+        self.by_path.read().get(path).cloned()
+    }
+
+    /// The paths of all that hold something.
+    pub fn paths(&self) -> Vec<Path> {
+        let by_path = self.by_path.read();
+        by_path.values().filter(|slot| !slot.is_empty()).map(|slot| slot.path.clone()).collect()
+    }
+
+    /// Says that something changed in a calendar, if it is loaded.
+    pub fn mark(&self, path: &Path) {
+        if let Some(slot) = self.peek(path) {
+            slot.sight.mark();
+            self.marks.look_at(path);
+        }
+    }
+
     pub fn get_or_make(&self, path: &Path, writer: impl FnOnce() -> Arc<Writer>) -> Arc<Slot> {
         if let Some(slot) = self.get(path) {
             return slot;
         }
         let mut by_path = self.by_path.write();
-        let slot = by_path.entry(path.clone()).or_insert_with(|| Arc::new(Slot::new(path.clone(), writer())));
+        let slot = by_path
+            .entry(path.clone())
+            .or_insert_with(|| Arc::new(Slot::new(path.clone(), writer(), self.marks.sight(&path.home))));
         self.touch(slot);
         slot.clone()
     }
 
-    /// Puts a slot back that may have been forgotten while it held nothing.
+    /// Puts a slot back that a commit has filled: it may have been forgotten while it held nothing.
     pub fn put(&self, slot: &Arc<Slot>) {
         self.by_path.write().insert(slot.path.clone(), slot.clone());
+        self.marks.look_at(&slot.path);
+        self.marks.moved();
+    }
+
+    /// A slot that held nothing holds something now.
+    pub fn filled(&self) {
+        self.marks.moved();
+        self.evict();
     }
 
     /// Forgets a slot that holds nothing: names that lead nowhere must not fill the memory.
@@ -205,6 +266,7 @@ impl Slots {
 
     pub fn forget(&self, path: &Path) {
         self.by_path.write().remove(path);
+        self.marks.moved();
     }
 
     fn touch(&self, slot: &Slot) {

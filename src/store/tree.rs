@@ -36,6 +36,11 @@ impl Tree {
         Tree { root, public_root: public_root.to_owned(), last_good }
     }
 
+    /// The name of the public tree's directory.
+    pub fn public_root(&self) -> &str {
+        &self.public_root
+    }
+
     /// Where a path is below the data directory.
     pub fn on_disk(&self, path: &Path) -> PathBuf {
         let mut on_disk = self.home_on_disk(&path.home);
@@ -142,7 +147,7 @@ fn members(folder: &Directory) -> Result<Vec<Name>> {
 }
 
 /// Neither `.props.json` nor metadata, and a visible sub-directory.
-fn is_folder(directory: &Directory) -> Result<bool> {
+pub fn is_folder(directory: &Directory) -> Result<bool> {
     for file in METADATA.iter().chain([&PROPS]) {
         if directory.kind(file)? == Some(EntryKind::File) {
             return Ok(false);

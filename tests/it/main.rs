@@ -24,3 +24,4 @@ mod readme;
 mod reads;
 mod rights;
 mod saves;
+mod watch;

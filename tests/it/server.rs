@@ -22,6 +22,8 @@ pub struct Server {
     process: Process,
     pub client: Client,
     directory: TempDir,
+    /// A program and its arguments that starts the server's, if it is not started as it is.
+    wrapper: Vec<String>,
 }
 
 impl Server {
@@ -43,12 +45,18 @@ impl Server {
 
     /// As [`Server::start`], after `prepare` has changed the copy.
     pub fn prepared(prepare: impl FnOnce(&Path)) -> Server {
+        Server::wrapped(&[], prepare)
+    }
+
+    /// As [`Server::prepared`], started by another program, which becomes the server by `exec`.
+    pub fn wrapped(wrapper: &[&str], prepare: impl FnOnce(&Path)) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let data = directory.path().join("data");
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data-example"), &data);
         prepare(&data);
-        let process = Process::start(directory.path());
-        Server { process, client: client(), directory }
+        let wrapper: Vec<String> = wrapper.iter().map(|argument| (*argument).to_owned()).collect();
+        let process = Process::start(directory.path(), &wrapper);
+        Server { process, client: client(), directory, wrapper }
     }
 
     /// Stops the process with `signal` and starts another one over the same files.
@@ -60,7 +68,7 @@ impl Server {
     /// Starts another process over the same files, after the one before has ended.
     pub fn start_again(&mut self) {
         self.process.stop(Signal::KILL);
-        self.process = Process::start(self.directory.path());
+        self.process = Process::start(self.directory.path(), &self.wrapper);
         // Connections to the process before are of no use.
         self.client = client();
     }
@@ -227,9 +235,12 @@ struct Process {
 }
 
 impl Process {
-    fn start(directory: &Path) -> Process {
+    fn start(directory: &Path, wrapper: &[String]) -> Process {
         let log = fs::File::options().create(true).append(true).open(directory.join("log")).expect("a log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kalends"))
+        let kalends = env!("CARGO_BIN_EXE_kalends").to_owned();
+        let line: Vec<String> = wrapper.iter().cloned().chain([kalends]).collect();
+        let mut child = Command::new(&line[0])
+            .args(&line[1..])
             .arg("serve")
             .arg(directory.join("data"))
             .args(["--listen", "127.0.0.1:0"])
