@@ -1,5 +1,6 @@
 //! One typed configuration, complete and checked at start. An unknown key or a bad value is an error with file, line and key.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,10 @@ pub struct Config {
     pub icalendar: bool,
     /// Whether free/busy addresses are served.
     pub freebusy: bool,
+    /// How many weeks ahead free/busy reaches where nothing else is asked for.
+    pub freebusy_weeks: u32,
+    /// Further mail addresses of users, beside `user@domain`: by them they are found among those who are invited.
+    pub aliases: BTreeMap<String, Vec<String>>,
     /// How much memory loaded calendars may take, in megabytes.
     pub cache_mb: usize,
     /// How many days a replaced or removed item stays in the history.
@@ -76,6 +81,8 @@ impl Default for Config {
             time_zone: None,
             icalendar: true,
             freebusy: true,
+            freebusy_weeks: 8,
+            aliases: BTreeMap::new(),
             cache_mb: 512,
             history_days: 30,
             proxies: Vec::new(),
@@ -171,8 +178,18 @@ impl Config {
         if *method == Method::File && file.is_none() {
             return Err(("auth.method", "\"file\" needs auth.file".to_owned()));
         }
+        // Clients want six weeks at least (CalConnect CC/S 0903).
+        if !(6..=104).contains(&self.freebusy_weeks) {
+            return Err(("freebusy_weeks", format!("6 to 104, not {}", self.freebusy_weeks)));
+        }
+        if let Some(bad) = self.aliases.values().flatten().find(|address| !is_address(address)) {
+            return Err(("aliases", format!("mail addresses as al@example.org, not \"{bad}\"")));
+        }
         if !(1..=1_000_000).contains(&self.cache_mb) {
             return Err(("cache_mb", format!("1 to 1000000, not {}", self.cache_mb)));
+        }
+        if self.history_days > 36_500 {
+            return Err(("history_days", format!("0 to 36500, not {}", self.history_days)));
         }
         let root = &self.public_root;
         if root.is_empty()
@@ -210,6 +227,13 @@ impl Config {
     }
 }
 
+/// Whether it is a mail address, and that alone.
+fn is_address(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('@').collect();
+    matches!(*parts.as_slice(), [local, domain] if !local.is_empty() && !domain.is_empty())
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '<' | '>' | ','))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +256,10 @@ mod tests {
             ("base_url = \"cal.example.org\"", 1, "base_url: http(s)://"),
             ("time_zone = \"Mars/Base\"", 1, "time_zone: an IANA zone"),
             ("public_root = \"users\"", 1, "public_root"),
+            ("freebusy_weeks = 5", 1, "freebusy_weeks: 6 to 104, not 5"),
+            ("[aliases]\nalice = \"al@example.org\"", 2, "sequence"),
+            ("[aliases]\nalice = [\"mailto:al@example.org\"]", 1, "aliases: mail addresses"),
+            ("[aliases]\nalice = [\"al\"]", 1, "aliases: mail addresses"),
             ("proxies = [\"localhost\"]", 1, "IP address"),
             ("listen = ", 1, "string"),
         ] {

@@ -79,4 +79,19 @@ impl Error {
             _ => Error::Io { path, source },
         }
     }
+
+    /// Whether the same may go well a moment later: the disk, the memory or the descriptors are short or fail, and what
+    /// is at the path is not to blame.
+    pub fn is_passing(&self) -> bool {
+        use rustix::io::Errno;
+        const PASSING: [Errno; 6] =
+            [Errno::IO, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::INTR, Errno::ROFS];
+        match self {
+            Error::NoSpace { .. } | Error::Busy => true,
+            Error::Io { source, .. } => source
+                .raw_os_error()
+                .is_some_and(|code| PASSING.iter().any(|errno| errno.raw_os_error() == code)),
+            _ => false,
+        }
+    }
 }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use super::DataOptions;
 use crate::acl::{Groups, Principal, Role, Subject};
 use crate::auth::Authenticator;
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::place::{Home, Name, Path};
@@ -60,18 +61,21 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
                 .ok_or_else(|| Error::BadRequest("name a home, a folder or a calendar".to_owned()))?;
             let who = match user {
                 None => Principal::Nobody,
-                Some(user) => {
-                    let auth = Authenticator::new(&config)?;
-                    let known = auth.principal(&user)?;
-                    known
-                        .ok_or_else(|| Error::BadRequest(format!("there is no user {user}")))?
-                        .as_ref()
-                        .clone()
-                }
+                Some(user) => principal(&config, &user)?,
             };
             why(&store, &who, &path)
         }
     }
+}
+
+/// A user as the system knows them.
+///
+/// # Errors
+/// There is none of that name, or the system cannot tell.
+pub fn principal(config: &Config, user: &str) -> Result<Principal> {
+    let known = Authenticator::new(config)?.principal(user)?;
+    let known = known.ok_or_else(|| Error::BadRequest(format!("there is no user {user}")))?;
+    Ok(known.as_ref().clone())
 }
 
 /// A place as commands name it; nothing for what is above all homes.

@@ -1,6 +1,7 @@
 //! One file for each command, and the table of them.
 
 pub mod acl;
+pub mod freebusy;
 pub mod log;
 pub mod passwd;
 pub mod serve;
@@ -37,6 +38,13 @@ enum Command {
     Acl {
         #[command(subcommand)]
         command: acl::Acl,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Say when a user is busy, and why.
+    Freebusy {
+        #[command(flatten)]
+        asked: freebusy::Asked,
         #[command(flatten)]
         data: DataOptions,
     },
@@ -81,6 +89,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             serve::run(config)
         }
         Command::Acl { command, data } => acl::run(command, &data),
+        Command::Freebusy { asked, data } => freebusy::run(&asked, &data),
         Command::Man { directory } => man(&directory),
         Command::Passwd { file, user } => passwd::run(&file, &user),
     }

@@ -17,6 +17,10 @@ use crate::error::{Error, Result};
 pub const MAX_CALENDAR: usize = 64 << 20;
 /// All bodies in flight, in bytes.
 const BUDGET: usize = 256 << 20;
+/// Bodies up to this size, in bytes, need no room.
+const SMALL: usize = 64 << 10;
+/// How much room a body takes at a time, in kilobytes.
+const STEP: usize = 1024;
 /// How long a body waits for room before it is told to come again.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may be silent in the midst of its body.
@@ -30,12 +34,17 @@ pub struct Bodies {
     kilobytes: Arc<Semaphore>,
 }
 
-/// A body and its room, which is free again when this is dropped.
+/// A body, and the room that it takes.
 #[derive(Debug)]
 pub struct Body {
     pub bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    /// To be held for as long as anything is in memory that was made of the body.
+    pub room: Room,
 }
+
+/// The room that a body has taken, free again when this is dropped.
+#[derive(Debug, Default)]
+pub struct Room(Option<OwnedSemaphorePermit>);
 
 impl Default for Bodies {
     fn default() -> Bodies {
@@ -60,40 +69,47 @@ impl Bodies {
         if announced.is_some_and(|length| length > cap) {
             return Err(too_large(cap));
         }
-        let room = self.room(announced.unwrap_or(cap)).await?;
-        let reading = timeout(WHOLE, collect(payload, announced, cap)).await;
-        let bytes = reading.map_err(|_| Error::BadRequest("the body takes too long".to_owned()))??;
-        Ok(Body { bytes, _room: room })
+        let reading = timeout(WHOLE, self.collect(payload, announced.unwrap_or(0), cap)).await;
+        reading.map_err(|_| Error::BadRequest("the body takes too long".to_owned()))?
     }
 
-    async fn room(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>> {
-        let kilobytes = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Error::Busy)?;
-        if kilobytes == 0 {
-            return Ok(None);
+    async fn collect(&self, mut payload: Payload, announced: usize, cap: usize) -> Result<Body> {
+        let mut bytes = BytesMut::with_capacity(announced.min(SMALL));
+        let mut room = Room::default();
+        loop {
+            let next = timeout(SILENCE, payload.next()).await;
+            match next.map_err(|_| Error::BadRequest("the body stopped coming".to_owned()))? {
+                None => return Ok(Body { bytes: bytes.freeze(), room }),
+                Some(Ok(chunk)) if bytes.len() + chunk.len() > cap => return Err(too_large(cap)),
+                Some(Ok(chunk)) => {
+                    self.grow(&mut room, bytes.len() + chunk.len()).await?;
+                    bytes.extend_from_slice(&chunk);
+                }
+                Some(Err(error)) => {
+                    return Err(Error::BadRequest(format!("the body cannot be read: {error}")));
+                }
+            }
         }
-        match timeout(PATIENCE, self.kilobytes.clone().acquire_many_owned(kilobytes)).await {
-            Ok(Ok(permit)) => Ok(Some(permit)),
-            _ => Err(Error::Busy),
+    }
+
+    /// Takes more room as a body comes, so that who announces much and sends little holds little.
+    async fn grow(&self, room: &mut Room, bytes: usize) -> Result<()> {
+        let held = room.0.as_ref().map_or(0, |permit| permit.num_permits() << 10);
+        if bytes <= held.max(SMALL) {
+            return Ok(());
         }
+        let more = u32::try_from(((bytes - held) >> 10).max(STEP)).map_err(|_| Error::Busy)?;
+        let Ok(Ok(permit)) = timeout(PATIENCE, self.kilobytes.clone().acquire_many_owned(more)).await else {
+            return Err(Error::Busy);
+        };
+        match &mut room.0 {
+            Some(held) => held.merge(permit),
+            None => room.0 = Some(permit),
+        }
+        Ok(())
     }
 }
 
 fn too_large(cap: usize) -> Error {
     Error::TooLarge(format!("a body of more than {cap} bytes"))
-}
-
-async fn collect(mut payload: Payload, announced: Option<usize>, cap: usize) -> Result<Bytes> {
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
-    loop {
-        let next = timeout(SILENCE, payload.next()).await;
-        match next.map_err(|_| Error::BadRequest("the body stopped coming".to_owned()))? {
-            None => return Ok(bytes.freeze()),
-            Some(Ok(chunk)) if bytes.len() + chunk.len() > cap => {
-                drop(chunk);
-                return Err(too_large(cap));
-            }
-            Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
-            Some(Err(error)) => return Err(Error::BadRequest(format!("the body cannot be read: {error}"))),
-        }
-    }
 }

@@ -71,14 +71,15 @@ async fn route(site: &Data<Site>, request: &HttpRequest, payload: Payload) -> Re
         Target::Freebusy(_) if !site.config.freebusy => Err(Error::NotFound),
         Target::Calendar(calendar) => ical::answer(site, request, payload, &calendar).await,
         Target::Collection(collection) => collection::answer(site, request, payload, &collection).await,
-        Target::Freebusy(owner) => freebusy::answer(site, request, &owner).await,
+        Target::Freebusy(owner) => freebusy::answer(site, request, payload, &owner).await,
     }
 }
 
 /// The methods that an address knows.
 fn allow(target: &Target) -> &'static str {
     match target {
-        Target::Page | Target::Robots | Target::Freebusy(_) => "OPTIONS, GET, HEAD",
+        Target::Page | Target::Robots => "OPTIONS, GET, HEAD",
+        Target::Freebusy(_) => freebusy::ALLOW,
         Target::Calendar(_) => ical::ALLOW,
         Target::Collection(_) => collection::ALLOW,
     }

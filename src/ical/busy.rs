@@ -1,58 +1,121 @@
-//! From the text of one item to the times at which its owner is busy (RFC 4791 §7.10, DESIGN §7). VTODO and VJOURNAL take no time;
-//! VAVAILABILITY is not evaluated yet and says so.
+//! From the text of one item to the times at which its owner is busy (RFC 4791 §7.10, DESIGN §7). VTODO and VJOURNAL take no time.
+//! What an event says of itself is `verdict`'s business, VAVAILABILITY is `availability`'s.
 
-use jiff::tz::TimeZone;
+use jiff::Timestamp;
 
 use super::event::{Component, Event, components};
-use super::line::Property;
+use super::recur::Steps;
 use super::series::{Instance, instances};
 use super::tz::{Zone, Zones};
 use super::value::{SpanEnd, parse_period};
+use super::verdict::{Verdict, verdict};
+
+pub use super::availability::{Availability, overlay};
+pub use super::verdict::Owner;
 
 pub use super::event::NotUnderstood;
 pub use super::period::{Kind, Period, TimeRange, clip, merge};
 
-/// Whose time it is.
-#[derive(Debug, Clone)]
-pub struct Owner {
-    /// The mail addresses under which the owner is invited, without `mailto:`.
-    pub addresses: Vec<String>,
-    /// The zone of whole days and floating times where the item names none.
-    pub zone: TimeZone,
+/// What one item says of its owner's time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// In no order, cut to the window.
+    pub periods: Vec<Period>,
+    /// These count together with those of all other items of the owner, see [`overlay`].
+    pub availabilities: Vec<Availability>,
 }
 
-/// The busy periods of `item` (a VCALENDAR with one UID) that overlap the window, cut to it, in no order.
+/// Why a stretch of time is busy, or is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// Nothing if the owner is free all the same.
+    pub kind: Option<Kind>,
+    /// The property that decided.
+    pub rule: &'static str,
+}
+
+/// What `item` (a VCALENDAR with one UID) says of the window.
 ///
 /// # Errors
 /// Something in the item is not understood; then nothing is said of any of it.
-pub fn periods(item: &[u8], window: &TimeRange, owner: &Owner) -> Result<Vec<Period>, NotUnderstood> {
+pub fn found(item: &[u8], window: &TimeRange, owner: &Owner) -> Result<Found, NotUnderstood> {
     let components = components(item);
-    if let Some(availability) = components.iter().find(|component| component.name == "VAVAILABILITY") {
-        return Err(NotUnderstood::new(&availability.name, "is not supported yet"));
-    }
-    let mut found = published(&components)?;
-    let events: Vec<&Component<'_>> =
-        components.iter().filter(|component| component.name == "VEVENT").collect();
-    found.extend(of_events(item, &events, window, owner)?);
-    Ok(clip(&found, window))
+    let busy =
+        |reason: &Reason| reason.kind.map(|kind| Period { start: reason.start, end: reason.end, kind });
+    let mut periods: Vec<Period> = published(&components)?.iter().filter_map(busy).collect();
+    let events = of_events(item, &components, window, owner, Wanted::Busy)?;
+    periods.extend(events.iter().filter_map(busy));
+    let availabilities = availabilities(item, &components, window, owner)?;
+    Ok(Found { periods: clip(&periods, window), availabilities })
+}
+
+/// Why `item` makes the owner busy in the window, and where it does not.
+///
+/// # Errors
+/// As [`found`].
+pub fn reasons(item: &[u8], window: &TimeRange, owner: &Owner) -> Result<Vec<Reason>, NotUnderstood> {
+    let components = components(item);
+    let mut reasons = published(&components)?;
+    reasons.extend(of_events(item, &components, window, owner, Wanted::All)?);
+    let blocks = overlay(availabilities(item, &components, window, owner)?);
+    reasons.extend(blocks.into_iter().map(|Period { start, end, kind }| Reason {
+        start,
+        end,
+        kind: Some(kind),
+        rule: "VAVAILABILITY",
+    }));
+    reasons.retain(|reason| reason.start < window.end && reason.end > window.start);
+    reasons.sort_by_key(|reason| reason.start);
+    Ok(reasons)
+}
+
+/// Which instances are worth working out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Busy,
+    All,
 }
 
 fn of_events(
     item: &[u8],
-    components: &[&Component<'_>],
+    components: &[Component<'_>],
     window: &TimeRange,
     owner: &Owner,
-) -> Result<Vec<Period>, NotUnderstood> {
-    let kinds: Vec<Option<Kind>> = components.iter().map(|component| kind(component, owner)).collect();
-    let lies_outside = matches!(components, [only] if is_surely_outside(only, window));
-    if lies_outside || kinds.iter().all(Option::is_none) {
+    wanted: Wanted,
+) -> Result<Vec<Reason>, NotUnderstood> {
+    let components: Vec<&Component<'_>> =
+        components.iter().filter(|component| component.name == "VEVENT").collect();
+    let verdicts: Vec<Verdict> = components.iter().map(|component| verdict(component, owner)).collect();
+    let lies_outside = matches!(components.as_slice(), [only] if is_surely_outside(only, window));
+    let all_free = verdicts.iter().all(|verdict| verdict.kind.is_none());
+    if lies_outside || components.is_empty() || all_free && wanted == Wanted::Busy {
         return Ok(Vec::new());
     }
     let mut zones = Zones::new(item, &owner.zone);
     let events: Vec<Event> =
         components.iter().map(|component| Event::read(component, &mut zones)).collect::<Result<_, _>>()?;
-    let busy = |Instance { event, start, end }| kinds[event].map(|kind| Period { start, end, kind });
-    Ok(instances(&events, window)?.into_iter().filter_map(busy).collect())
+    let reason = |Instance { event, start, end }| {
+        let Verdict { kind, rule } = verdicts[event];
+        Reason { start, end, kind, rule }
+    };
+    Ok(instances(&events, window)?.into_iter().map(reason).collect())
+}
+
+fn availabilities(
+    item: &[u8],
+    components: &[Component<'_>],
+    window: &TimeRange,
+    owner: &Owner,
+) -> Result<Vec<Availability>, NotUnderstood> {
+    let mut components = components.iter().filter(|component| component.name == "VAVAILABILITY").peekable();
+    if components.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut zones = Zones::new(item, &owner.zone);
+    let mut steps = Steps::new();
+    components.map(|component| Availability::read(component, window, &mut zones, &mut steps)).collect()
 }
 
 /// Whether an event that does not recur is too far from the window for any zone to bring it there. Most events are, and this is all
@@ -67,72 +130,21 @@ fn is_surely_outside(component: &Component<'_>, window: &TimeRange) -> bool {
     end.saturating_add(slack) < first || start.saturating_sub(slack) > last
 }
 
-/// How busy the owner is through this event, or nothing if not at all.
-fn kind(event: &Component<'_>, owner: &Owner) -> Option<Kind> {
-    let says = |name, value: &str| event.value(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
-    let microsoft = "X-MICROSOFT-CDO-BUSYSTATUS";
-    let answer = answer(event, owner);
-    let is_free = says("TRANSP", "TRANSPARENT")
-        || says("STATUS", "CANCELLED")
-        || says(microsoft, "FREE")
-        || says(microsoft, "WORKINGELSEWHERE")
-        || answer == Answer::No;
-    if is_free {
-        None
-    } else if says(microsoft, "OOF") {
-        Some(Kind::Unavailable)
-    } else if says("STATUS", "TENTATIVE") || says(microsoft, "TENTATIVE") || answer == Answer::Open {
-        Some(Kind::Tentative)
-    } else {
-        Some(Kind::Busy)
+/// What a published free/busy text says, for all times that it speaks of.
+///
+/// # Errors
+/// One of its periods is malformed, or there is no VFREEBUSY in it.
+pub fn publication(text: &[u8]) -> Result<Vec<Period>, NotUnderstood> {
+    let components = components(text);
+    if !components.iter().any(|component| component.name == "VFREEBUSY") {
+        return Err(NotUnderstood::new("VFREEBUSY", "is missing"));
     }
-}
-
-/// Whether the owner takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Yes,
-    Open,
-    No,
-}
-
-/// The owner's own PARTSTAT (RFC 5545 §3.2.12). Who is not invited made the event; who organises it and gave no answer comes too.
-fn answer(event: &Component<'_>, owner: &Owner) -> Answer {
-    let Some(attendee) = event.all("ATTENDEE").find(|attendee| owner.is(attendee)) else {
-        return Answer::Yes;
-    };
-    let organises = || event.first("ORGANIZER").is_some_and(|organizer| owner.is(&organizer));
-    let Some(status) = attendee.param("PARTSTAT") else {
-        return if organises() { Answer::Yes } else { Answer::Open };
-    };
-    const ANSWERS: [(&str, Answer); 4] = [
-        ("DECLINED", Answer::No),
-        ("DELEGATED", Answer::No),
-        ("TENTATIVE", Answer::Open),
-        ("NEEDS-ACTION", Answer::Open),
-    ];
-    let known = ANSWERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(status));
-    known.map_or(Answer::Yes, |(_, answer)| *answer)
-}
-
-impl Owner {
-    /// Whether a property's calendar address, or the address that EMAIL (RFC 7986 §6.2) gives beside it, is the owner's.
-    fn is(&self, property: &Property<'_>) -> bool {
-        let found = [Some(property.value), property.param("EMAIL")];
-        let own = |address: &str| self.addresses.iter().any(|known| known.eq_ignore_ascii_case(address));
-        found.into_iter().flatten().any(|address| own(without_scheme(address.trim_ascii())))
-    }
-}
-
-fn without_scheme(address: &str) -> &str {
-    match address.split_at_checked("mailto:".len()) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mailto:") => rest,
-        _ => address,
-    }
+    let busy = |Reason { start, end, kind, .. }| kind.map(|kind| Period { start, end, kind });
+    Ok(merge(published(&components)?.into_iter().filter_map(busy).collect()))
 }
 
 /// The periods of stored VFREEBUSY components.
-fn published(components: &[Component<'_>]) -> Result<Vec<Period>, NotUnderstood> {
+fn published(components: &[Component<'_>]) -> Result<Vec<Reason>, NotUnderstood> {
     let mut found = Vec::new();
     for component in components.iter().filter(|component| component.name == "VFREEBUSY") {
         for property in component.all("FREEBUSY") {
@@ -140,7 +152,8 @@ fn published(components: &[Component<'_>]) -> Result<Vec<Period>, NotUnderstood>
             for value in property.value.split(',') {
                 let period = published_period(value, kind);
                 let bad = || NotUnderstood::new("FREEBUSY", format!("\"{value}\" is malformed"));
-                found.push(period.ok_or_else(bad)?);
+                let Period { start, end, kind } = period.ok_or_else(bad)?;
+                found.push(Reason { start, end, kind: Some(kind), rule: "FREEBUSY" });
             }
         }
     }
@@ -177,6 +190,13 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
     use proptest::prelude::*;
+
+    /// The periods of one item that has no other beside it.
+    fn periods(item: &[u8], window: &TimeRange, owner: &Owner) -> Result<Vec<Period>, NotUnderstood> {
+        let Found { mut periods, availabilities } = super::found(item, window, owner)?;
+        periods.extend(clip(&overlay(availabilities), window));
+        Ok(periods)
+    }
 
     fn owner() -> Owner {
         let zone = crate::ical::tz::zone("Europe/Berlin").expect("a zone");
@@ -345,15 +365,54 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_of_another_calendar_is_its_first_instance() {
+        let start = "DTSTART:20260110T090000Z\r\nDURATION:PT1H\r\nRRULE:RSCALE";
+        assert_eq!(
+            found(&event(&format!("{start}=GREGORIAN;FREQ=DAILY;COUNT=2"))),
+            "10 09:00-10:00 Busy, 11 09:00-10:00 Busy"
+        );
+        for rule in ["CHINESE;FREQ=YEARLY", "HEBREW;FREQ=DAILY;BYMONTH=5L;SKIP=FORWARD", "x;FREQ=DAILY"] {
+            assert_eq!(
+                found(&event(&format!("{start}={rule}\r\nRDATE:20260112T090000Z"))),
+                "10 09:00-10:00 Busy, 12 09:00-10:00 Busy"
+            );
+        }
+    }
+
+    #[test]
+    fn each_stretch_has_the_property_that_made_it() {
+        let why = |components: &str| {
+            let reasons = reasons(item(components).as_bytes(), &january(), &owner()).expect("understood");
+            let text = |reason: &Reason| {
+                format!("{} {:?} {}", reason.start.strftime("%d"), reason.kind, reason.rule)
+            };
+            reasons.iter().map(text).collect::<Vec<_>>().join(", ")
+        };
+        let lines = "DTSTART:20260110T090000Z\r\nDURATION:PT1H";
+        for (more, expected) in [
+            ("X-NONE:", "10 Some(Busy) nothing says otherwise"),
+            ("TRANSP:TRANSPARENT", "10 None TRANSP:TRANSPARENT"),
+            ("STATUS:TENTATIVE", "10 Some(Tentative) STATUS:TENTATIVE"),
+            ("ATTENDEE;PARTSTAT=DECLINED:mailto:al@example.org", "10 None the owner's PARTSTAT:DECLINED"),
+            ("DTSTART:20270110T090000Z", "10 Some(Busy) nothing says otherwise"),
+        ] {
+            assert_eq!(why(&event(&format!("{lines}\r\n{more}"))), expected);
+        }
+        let published = "BEGIN:VFREEBUSY\r\nFREEBUSY:20260111T090000Z/PT1H\r\nEND:VFREEBUSY\r\n";
+        assert_eq!(why(published), "11 Some(Busy) FREEBUSY");
+        let away = "BEGIN:VAVAILABILITY\r\nDTSTART:20260130T000000Z\r\nEND:VAVAILABILITY\r\n";
+        assert_eq!(why(away), "30 Some(Unavailable) VAVAILABILITY");
+        assert_eq!(why(&event("DTSTART:20250110T090000Z")), "");
+    }
+
+    #[test]
     fn what_is_not_understood_says_so_and_what_is_free_need_not_be() {
         let why = |components: &str| {
             periods(item(components).as_bytes(), &january(), &owner()).map_err(|error| error.to_string())
         };
-        let bad = "DTSTART:20260110T090000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=DAILY;RSCALE=HEBREW";
-        assert_eq!(why(&event(bad)), Err("RRULE: RSCALE=HEBREW is not supported".to_owned()));
+        let bad = "DTSTART:20260110T090000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=SOMETIMES";
+        assert_eq!(why(&event(bad)), Err("RRULE: FREQ=SOMETIMES is malformed".to_owned()));
         assert_eq!(why(&event(&format!("{bad}\r\nTRANSP:TRANSPARENT"))), Ok(Vec::new()));
-        let availability = "BEGIN:VAVAILABILITY\r\nUID:x\r\nEND:VAVAILABILITY\r\n";
-        assert_eq!(why(availability), Err("VAVAILABILITY: is not supported yet".to_owned()));
     }
 
     /// Lines that a calendar may be made of, in any order and any nonsense.

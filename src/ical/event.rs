@@ -30,10 +30,12 @@ impl NotUnderstood {
 pub struct Component<'a> {
     pub name: String,
     lines: Vec<(&'static str, Cow<'a, str>)>,
+    /// The AVAILABLE components of a VAVAILABILITY (RFC 7953); nothing in others.
+    pub inner: Vec<Component<'a>>,
 }
 
 /// The properties that are kept, in order of how often they come.
-const KEPT: [&str; 15] = [
+const KEPT: [&str; 18] = [
     "DTSTART",
     "DTEND",
     "DTSTAMP",
@@ -49,6 +51,9 @@ const KEPT: [&str; 15] = [
     "DURATION",
     "X-MICROSOFT-CDO-BUSYSTATUS",
     "FREEBUSY",
+    "UID",
+    "PRIORITY",
+    "BUSYTYPE",
 ];
 
 /// What RFC 2445 had and RFC 5545 has not, and nothing here evaluates.
@@ -60,6 +65,7 @@ pub fn components(item: &[u8]) -> Vec<Component<'_>> {
     // How deep we are below VCALENDAR, where 1 is a component.
     let mut depth = 0usize;
     let mut in_zone = false;
+    let mut in_available = false;
     for line in lines(item) {
         let Some(property) = Property::parse(&line.text) else { continue };
         let (begins, ends) = (property.is("BEGIN"), property.is("END"));
@@ -68,18 +74,27 @@ pub fn components(item: &[u8]) -> Vec<Component<'_>> {
             if name.eq_ignore_ascii_case("VCALENDAR") {
                 continue;
             }
-            if begins && depth == 0 {
-                in_zone = name.eq_ignore_ascii_case("VTIMEZONE");
-                if !in_zone {
-                    found.push(Component { name: name.to_ascii_uppercase(), lines: Vec::with_capacity(10) });
+            match depth {
+                0 if begins => {
+                    in_zone = name.eq_ignore_ascii_case("VTIMEZONE");
+                    if !in_zone {
+                        found.push(Component::new(name));
+                    }
                 }
+                1 if begins => in_available = found.last_mut().is_some_and(|outer| outer.begin_inner(name)),
+                2 if !begins => in_available = false,
+                _ => {}
             }
             depth = if begins { depth + 1 } else { depth.saturating_sub(1) };
-        } else if depth == 1
+        } else if (depth == 1 || depth == 2 && in_available)
             && !in_zone
             && let Some(component) = found.last_mut()
             && let Some(name) = KEPT.iter().chain([&GIVEN_UP]).find(|name| property.is(name))
         {
+            let component = match component.inner.last_mut() {
+                Some(inner) if in_available => inner,
+                _ => component,
+            };
             component.lines.push((name, line.text));
         }
     }
@@ -87,6 +102,19 @@ pub fn components(item: &[u8]) -> Vec<Component<'_>> {
 }
 
 impl Component<'_> {
+    fn new(name: &str) -> Self {
+        Component { name: name.to_ascii_uppercase(), lines: Vec::with_capacity(10), inner: Vec::new() }
+    }
+
+    /// Starts a component in this one, if it is of those that are kept.
+    fn begin_inner(&mut self, name: &str) -> bool {
+        let kept = self.name == "VAVAILABILITY" && name.eq_ignore_ascii_case("AVAILABLE");
+        if kept {
+            self.inner.push(Component::new(name));
+        }
+        kept
+    }
+
     /// The properties of this name, which is one of [`KEPT`].
     pub fn all(&self, name: &'static str) -> impl Iterator<Item = Property<'_>> {
         self.lines.iter().filter(move |(kept, _)| *kept == name).filter_map(|(_, text)| Property::parse(text))
@@ -173,7 +201,11 @@ impl Event {
             start: start.when.civil(),
             all_day: start.when.is_date(),
             length: length(component, &start, zones)?,
-            rules: component.all("RRULE").map(rule).collect::<Result<_, _>>()?,
+            rules: component
+                .all("RRULE")
+                .filter(|property| !Rule::is_of_another_calendar(property.value))
+                .map(rule)
+                .collect::<Result<_, _>>()?,
             dates: Vec::new(),
             exceptions: Vec::new(),
             instance: None,

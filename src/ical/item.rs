@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::line::{Property, lines};
+use super::line::{Property, lines, logical_len};
 use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
 use super::{text, tz};
@@ -263,7 +263,7 @@ impl Item {
     /// The item with a UID in each of its components, which have none.
     pub fn with_uid(mut self, uid: &str) -> Item {
         // The item is one component: those without a UID are never put together.
-        let begin = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |at| at + 1);
+        let begin = logical_len(&self.raw).map_or(0, |(len, _)| len);
         let mut raw = self.raw[..begin].to_vec();
         text::push_line(&mut raw, &format!("UID:{uid}"));
         raw.extend_from_slice(&self.raw[begin..]);
@@ -410,6 +410,14 @@ mod tests {
             again.iter().map(|item| &item.key).collect::<Vec<_>>()
         );
         assert_eq!(one(&String::from_utf8_lossy(&first[0].raw))[0].key, first[0].key);
+    }
+
+    #[test]
+    fn a_uid_goes_behind_a_begin_line_that_is_folded() {
+        let item = assign_uids(one("BEGIN:VEV\r\n ENT\r\nSUMMARY:a\r\nEND:VEVENT\r\n")).remove(0);
+        let text = String::from_utf8_lossy(&item.raw).into_owned();
+        assert!(text.starts_with("BEGIN:VEV\r\n ENT\r\nUID:kalends-"), "{text}");
+        assert_eq!(cut(&item.to_file()).expect("a good calendar").items[0].key, item.key);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! RFC 5545, pure: bytes in, values out, no clock, no disk.
 
+pub mod availability;
 pub mod busy;
+pub mod busy_events;
 pub mod event;
 pub mod freebusy;
 pub mod item;
@@ -14,6 +16,7 @@ pub mod series;
 pub mod text;
 pub mod tz;
 pub mod value;
+pub mod verdict;
 pub mod vtimezone;
 pub mod whole;
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::busy::Worked;
+use super::busy::{OfItem, Worked};
 use super::disk::{Directory, EntryKind, Stamp};
 use super::last_good::LastGood;
 use super::props::Props;
@@ -35,6 +35,8 @@ pub struct Stored {
     pub item: Item,
     pub file: Arc<str>,
     modified: SystemTime,
+    /// The busy times that it makes.
+    pub busy: OfItem,
 }
 
 /// What a calendar holds; the same `Arc` for as long as nothing changes.
@@ -50,7 +52,7 @@ pub struct Contents {
     pub has_classes: bool,
     /// About how much memory the items take.
     pub bytes: usize,
-    /// The busy times that were asked for last; guards the pointer only.
+    /// The busy times that its items make together; guards the pointer only.
     pub busy: Mutex<Option<Arc<Worked>>>,
 }
 
@@ -59,6 +61,8 @@ pub struct Contents {
 pub struct Calendar {
     pub contents: Arc<Contents>,
     files: Arc<BTreeMap<Arc<str>, Arc<File>>>,
+    /// Names that a file of ours cannot have, because something else has them.
+    blocked: Arc<[String]>,
 }
 
 /// One file as it was read.
@@ -68,9 +72,19 @@ struct File {
     stamp: Option<Stamp>,
     /// Whether the stamp alone tells that the file is still the same.
     settled: bool,
-    hash: ContentHash,
+    /// Nothing if it cannot be read.
+    hash: Option<ContentHash>,
     /// What is served of it; of a file that does not parse, what was good last.
     items: Vec<Arc<Stored>>,
+}
+
+/// What is under a name, as a commit finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Absent,
+    Bytes(ContentHash),
+    /// Too large, not to be opened, or no regular file.
+    Unreadable,
 }
 
 /// A file before and after a commit.
@@ -88,6 +102,12 @@ pub fn content_hash(content: &[u8]) -> ContentHash {
     *blake3::hash(content).as_bytes()
 }
 
+impl Stored {
+    fn new(item: Item, file: &Arc<str>, modified: SystemTime) -> Stored {
+        Stored { item, file: file.clone(), modified, busy: OfItem::default() }
+    }
+}
+
 impl Contents {
     fn new(items: Arc<[Arc<Stored>]>, props: Props, modified: SystemTime, read_only: bool) -> Arc<Contents> {
         const BESIDE_THE_TEXT: usize = 400;
@@ -103,6 +123,7 @@ impl Calendar {
         Calendar {
             contents: Contents::new(Arc::new([]), Props::bare(name), SystemTime::now(), false),
             files: Arc::new(BTreeMap::new()),
+            blocked: Arc::new([]),
         }
     }
 
@@ -118,7 +139,7 @@ impl Calendar {
     ) -> Result<Calendar> {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
-        let (names, listed) = list(directory, shape, known)?;
+        let Listing { names, blocked, stamp: listed } = list(directory, shape, known)?;
         let read = side_by_side(&names, |names| {
             let mut read = Vec::with_capacity(names.len());
             // Both are in the order of names.
@@ -161,7 +182,7 @@ impl Calendar {
                 Contents::new(items, props, modified, shape != Shape::Directory)
             }
         };
-        Ok(Calendar { contents, files })
+        Ok(Calendar { contents, files, blocked })
     }
 
     /// The calendar after a commit of ours, which the next sweep will look at again.
@@ -170,8 +191,8 @@ impl Calendar {
         let mut swaps = Vec::new();
         for Change { file, now } in changes {
             let now = now.map(|(item, hash)| {
-                let item = Arc::new(Stored { item: item.into_served(), file: file.clone(), modified });
-                Arc::new(File { stamp: None, settled: false, hash, items: vec![item] })
+                let item = Arc::new(Stored::new(item.into_served(), &file, modified));
+                Arc::new(File { stamp: None, settled: false, hash: Some(hash), items: vec![item] })
             });
             let then = match &now {
                 Some(now) => files.insert(file, now.clone()),
@@ -181,7 +202,7 @@ impl Calendar {
         }
         let items = self.swapped(&swaps).unwrap_or_else(|| serve(&files));
         let contents = Contents::new(items, self.contents.props.clone(), modified, false);
-        Calendar { contents, files: Arc::new(files) }
+        Calendar { contents, files: Arc::new(files), blocked: self.blocked.clone() }
     }
 
     /// The items after a few of them were replaced under their keys, which is what most commits do; nothing for others.
@@ -204,14 +225,18 @@ impl Calendar {
         Some(items.into())
     }
 
-    /// Whether a file of this name is known.
+    /// Whether the name is taken.
     pub fn has(&self, file: &str) -> bool {
-        self.files.contains_key(file)
+        self.files.contains_key(file) || self.blocked.iter().any(|blocked| blocked == file)
     }
 
-    /// The hash of the bytes that `file` was read with.
-    pub fn hash(&self, file: &str) -> Option<ContentHash> {
-        self.files.get(file).map(|file| file.hash)
+    /// What was found under the name.
+    pub fn state(&self, file: &str) -> State {
+        match self.files.get(file).map(|file| file.hash) {
+            None => State::Absent,
+            Some(None) => State::Unreadable,
+            Some(Some(hash)) => State::Bytes(hash),
+        }
     }
 
     /// All items of a file, those too that another file's version stands before.
@@ -220,38 +245,45 @@ impl Calendar {
     }
 }
 
-/// The items' files in `directory` and the directory's stamp while they were listed.
+/// A directory as it was listed.
+struct Listing {
+    /// The items' files, and those that are known and were not listed, in order.
+    names: Vec<Arc<str>>,
+    /// What has an item's name and is no regular file.
+    blocked: Arc<[String]>,
+    stamp: Stamp,
+}
+
+/// Lists the items' files in `directory`.
 ///
 /// A listing beside somebody's renames may miss names: it is made again while the directory changes, and a name that
 /// was known is dropped only when its own stat says that it is gone.
-fn list(
-    directory: &Directory,
-    shape: Shape<'_>,
-    known: &BTreeMap<Arc<str>, Arc<File>>,
-) -> Result<(Vec<Arc<str>>, Stamp)> {
+fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<File>>) -> Result<Listing> {
     if let Shape::File(name) = shape {
-        return Ok((vec![name.into()], directory.own_stamp()?));
+        return Ok(Listing {
+            names: vec![name.into()],
+            blocked: Arc::new([]),
+            stamp: directory.own_stamp()?,
+        });
     }
     let mut attempts = 3;
     loop {
         let before = directory.own_stamp()?;
         let entries = directory.entries()?;
-        let after = directory.own_stamp()?;
+        let stamp = directory.own_stamp()?;
         attempts -= 1;
-        if before != after && attempts > 0 {
+        if before != stamp && attempts > 0 {
             continue;
         }
-        let is_item = |(name, kind): &(String, EntryKind)| {
-            *kind == EntryKind::File && name.ends_with(".ics") && !name.starts_with('.')
-        };
-        let mut names: Vec<Arc<str>> =
-            entries.into_iter().filter(is_item).map(|(name, _)| name.into()).collect();
+        let named = entries.into_iter().filter(|(name, _)| name.ends_with(".ics") && !name.starts_with('.'));
+        let (files, others): (Vec<_>, Vec<_>) = named.partition(|(_, kind)| *kind == EntryKind::File);
+        let mut names: Vec<Arc<str>> = files.into_iter().map(|(name, _)| name.into()).collect();
         names.sort_unstable();
         let missed: Vec<_> =
             known.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
         names.extend(missed);
         names.sort_unstable();
-        return Ok((names, after));
+        return Ok(Listing { names, blocked: others.into_iter().map(|(name, _)| name).collect(), stamp });
     }
 }
 
@@ -283,12 +315,15 @@ impl Looked<'_> {
             Ok(Some((content, stamp))) => {
                 let hash = content_hash(&content);
                 let items = self.items(directory, &content, hash, stamp);
-                File { stamp: Some(stamp), settled: !stamp.is_racy(read_at), hash, items }
+                File { stamp: Some(stamp), settled: !stamp.is_racy(read_at), hash: Some(hash), items }
             }
             Ok(None) => return Ok(None),
-            Err(error @ (Error::TooLarge(_) | Error::Io { .. })) => {
-                tracing::warn!("{} cannot be read: {error}", self.path(directory).display());
-                File { stamp: Some(stamp), settled: true, hash: [0; 32], items: self.kept(directory, stamp) }
+            // A smaller calendar than there is must not be served: clients would delete what is missing in it.
+            Err(error) if error.is_passing() && self.before.is_none() => return Err(error),
+            Err(error @ Error::Io { .. }) => {
+                tracing::warn!("cannot be read: {error}");
+                let settled = !error.is_passing();
+                File { stamp: Some(stamp), settled, hash: None, items: self.kept(directory, stamp) }
             }
             Err(error) => return Err(error),
         };
@@ -308,7 +343,7 @@ impl Looked<'_> {
         stamp: Stamp,
     ) -> Vec<Arc<Stored>> {
         let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
-        if let Some(before) = self.before.filter(|before| before.hash == hash && same_time(before)) {
+        if let Some(before) = self.before.filter(|before| before.hash == Some(hash) && same_time(before)) {
             return before.items.clone();
         }
         match cut(content) {
@@ -345,7 +380,7 @@ fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<St
         _ => item,
     };
     let items = items.into_iter().enumerate().map(named);
-    items.map(|item| Arc::new(Stored { item: item.into_served(), file: file.clone(), modified })).collect()
+    items.map(|item| Arc::new(Stored::new(item.into_served(), file, modified))).collect()
 }
 
 /// Whether the same items come from both; files may have been read again since.

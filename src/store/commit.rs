@@ -8,10 +8,10 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::calendar::{ContentHash, content_hash};
-use super::disk::Directory;
+use super::calendar::{State, content_hash};
+use super::disk::{Directory, EntryKind};
 use super::history;
-use super::journal::{Head, Line, decode, encode, hex};
+use super::journal::{Head, Line, decode, encode, spelled};
 use super::staging::Staging;
 use crate::error::{Error, Result};
 
@@ -26,8 +26,8 @@ const AT_ONCE: usize = 200;
 pub struct Operation {
     /// The file, below the home. Its directory is made if it is missing.
     pub file: PathBuf,
-    /// The hash of what is there, or nothing if nothing is.
-    pub before: Option<ContentHash>,
+    /// What is there.
+    pub before: State,
     /// What is to be there, or nothing if the file goes.
     pub after: Option<Vec<u8>>,
 }
@@ -73,12 +73,10 @@ impl Journals {
     ///
     /// # Errors
     /// `NoSpace`, `Io`: then the tree is as it was.
-    pub fn commit(&self, commit: &Commit) -> Result<Made> {
+    pub fn commit(&self, commit: Commit) -> Result<Made> {
         let home = self.root.existing(&commit.home)?;
         let change = self.change_name(&commit.home);
-        for (name, content) in &commit.lost {
-            history::keep_lost(&home, &change, name, content, &self.staging)?;
-        }
+        let commit = &with_lost(commit, &change);
         match commit.operations.as_slice() {
             [] => Ok(Made::Applied),
             [one] if parent(&home, &one.file)?.is_some() => {
@@ -108,22 +106,22 @@ impl Journals {
         match &operation.after {
             Some(content) => {
                 let staged = self.staging.write(content, &directory)?;
-                if operation.before.is_some() {
+                if operation.before != State::Absent {
                     history::keep(home, change, &operation.file)?;
                 }
                 staged.place(&directory, &name)?;
             }
             None => {
                 history::keep(home, change, &operation.file)?;
-                directory.unlink(&name)?;
+                directory.remove(&name)?;
             }
         }
         // Without this the rename itself may be lost at a power cut.
         directory.sync().inspect_err(|_| {
             // The client is told that nothing was changed, so nothing may be.
             let undone = match operation.before {
-                Some(_) => history::put_back(home, change, &operation.file),
-                None => directory.unlink(&name),
+                State::Absent => directory.unlink(&name),
+                State::Bytes(_) | State::Unreadable => history::put_back(home, change, &operation.file),
             };
             if let Err(error) = undone {
                 tracing::error!("a change that failed cannot be undone: {error}");
@@ -147,11 +145,7 @@ impl Journals {
         if let Some(head) = self.place(&home, change)? {
             sync_all(&home, &head)?;
         }
-        match self.root.existing(JOURNALS)?.unlink(change) {
-            // Somebody tidied up.
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        self.root.existing(JOURNALS)?.remove(change)
     }
 
     /// Puts a journal's files in place, as far as they are not; gives what was done, or nothing if the journal is not whole.
@@ -170,6 +164,17 @@ impl Journals {
     }
 
     fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
+        match self.try_line(home, change, line, content) {
+            // Something of somebody's is in the way for good: that stays.
+            Err(error) if !error.is_passing() => {
+                tracing::warn!("a part of a commit goes to the history: {error}");
+                self.lose(home, change, line, content)
+            }
+            other => other,
+        }
+    }
+
+    fn try_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
         let file = FsPath::new(&line.file);
         let directory = match parent(home, file)? {
             Some(directory) => directory,
@@ -177,22 +182,27 @@ impl Journals {
             None => home.make(file.parent().unwrap_or(FsPath::new("")))?,
         };
         let name = file_name(file)?;
-        let current = directory.read(&name)?.map(|(content, _)| hex(&content_hash(&content)));
+        let current = spelled(state(&directory, &name)?);
         if current == line.after {
             return Ok(());
         }
         if current != line.before {
-            return match line.after {
-                Some(_) => history::keep_lost(home, change, file, content, &self.staging),
-                None => Ok(()),
-            };
+            return self.lose(home, change, line, content);
         }
         if current.is_some() {
             history::keep(home, change, file)?;
         }
         match line.after {
             Some(_) => self.staging.write_unsynced(content, &directory)?.place(&directory, &name),
-            None => directory.unlink(&name),
+            None => directory.remove(&name),
+        }
+    }
+
+    /// Keeps what a commit would have put where somebody's later change is.
+    fn lose(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
+        match line.after {
+            Some(_) => history::keep_lost(home, change, FsPath::new(&line.file), content, &self.staging),
+            None => Ok(()),
         }
     }
 
@@ -200,8 +210,9 @@ impl Journals {
     pub fn pending(&self, home: &FsPath) -> Result<Vec<String>> {
         let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
         let tag = tag(home);
-        let mut names: Vec<String> = journals.entries()?.into_iter().map(|(name, _)| name).collect();
-        names.retain(|name| name.starts_with(&tag));
+        let files = journals.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
+        let mut names: Vec<String> =
+            files.map(|(name, _)| name).filter(|name| name.starts_with(&tag)).collect();
         names.sort();
         Ok(names)
     }
@@ -211,15 +222,46 @@ impl Journals {
         let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
         let mut homes = Vec::new();
         for (name, _) in journals.entries()? {
-            let Some(bytes) = read_journal(&journals, &name)? else { continue };
+            let bytes = match read_journal(&journals, &name) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!("a journal cannot be read: {error}");
+                    continue;
+                }
+            };
             match decode(&bytes) {
                 Some((head, _)) => homes.push(PathBuf::from(head.home)),
-                None => tracing::warn!("{}/{name}: not a whole journal", journals.path().display()),
+                None => {
+                    tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
+                    journals.unlink(&name)?;
+                }
             }
         }
         homes.sort();
         homes.dedup();
         Ok(homes)
+    }
+}
+
+/// The commit with what lost in it as operations too: it is as durable as the rest.
+fn with_lost(mut commit: Commit, change: &str) -> Commit {
+    let lost = std::mem::take(&mut commit.lost).into_iter().map(|(file, content)| Operation {
+        file: history::lost(change, &file),
+        before: State::Absent,
+        after: Some(content),
+    });
+    commit.operations.extend(lost);
+    commit
+}
+
+/// What is under a name now.
+fn state(directory: &Directory, name: &str) -> Result<State> {
+    match directory.read(name) {
+        Ok(Some((content, _))) => Ok(State::Bytes(content_hash(&content))),
+        Ok(None) => Ok(directory.kind(name)?.map_or(State::Absent, |_| State::Unreadable)),
+        Err(error) if error.is_passing() => Err(error),
+        Err(_) => Ok(State::Unreadable),
     }
 }
 
@@ -244,11 +286,7 @@ fn place(home: &Directory, file: &FsPath) -> Result<(Directory, String)> {
 
 /// A journal may be larger than any file that is read for a calendar.
 fn read_journal(journals: &Directory, name: &str) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(journals.path().join(name)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(journals.path().join(name), error)),
-    }
+    Ok(journals.read_up_to(name, u64::MAX)?.map(|(content, _)| content))
 }
 
 /// Makes all files and directories of a journal durable.
@@ -334,7 +372,7 @@ mod tests {
     fn operation(file: &str, before: Option<&str>, after: Option<&str>) -> Operation {
         Operation {
             file: PathBuf::from(file),
-            before: before.map(|before| content_hash(before.as_bytes())),
+            before: before.map_or(State::Absent, |before| State::Bytes(content_hash(before.as_bytes()))),
             after: after.map(|after| after.as_bytes().to_vec()),
         }
     }
@@ -350,7 +388,7 @@ mod tests {
     #[test]
     fn one_file_is_replaced_and_its_old_bytes_are_kept() {
         let tree = Tree::new(&[("Calendar/a.ics", "old")]);
-        let made = tree.journals.commit(&commit(vec![operation("Calendar/a.ics", Some("old"), Some("new"))]));
+        let made = tree.journals.commit(commit(vec![operation("Calendar/a.ics", Some("old"), Some("new"))]));
         assert!(matches!(made, Ok(Made::Applied)));
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "new")]));
         assert_eq!(tree.history(), ["old"]);
@@ -364,9 +402,7 @@ mod tests {
             operation("Calendar/b.ics", Some("b"), None),
             operation("Work/New/c.ics", None, Some("c")),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(&commit(operations)) else {
-            panic!("a journal")
-        };
+        let Ok(Made::Journaled(name)) = tree.journals.commit(commit(operations)) else { panic!("a journal") };
         let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
         tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         let after = pairs(&[("Calendar/a.ics", "A"), ("Work/New/c.ics", "c")]);

@@ -169,8 +169,13 @@ impl Directory {
     /// The content of the regular file `name` and the stamp it had before it was read; nothing if there is none.
     ///
     /// # Errors
-    /// `TooLarge` for a file of more than [`MAX_FILE`] bytes.
+    /// `Io` for a file of more than [`MAX_FILE`] bytes too.
     pub fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Stamp)>> {
+        self.read_up_to(name, MAX_FILE)
+    }
+
+    /// As [`Directory::read`], with another bound than [`MAX_FILE`].
+    pub fn read_up_to(&self, name: &str, most: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
         let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else {
             return Ok(None);
         };
@@ -180,15 +185,12 @@ impl Directory {
             return Ok(None);
         }
         let stamp = Stamp::of(&stat);
-        if stamp.size > MAX_FILE {
-            return Err(Error::TooLarge(format!(
-                "{}: more than {MAX_FILE} bytes",
-                self.path.join(name).display()
-            )));
+        if stamp.size > most {
+            return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
         }
         let mut content = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
         // A file that grows while it is read is cut off: its stamp is out of date anyway.
-        std::fs::File::from(fd).take(MAX_FILE).read_to_end(&mut content).map_err(failed)?;
+        std::fs::File::from(fd).take(most).read_to_end(&mut content).map_err(failed)?;
         Ok(Some((content, stamp)))
     }
 
@@ -209,6 +211,14 @@ impl Directory {
     pub fn unlink(&self, name: &str) -> Result<()> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|error| Error::io(self.path.join(name), error))
+    }
+
+    /// As [`Directory::unlink`]; what is gone already is fine.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        match self.unlink(name) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     /// Renames `name` to `to` in `target`, over what is there.

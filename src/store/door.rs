@@ -97,10 +97,19 @@ impl Store {
         need: Role,
         load: impl Fn(&Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>>,
     ) -> Result<Admitted> {
-        let mut admitted = Admitted { role: Role::None, parts: Vec::new() };
+        let mut found = Vec::new();
         for path in place.paths() {
-            let Some((slot, loaded)) = load(&path)? else { continue };
-            let role = loaded.role(who, &path)?;
+            found.extend(load(&path)?);
+        }
+        if found.len() > 1 {
+            let _together = self.together.read();
+            for (slot, loaded) in &mut found {
+                *loaded = slot.current().unwrap_or_else(|| loaded.clone());
+            }
+        }
+        let mut admitted = Admitted { role: Role::None, parts: Vec::new() };
+        for (slot, loaded) in found {
+            let role = loaded.role(who, &slot.path)?;
             admitted.role = admitted.role.max(role);
             if role >= need.min(Role::Viewer) {
                 admitted.parts.push(Part { slot, loaded, role });
@@ -126,6 +135,10 @@ impl Store {
         look: impl Fn(&Slot) -> Result<Option<Arc<Loaded>>>,
     ) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
         let known = self.slots.get(path);
+        // Names that lead nowhere must not fill the memory.
+        if known.is_none() && self.tree.home(&path.home)?.is_none() {
+            return Ok(None);
+        }
         let slot = self.slots.get_or_make(path, || self.writers.of(&path.home));
         let loaded = look(&slot)?;
         match loaded {

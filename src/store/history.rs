@@ -41,6 +41,8 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
         Err(Errno::EXIST) => Ok(()),
         // Somebody removed it meanwhile: there is nothing to keep.
         Err(Errno::NOENT) => Ok(()),
+        // A directory has no second name: it moves.
+        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK) => from.rename(name, &kept, &name.to_string_lossy()),
         Err(error) => Err(Error::io(kept.path().join(name), error)),
     }
 }
@@ -52,7 +54,13 @@ pub fn put_back(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
     kept.rename(name, &home.existing(parent)?, &name.to_string_lossy())
 }
 
-/// Keeps a version that never was in the tree, because what is there won.
+/// Where a version goes that never was in the tree, because what is there won.
+pub fn lost(change: &str, file: &FsPath) -> PathBuf {
+    let (parent, name) = split(file);
+    directory(change).join(parent).join("lost").join(name)
+}
+
+/// Keeps such a version.
 pub fn keep_lost(
     home: &Directory,
     change: &str,
@@ -60,9 +68,10 @@ pub fn keep_lost(
     content: &[u8],
     staging: &Staging,
 ) -> Result<()> {
-    let (parent, name) = split(file);
-    let kept = home.make_unsynced(directory(change).join(parent))?;
-    staging.write_unsynced(content, &kept)?.place(&kept, &format!("lost-{}", name.to_string_lossy()))
+    let lost = lost(change, file);
+    let (parent, name) = split(&lost);
+    let kept = home.make_unsynced(parent)?;
+    staging.write_unsynced(content, &kept)?.place(&kept, &name.to_string_lossy())
 }
 
 /// Moves a whole calendar into the history, durably.
@@ -93,12 +102,13 @@ pub fn prune(home: &Directory, path: &FsPath) -> Result<()> {
 /// Removes from a home's history what is older than `days` days.
 pub fn expire(home: &Directory, now: Timestamp, days: u32) -> Result<()> {
     let Some(history) = home.directory(HISTORY)? else { return Ok(()) };
-    let oldest = now.checked_sub((i64::from(days) * 24).hours()).unwrap_or(now).strftime(TIME).to_string();
+    let Ok(oldest) = now.checked_sub((i64::from(days) * 24).hours()) else { return Ok(()) };
+    let oldest = oldest.strftime(TIME).to_string();
     for (name, kind) in history.entries()? {
         // Names that are no times are somebody's own.
-        let is_change =
-            name.len() >= oldest.len() && name.as_bytes()[8] == b'T' && name.as_bytes()[0].is_ascii_digit();
-        if kind == EntryKind::Directory && is_change && name[..oldest.len()] < *oldest {
+        let Some(time) = name.get(..oldest.len()) else { continue };
+        let is_change = time.as_bytes()[8] == b'T' && time.starts_with(|c: char| c.is_ascii_digit());
+        if kind == EntryKind::Directory && is_change && time < oldest.as_str() {
             let path = history.path().join(&name);
             std::fs::remove_dir_all(&path).map_err(|error| Error::io(path, error))?;
         }

@@ -4,7 +4,7 @@ use std::path::Path as FsPath;
 
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{ContentHash, content_hash};
+use super::calendar::{ContentHash, State, content_hash};
 use super::commit::{Commit, Operation};
 use crate::error::{Error, Result};
 
@@ -21,14 +21,23 @@ pub struct Head {
 pub struct Line {
     /// Below the home.
     pub file: String,
-    /// The hashes of the file before and after, in hex.
+    /// The file before and after, see [`spelled`].
     pub before: Option<String>,
     pub after: Option<String>,
     /// How many of the bytes after the head are this file's.
     length: usize,
 }
 
-pub fn hex(hash: &ContentHash) -> String {
+/// What is under a name, as a journal says it.
+pub fn spelled(state: State) -> Option<String> {
+    match state {
+        State::Absent => None,
+        State::Bytes(hash) => Some(hex(&hash)),
+        State::Unreadable => Some("unreadable".to_owned()),
+    }
+}
+
+fn hex(hash: &ContentHash) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
 
@@ -55,7 +64,7 @@ pub fn encode(commit: &Commit) -> Result<Encoded<'_>> {
     let line = |operation: &Operation| {
         Ok(Line {
             file: text(&operation.file)?,
-            before: operation.before.as_ref().map(hex),
+            before: spelled(operation.before),
             after: operation.after.as_deref().map(|content| hex(&content_hash(content))),
             length: operation.after.as_ref().map_or(0, Vec::len),
         })

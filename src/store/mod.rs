@@ -1,8 +1,10 @@
 //! The store: the only code that opens users' files. Everything goes through the door (`door`), reads are answered
 //! from Snapshots, writes go through `save` and `commit`.
 
+mod answers;
 mod busy;
 mod calendar;
+mod census;
 mod commit;
 mod disk;
 mod door;
@@ -10,8 +12,11 @@ mod history;
 mod journal;
 mod last_good;
 mod merge;
+mod owners;
 pub mod place;
 mod props;
+mod published;
+mod reasons;
 pub mod rights;
 mod save;
 mod slot;
@@ -24,19 +29,23 @@ mod writer;
 mod writing;
 
 use jiff::Timestamp;
+use parking_lot::RwLock;
 
+pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
 pub use door::Room;
+pub use reasons::Explained;
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
 
 use crate::acl::{Principal, Role};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use busy::Owners;
+use census::Census;
 use commit::Journals;
 use disk::Directory;
 use last_good::LastGood;
+use owners::Owners;
 use place::{Home, Name, Path, Place};
 use slot::Slots;
 use staging::Staging;
@@ -52,7 +61,11 @@ pub struct Store {
     writers: Writers,
     slots: Slots,
     views: Views,
+    /// Held for writing while a commit shows what it made of several calendars, and for reading by who looks at several:
+    /// nobody sees half of it. Never held over disk access.
+    together: RwLock<()>,
     owners: Owners,
+    census: Census,
     history_days: u32,
 }
 
@@ -73,7 +86,9 @@ impl Store {
             writers: Writers::default(),
             slots: Slots::new(config.cache_mb << 20),
             views: Views::default(),
+            together: RwLock::default(),
             owners: Owners::new(config),
+            census: Census::default(),
             history_days: config.history_days,
         };
         store.recover()?;

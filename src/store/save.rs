@@ -205,7 +205,7 @@ impl Store {
         let home = self.tree.home_on_disk(&first.path.home);
         let operations =
             writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
-        let made = self.journals.commit(&Commit { home: home.clone(), operations, lost })?;
+        let made = self.journals.commit(Commit { home: home.clone(), operations, lost })?;
         // Before it is shown: nobody may compare it with a disk that does not have it yet.
         locked.writer.set_applying(matches!(made, Made::Journaled(_)));
         self.show(writing);
@@ -217,10 +217,17 @@ impl Store {
 
     /// Puts what the commit has made of each calendar into memory.
     fn show(&self, writing: &mut Writing) {
-        for target in writing.targets.iter_mut().filter(|target| !target.changes.is_empty() || target.new) {
+        let changed = writing.targets.iter_mut().filter(|target| !target.changes.is_empty() || target.new);
+        let made: Vec<_> = changed
+            .map(|target| {
+                let modified = self.modified(&target.path);
+                let calendar = target.calendar.with(std::mem::take(&mut target.changes), modified);
+                (&*target, calendar)
+            })
+            .collect();
+        let _together = self.together.write();
+        for (target, calendar) in made {
             let slot = self.slots.get_or_make(&target.path, || self.writers.of(&target.path.home));
-            let calendar =
-                target.calendar.with(std::mem::take(&mut target.changes), self.modified(&target.path));
             let loaded = slot.publish(calendar, target.rights.clone());
             self.slots.put(&slot);
             match writing.parts.iter_mut().find(|part| part.slot.path == target.path) {

@@ -77,7 +77,12 @@ impl Slot {
     /// What is in memory, if that is not too old.
     pub fn fresh(&self) -> Option<Arc<Loaded>> {
         let loaded = self.loaded.read();
-        loaded.as_ref().filter(|loaded| loaded.is_fresh() || self.writer.is_applying()).cloned()
+        loaded.as_ref().filter(|loaded| loaded.is_fresh()).cloned()
+    }
+
+    /// What is in memory, however old.
+    pub fn current(&self) -> Option<Arc<Loaded>> {
+        self.loaded.read().clone()
     }
 
     /// What is there now, swept if need be; nothing if there is no such calendar.
@@ -95,11 +100,12 @@ impl Slot {
     /// Compares with the disk, however long ago that was done last.
     pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         let before = self.loaded.read().clone();
-        // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
-        if before.is_some() && self.writer.is_applying() {
-            return Ok(before);
-        }
         let swept = Instant::now();
+        // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
+        if let Some(loaded) = before.as_ref().filter(|_| self.writer.is_applying()) {
+            let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
+            return Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept }))));
+        }
         let known = before.as_ref().map(|before| &before.calendar);
         let name = self.path.last().map_or("", |name| name.as_str());
         let calendar = match tree.find(&self.path)? {
@@ -133,6 +139,7 @@ impl Slot {
     pub fn publish(&self, calendar: Calendar, rights: Rights) -> Arc<Loaded> {
         let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now() });
         *self.loaded.write() = Some(loaded.clone());
+        self.writer.changed();
         loaded
     }
 
@@ -219,10 +226,12 @@ impl Slots {
             if bytes <= self.budget {
                 break;
             }
+            // Asked under the lock that `put` takes: a commit that begins now puts its slot back.
+            let mut by_path = self.by_path.write();
             // The disk does not have all of it yet.
             if !slot.writer.is_applying() {
                 bytes -= slot.bytes().min(bytes);
-                self.forget(&slot.path);
+                by_path.remove(&slot.path);
             }
         }
     }

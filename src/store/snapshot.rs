@@ -133,14 +133,19 @@ impl Snapshot {
         if let Some(gzip) = self.gzip.get() {
             return Ok(gzip);
         }
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-        encoder.write_all(&self.body)?;
-        let gzip = encoder.finish()?;
-        Ok(self.gzip.get_or_init(|| gzip.into()))
+        let gzip = compress(&self.body)?;
+        Ok(self.gzip.get_or_init(|| gzip))
     }
 
     /// About how much memory it takes beside its sources, in bytes.
     pub fn bytes(&self) -> usize {
         self.body.len() + self.gzip.get().map_or(0, |gzip| gzip.len()) + self.shown.len() * size_of::<Shown>()
     }
+}
+
+/// `body` in gzip.
+pub fn compress(body: &[u8]) -> std::io::Result<Bytes> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(body)?;
+    Ok(encoder.finish()?.into())
 }

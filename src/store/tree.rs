@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use walkdir::WalkDir;
-
 use super::disk::{Directory, EntryKind};
 use super::last_good::LastGood;
 use super::place::{Home, Name, Path};
@@ -95,30 +93,23 @@ impl Tree {
         Ok(if folder.kind(name.as_str())?.is_some() { Found::Blocked } else { Found::Missing })
     }
 
-    /// The paths of all calendars in a home, loose files too.
+    /// The paths of all calendars in a home, loose files too. What is in the calendars is not looked at.
     pub fn calendars(&self, home: &Home) -> Result<Vec<Path>> {
-        let root = self.root.path().join(self.home_on_disk(home));
         let mut calendars = Vec::new();
-        let mut walk = WalkDir::new(&root).min_depth(1).sort_by_file_name().into_iter();
-        while let Some(entry) = walk.next() {
-            // What vanishes during the walk, or cannot be listed, holds no calendar that could be opened.
-            let Ok(entry) = entry else { continue };
-            let is_directory = entry.file_type().is_dir();
-            let Some(path) = path_of(home, &root, &entry) else {
-                if is_directory {
-                    walk.skip_current_dir();
+        let Some(root) = self.home(home)? else { return Ok(calendars) };
+        let mut folders = vec![(Path::root(home.clone()), root)];
+        while let Some((folder, directory)) = folders.pop() {
+            for name in members(&directory)? {
+                let mut path = folder.clone();
+                path.names.push(name.clone());
+                match self.step(directory.existing("")?, &name)? {
+                    Found::Folder(found) => folders.push((path, found)),
+                    Found::Calendar(_) | Found::File(..) => calendars.push(path),
+                    Found::Missing | Found::Blocked => {}
                 }
-                continue;
-            };
-            match self.find(&path)? {
-                Found::Calendar(_) if is_directory => {
-                    calendars.push(path);
-                    walk.skip_current_dir();
-                }
-                Found::File(..) => calendars.push(path),
-                _ => {}
             }
         }
+        calendars.sort();
         Ok(calendars)
     }
 
@@ -133,14 +124,6 @@ impl Tree {
         let homes = users.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
         Ok(homes.filter_map(|(name, _)| Name::new(&name)).collect())
     }
-}
-
-/// The path that names `entry` of a walk below `root`, if an address can.
-fn path_of(home: &Home, root: &std::path::Path, entry: &walkdir::DirEntry) -> Option<Path> {
-    let relative = entry.path().strip_prefix(root).ok()?.to_str()?;
-    let relative = if entry.file_type().is_dir() { relative } else { relative.strip_suffix(".ics")? };
-    let names = relative.split('/').map(Name::new).collect::<Option<Vec<_>>>()?;
-    Some(Path { home: home.clone(), names })
 }
 
 fn members(folder: &Directory) -> Result<Vec<Name>> {

@@ -1,6 +1,6 @@
 //! Views: what an asker was shown of a place, or sent to it, as a base for merging what comes back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -58,53 +58,82 @@ impl View {
         })
     }
 
-    /// How many items it has, which is what it costs.
-    fn len(&self) -> usize {
+    /// About how many bytes it takes, apart from the text of its items, which newer Views mostly share.
+    fn bytes(&self) -> usize {
         match self {
-            View::Fetched(shown) => shown.len(),
-            View::Sent(known) => known.len(),
+            View::Fetched(shown) => shown.len() * size_of::<Shown>(),
+            View::Sent(known) => known.len() * (size_of::<Known>() + 100),
         }
+    }
+
+    /// How many bytes of text it alone keeps alive, now that `newer` is there.
+    fn outdated(&self, newer: &View) -> usize {
+        let (View::Fetched(old), View::Fetched(new)) = (self, newer) else { return 0 };
+        let new: HashSet<*const Item> = new.iter().map(|shown| std::ptr::from_ref(shown.item())).collect();
+        let gone = old.iter().map(Shown::item).filter(|item| !new.contains(&std::ptr::from_ref(*item)));
+        gone.map(|item| item.raw.len()).sum()
     }
 }
 
-/// The Views that are kept, oldest first, bounded by the items in them.
+/// The Views that are kept, oldest first, bounded by the bytes they take.
 #[derive(Debug, Default)]
 pub struct Views {
     /// Guards all of it; held for look-ups only.
     kept: Mutex<Kept>,
 }
 
+type ViewName = (Place, String);
+
 #[derive(Debug, Default)]
 struct Kept {
-    by_name: HashMap<(Place, String), Arc<View>>,
-    order: VecDeque<(Place, String)>,
-    items: usize,
+    /// With what each costs.
+    by_name: HashMap<ViewName, (Arc<View>, usize)>,
+    /// The last View of each place.
+    newest: HashMap<Place, ViewName>,
+    order: VecDeque<ViewName>,
+    bytes: usize,
 }
 
-/// At about 100 bytes each, and the text of those that are shown no more.
-const MAX_ITEMS: usize = 250_000;
+const MAX_BYTES: usize = 64 << 20;
 
 impl Views {
     pub fn keep(&self, place: &Place, etag: &str, view: View) {
         let name = (place.clone(), etag.to_owned());
         let mut kept = self.kept.lock();
-        if kept.by_name.contains_key(&name) {
-            return;
-        }
-        kept.items += view.len() + 1;
-        kept.by_name.insert(name.clone(), Arc::new(view));
-        kept.order.push_back(name);
-        while kept.items > MAX_ITEMS {
-            let Some(oldest) = kept.order.pop_front() else { break };
-            if let Some(view) = kept.by_name.remove(&oldest) {
-                kept.items -= view.len() + 1;
-            }
+        if !kept.by_name.contains_key(&name) {
+            kept.add(name, view);
         }
     }
 
     /// The first View that one of `etags` names.
     pub fn find(&self, place: &Place, etags: &[String]) -> Option<Arc<View>> {
         let kept = self.kept.lock();
-        etags.iter().find_map(|etag| kept.by_name.get(&(place.clone(), etag.clone())).cloned())
+        etags
+            .iter()
+            .find_map(|etag| kept.by_name.get(&(place.clone(), etag.clone())).map(|(view, _)| view.clone()))
+    }
+}
+
+impl Kept {
+    fn add(&mut self, name: ViewName, view: View) {
+        let previous = self.newest.insert(name.0.clone(), name.clone());
+        if let Some((previous, cost)) = previous.and_then(|previous| self.by_name.get_mut(&previous)) {
+            let outdated = previous.outdated(&view);
+            *cost += outdated;
+            self.bytes += outdated;
+        }
+        let cost = view.bytes() + 1000;
+        self.bytes += cost;
+        self.by_name.insert(name.clone(), (Arc::new(view), cost));
+        self.order.push_back(name);
+        while self.bytes > MAX_BYTES {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some((_, cost)) = self.by_name.remove(&oldest) {
+                self.bytes -= cost;
+            }
+            if self.newest.get(&oldest.0) == Some(&oldest) {
+                self.newest.remove(&oldest.0);
+            }
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path as FsPath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -14,6 +15,12 @@ use super::place::Home;
 use crate::error::{Error, Result};
 
 const LOCK: &str = ".lock";
+/// How long a writer waits for the others.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it looks whether another process is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How many may wait for one home.
+const MOST_WAITING: usize = 100;
 
 /// The writers of all homes that were asked for.
 #[derive(Debug, Default)]
@@ -29,6 +36,29 @@ pub struct Writer {
     turn: Arc<Mutex<()>>,
     /// A commit is made and not on disk in full yet: what is in memory is right, what is on disk is not.
     applying: AtomicBool,
+    /// How often something may have changed: what was read before the last time is not what is there now.
+    changes: AtomicU64,
+    /// How many wait for their turn.
+    waiting: AtomicUsize,
+}
+
+/// One that waits for its turn.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn join(count: &'w AtomicUsize) -> Result<Waiting<'w>> {
+        let waiting = Waiting(count);
+        match count.fetch_add(1, Ordering::Relaxed) < MOST_WAITING {
+            true => Ok(waiting),
+            false => Err(Error::Busy),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The right to write to a home, until dropped.
@@ -46,9 +76,14 @@ impl Writers {
 }
 
 impl Writer {
-    /// Waits for its turn, then for other processes'. Not on an async thread.
+    /// Waits for its turn, then for other processes', both not for ever. Not on an async thread.
+    ///
+    /// # Errors
+    /// `Busy` when others hold the home for too long, or too many wait for it: each keeps a thread.
     pub fn lock(self: &Arc<Writer>, home: &Directory) -> Result<Locked> {
-        let turn = self.turn.lock_arc();
+        let _waiting = Waiting::join(&self.waiting)?;
+        let until = Instant::now() + PATIENCE;
+        let turn = self.turn.try_lock_arc_until(until).ok_or(Error::Busy)?;
         let path = home.path().join(LOCK);
         // Opened for writing: some file systems lock no others.
         let flags = OFlags::RDWR | OFlags::CREATE;
@@ -56,12 +91,24 @@ impl Writer {
             .open_beneath(FsPath::new(LOCK), flags, Mode::from_raw_mode(0o660))?
             .ok_or_else(|| Error::io(&path, rustix::io::Errno::NOENT))?;
         loop {
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Locked { writer: self.clone(), _file: file, _turn: turn }),
                 Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
+                    std::thread::sleep(LOOK_AGAIN)
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy),
                 Err(error) => return Err(Error::io(path, error)),
             }
         }
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn is_applying(&self) -> bool {
@@ -70,5 +117,11 @@ impl Writer {
 
     pub fn set_applying(&self, applying: bool) {
         self.applying.store(applying, Ordering::Release);
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        self.writer.changed();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::calendar::{Calendar, Change, Stored, content_hash};
+use super::calendar::{Calendar, Change, State, Stored, content_hash};
 use super::commit::Operation;
 use super::door::{MAIN, Part};
 use super::merge::{Here, Plan};
@@ -156,7 +156,7 @@ impl Target {
     fn make_if_new(&mut self) {
         if self.new {
             let file = self.below_home(PROPS);
-            self.operations.push(Operation { file, before: None, after: Some(b"{}\n".to_vec()) });
+            self.operations.push(Operation { file, before: State::Absent, after: Some(b"{}\n".to_vec()) });
         }
     }
 
@@ -213,14 +213,14 @@ impl Target {
     fn put(&mut self, file: Arc<str>, item: &Item) {
         let bytes = item.to_file();
         let hash = content_hash(&bytes);
-        let before = self.calendar.hash(&file);
+        let before = self.calendar.state(&file);
         self.operations.push(Operation { file: self.below_home(&file), before, after: Some(bytes) });
         self.written.insert(file.clone());
         self.changes.push(Change { file, now: Some((item.clone(), hash)) });
     }
 
     fn remove(&mut self, file: Arc<str>) {
-        let before = self.calendar.hash(&file);
+        let before = self.calendar.state(&file);
         self.operations.push(Operation { file: self.below_home(&file), before, after: None });
         self.changes.push(Change { file, now: None });
     }

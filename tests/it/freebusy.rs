@@ -189,15 +189,6 @@ fn a_304_and_a_head_save_the_body() {
 }
 
 #[test]
-fn it_is_read_only_for_now() {
-    let s = Server::start();
-    for method in ["POST", "PUT", "DELETE"] {
-        let answer = s.request(method, "/ical/freebusy.ifb", "alice").status(405);
-        assert!(answer.header("Allow").contains("GET"), "{answer}");
-    }
-}
-
-#[test]
 fn a_window_is_taken_as_calconnect_spells_it() {
     let s = with(&[at("a", 30, &[]), at("b", 200, &[])]);
     let stamp = |from: i64| hour(from);
@@ -224,9 +215,14 @@ fn a_window_is_taken_as_calconnect_spells_it() {
         "start=20260102T000000Z&end=20260101T000000Z",
         "start=20260101T000000Z&end=20260201T000000Z&period=P1D",
         "period=1D",
+        "period=P800D",
+        "show=everything",
+        "show=events&show=events",
     ] {
         s.get(&format!("{ALICE}?{query}"), "bob").status(400);
     }
+    s.get(&format!("{ALICE}?format=text/html"), "bob").status(406);
+    s.get(ALICE, "bob").header("Accept", "text/html").status(406);
 }
 
 #[test]
@@ -254,4 +250,280 @@ fn it_asks_for_a_login_and_then_looks_like_nothing_without_rights() {
     s.write("users/bob/.acl.json", "{\"user:alice\": \"none\", \"anyone\": \"freebusy\"}");
     crate::server::eventually("alice is out", || (s.get(address, "alice").send().code == 404).then_some(()));
     s.get(address, NOBODY).status(200);
+}
+
+#[test]
+fn every_spelling_of_the_address_says_the_same() {
+    let s = Server::start();
+    let first = s.get(ALICE, "bob").etag();
+    for address in
+        ["/ical/~alice/freebusy.vfb", "/ical/~alice/freebusy.xfb", "/ical/~alice@example.org/freebusy.ifb"]
+    {
+        assert_eq!(s.get(address, "bob").etag(), first, "{address}");
+    }
+}
+
+#[test]
+fn it_may_be_gzip_and_both_tags_are_known() {
+    let s = Server::start();
+    let plain = s.get(ALICE, "bob").status(200);
+    let gzip = s.get(ALICE, "bob").header("Accept-Encoding", "gzip").status(200);
+    assert_eq!(gzip.header("Content-Encoding"), "gzip");
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*gzip.body), &mut text).expect("gzip");
+    assert_eq!(text, plain.body);
+    assert_ne!(gzip.etag(), plain.etag());
+    for tag in [plain.etag(), gzip.etag()] {
+        s.get(ALICE, "bob").header("If-None-Match", &tag).status(304);
+    }
+}
+
+#[test]
+fn the_owners_other_addresses_are_the_owners() {
+    let invited = |address: &str| at("a", 30, &[&format!("ATTENDEE;PARTSTAT=DECLINED:mailto:{address}")]);
+    let s = Server::prepared(|data| {
+        std::fs::remove_dir_all(data.join("users/alice")).expect("the example's");
+        write(data, "users/alice/Calendar/a.ics", plain(&[&invited("Alice.Smith@example.net")]));
+        let file = data.join("kalends.toml");
+        let text = std::fs::read_to_string(&file).expect("a configuration");
+        let aliases = "[aliases]\nalice = [\"alice.smith@example.net\"]\n";
+        std::fs::write(file, text + aliases).expect("a configuration");
+    });
+    assert!(periods(&s).is_empty());
+    s.write("users/alice/Calendar/a.ics", plain(&[&invited("bob.smith@example.net")]));
+    crate::server::eventually("another's answer is another's", || (!periods(&s).is_empty()).then_some(()));
+}
+
+#[test]
+fn the_configuration_says_how_far_it_reaches() {
+    let reach = |s: &Server| value(&s.get(ALICE, "bob").text(), "DTEND").expect("an end");
+    let longer = reach(&Server::configured("freebusy_weeks = 20"));
+    assert!(longer > hour(19 * 7 * 24) && longer < hour(21 * 7 * 24), "{longer}");
+}
+
+#[test]
+fn an_availability_blocks_what_it_does_not_leave_open() {
+    let office = format!(
+        "BEGIN:VAVAILABILITY\r\nUID:v\r\nDTSTAMP:20261001T080000Z\r\nDTSTART:{}\r\nDTEND:{}\r\nPRIORITY:2\r\n\
+         BEGIN:AVAILABLE\r\nUID:w\r\nDTSTART:{}\r\nDTEND:{}\r\nEND:AVAILABLE\r\nEND:VAVAILABILITY\r\n",
+        hour(24),
+        hour(48),
+        hour(30),
+        hour(40)
+    );
+    let s = with(&[at("a", 31, &[])]);
+    // In another calendar, and of less priority: what the first leaves open stays so.
+    let away = format!(
+        "BEGIN:VAVAILABILITY\r\nUID:x\r\nDTSTAMP:20261001T080000Z\r\nDTSTART:{}\r\nDTEND:{}\r\nPRIORITY:9\r\n\
+         END:VAVAILABILITY\r\n",
+        hour(20),
+        hour(50)
+    );
+    s.write("users/alice/Hours/v.ics", plain(&[&office]));
+    s.write("users/alice/Away/v.ics", plain(&[&away]));
+    let found = periods(&s);
+    for (kind, from, hours) in [("BUSY-UNAVAILABLE", 20, 10), ("BUSY", 31, 1), ("BUSY-UNAVAILABLE", 40, 10)] {
+        assert!(has(&found, kind, from, hours), "{kind} {from}: {found:?}");
+    }
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn a_rule_of_another_calendar_counts_once() {
+    let s = with(&[at("a", 30, &["RRULE:RSCALE=HEBREW;FREQ=YEARLY;BYMONTH=5L;BYMONTHDAY=8"])]);
+    let found = periods(&s);
+    assert!(has(&found, "BUSY", 30, 1) && found.len() == 1, "{found:?}");
+}
+
+#[test]
+fn what_is_not_understood_is_left_out_and_named_once() {
+    let s = with(&[at("bad", 30, &["RRULE:FREQ=SOMETIMES"]), at("good", 50, &[])]);
+    let left_out = || s.log().matches("left out of free/busy: ").count();
+    for _ in 0..3 {
+        let found = periods(&s);
+        assert!(has(&found, "BUSY", 50, 1) && found.len() == 1, "{found:?}");
+    }
+    s.put("/ical/main.ics", "alice", plain(&[&at("new", 60, &[])])).status(204);
+    assert_eq!(periods(&s).len(), 2);
+    s.get(&format!("{ALICE}?start={}", hour(20)), "bob").status(200);
+    assert_eq!(left_out(), 1, "{}", s.log());
+    assert!(s.log().contains("1 items left out"), "{}", s.log());
+}
+
+#[test]
+fn ones_own_save_shows_at_once() {
+    let s = with(&[]);
+    for n in 0..5 {
+        assert_eq!(periods(&s).len(), n);
+        let from = 30 + 2 * n as i64;
+        s.put(&format!("/ical/folder/New{n}.ics"), "alice", plain(&[&at(&n.to_string(), from, &[])]))
+            .status(201);
+    }
+    s.delete("/ical/folder/New0.ics", "alice").status(204);
+    assert_eq!(periods(&s).len(), 4);
+}
+
+#[test]
+fn an_edit_behind_the_server_shows_with_another_tag() {
+    let s = with(&[at("a", 30, &[])]);
+    let before = s.get(ALICE, "bob").etag();
+    s.write("users/alice/New/Deep/b.ics", plain(&[&at("b", 50, &[])]));
+    crate::server::eventually("the new calendar counts", || (periods(&s).len() == 2).then_some(()));
+    assert_ne!(s.get(ALICE, "bob").etag(), before);
+    std::fs::remove_dir_all(s.path("users/alice/New")).expect("removed");
+    crate::server::eventually("it is gone", || (s.get(ALICE, "bob").etag() == before).then_some(()));
+}
+
+#[test]
+fn programs_that_only_subscribe_get_events_that_say_busy() {
+    let s = with(&[
+        at("a", 30, &["LOCATION:Somewhere"]),
+        at("b", 50, &["STATUS:TENTATIVE"]),
+        at("c", 70, &["X-MICROSOFT-CDO-BUSYSTATUS:OOF"]),
+    ]);
+    let address = format!("{ALICE}?show=events");
+    let first = s.get(&address, "bob").status(200);
+    let text = first.text();
+    assert_well_formed(&text);
+    assert_eq!(text.matches("BEGIN:VEVENT").count(), 3, "{text}");
+    assert_eq!(text.matches("SUMMARY:Busy").count(), 3, "{text}");
+    for part in ["VFREEBUSY", "Secret", "Somewhere", "METHOD"] {
+        assert!(!text.contains(part), "{part}: {text}");
+    }
+    for part in ["STATUS:TENTATIVE", "BUSYSTATUS:OOF", &hour(30), &hour(31)] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(s.get(&address, "bob").status(200).text(), text, "the same UIDs again");
+    s.get(&address, "bob").header("If-None-Match", &first.etag()).status(304);
+    assert_ne!(s.get(ALICE, "bob").etag(), first.etag());
+}
+
+#[test]
+fn an_ics_address_shows_busy_times_to_who_may_know_those() {
+    let s = with(&[at("a", 30, &[])]);
+    s.write("users/alice/Closed/.acl.json", "{}");
+    s.write("users/alice/Closed/b.ics", plain(&[&at("b", 50, &[])]));
+    let main = "/ical/~alice/main.ics";
+    s.get(main, "bob").status(404);
+    let text = s.get(&format!("{main}?show=busy"), "bob").text();
+    assert!(text.contains("SUMMARY:Busy") && !text.contains("Secret"), "{text}");
+    assert_eq!(s.get(&format!("{main}?show=busy"), "alice").text(), text, "the owner sees what others see");
+    s.get(&format!("{main}?show=busy"), NOBODY).status(401);
+    let closed = "/ical/~alice/folder/Closed.ics?show=busy";
+    s.get(closed, "bob").status(404);
+    assert!(s.get(closed, "alice").text().contains(&hour(50)));
+    s.get("/ical/~alice/folder/Nowhere.ics?show=busy", "bob").status(404);
+    s.get("/ical/~zoe/main.ics?show=busy", "bob").status(404);
+}
+
+/// A VFREEBUSY as programs publish it.
+fn publication(from: i64) -> String {
+    format!(
+        "BEGIN:VFREEBUSY\r\nORGANIZER:mailto:alice@example.org\r\nDTSTAMP:20261001T080000Z\r\n\
+         FREEBUSY;FBTYPE=BUSY-UNAVAILABLE:{}/PT2H\r\nEND:VFREEBUSY\r\n",
+        hour(from)
+    )
+}
+
+#[test]
+fn what_its_owner_publishes_counts_until_it_is_removed() {
+    let s = with(&[at("a", 30, &[])]);
+    let mine = "/ical/freebusy.ifb";
+    let created = s.put(mine, "alice", plain(&[&publication(50)])).status(201);
+    assert_eq!(created.etag(), s.get(mine, "alice").etag());
+    let found = periods(&s);
+    assert!(has(&found, "BUSY-UNAVAILABLE", 50, 2) && has(&found, "BUSY", 30, 1), "{found:?}");
+    // Outlook sends the component alone.
+    let again = s.put("/ical/~alice/freebusy.vfb", "alice", publication(60)).status(204);
+    assert_eq!(again.etag(), s.get(mine, "alice").etag());
+    let found = periods(&s);
+    assert!(has(&found, "BUSY-UNAVAILABLE", 60, 2) && found.len() == 2, "{found:?}");
+    let stored = s.read("users/alice/.freebusy.ics");
+    assert!(stored.starts_with("BEGIN:VCALENDAR") && stored.contains(&publication(60)), "{stored}");
+    s.delete(mine, "alice").status(204);
+    assert!(!s.has("users/alice/.freebusy.ics"));
+    assert_eq!(periods(&s).len(), 1);
+    s.delete(mine, "alice").status(404);
+}
+
+#[test]
+fn a_publication_survives_a_crash() {
+    let mut s = with(&[]);
+    s.put("/ical/freebusy.ifb", "alice", publication(50)).status(201);
+    s.restart(rustix::process::Signal::KILL);
+    assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 50, 2));
+}
+
+#[test]
+fn publishing_heeds_preconditions_and_changes_nothing_when_they_fail() {
+    let s = with(&[at("a", 30, &[])]);
+    let mine = "/ical/freebusy.ifb";
+    let current = s.get(mine, "alice").etag();
+    s.put(mine, "alice", publication(50)).header("If-Match", "\"other\"").status(412);
+    s.put(mine, "alice", publication(50)).header("If-None-Match", "*").status(412);
+    assert!(!s.has("users/alice/.freebusy.ics"));
+    s.put(mine, "alice", publication(50)).header("If-Match", &current).status(201);
+    s.delete(mine, "alice").header("If-Match", &current).status(412);
+    assert!(s.has("users/alice/.freebusy.ics"));
+}
+
+#[test]
+fn only_free_busy_can_be_published_and_only_by_its_owner() {
+    let s = with(&[at("a", 30, &[])]);
+    s.write("users/alice/.acl.json", "{\"user:bob\": \"master\", \"user:carol\": \"none\"}");
+    s.put(ALICE, "bob", publication(50)).status(403);
+    s.delete(ALICE, "bob").status(403);
+    s.put(ALICE, "carol", publication(50)).status(404);
+    s.put("/ical/~zoe/freebusy.ifb", "bob", publication(50)).status(404);
+    s.put(ALICE, NOBODY, publication(50)).status(401);
+    for body in [
+        "".to_owned(),
+        "hello".to_owned(),
+        plain(&[&at("b", 50, &[])]),
+        publication(50).replace("PT2H", "two hours"),
+        plain(&[&publication(50)]).replace("END:VFREEBUSY\r\n", ""),
+    ] {
+        s.put(ALICE, "alice", body).status(400);
+    }
+    s.request("POST", ALICE, "alice").status(405);
+    assert!(s.options(ALICE, NOBODY).status(200).header("Allow").contains("PUT"));
+    assert!(!s.has("users/alice/.freebusy.ics"));
+}
+
+/// What `kalends freebusy` prints of the server's tree.
+fn command(s: &Server, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kalends"))
+        .args(["freebusy", "--data"])
+        .arg(s.path(""))
+        .args(arguments)
+        .output()
+        .expect("the command");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn the_command_says_when_and_why() {
+    let s = with(&[
+        at("meeting", 30, &["STATUS:TENTATIVE"]),
+        at("seen-through", 50, &["TRANSP:TRANSPARENT"]),
+        at("odd", 60, &["RRULE:FREQ=SOMETIMES"]),
+    ]);
+    s.write("users/alice/Off/.props.json", "{\"freebusy\": false}");
+    s.write("users/alice/Closed/.acl.json", "{}");
+    s.write("users/alice/Closed/b.ics", plain(&[&at("b", 70, &[])]));
+    let said = command(&s, &["alice"]);
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let said = command(&s, &["alice", "--why", "--as", "bob"]);
+    for line in [
+        "tentative: STATUS:TENTATIVE: meeting in alice/Calendar/all.ics",
+        "free: TRANSP:TRANSPARENT: seen-through in alice/Calendar/all.ics",
+        "left out: odd in alice/Calendar/all.ics: RRULE: FREQ=SOMETIMES is malformed",
+        "not counted: alice/Closed: the asker has not the role freebusy there",
+        "not counted: alice/Off: its .props.json says \"freebusy\": false",
+    ] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    assert!(!said.contains("alice/Closed/b.ics"), "{said}");
+    assert_eq!(command(&s, &["alice", "--from", "2001-01-01", "--to", "2001-02-01"]), "");
 }

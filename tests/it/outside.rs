@@ -225,3 +225,46 @@ fn a_split_of_a_dropped_in_file_keeps_an_edit_that_was_made_meanwhile() {
     assert_eq!(summaries(&text), ["Changed", "Dropped in 04", "Edited by vim"]);
     assert_eq!(uids(&text).len(), 3);
 }
+
+#[test]
+fn a_file_that_cannot_be_read_holds_up_no_save_and_no_rights() {
+    let s = Server::start();
+    let address = "/ical/folder/New.ics";
+    let both = |summary: &str| plain(&[&event("a", summary, &[]), &event("b", summary, &[])]);
+    s.put(address, "alice", both("old")).status(201);
+    let file = s.file_with("users/alice/New", "UID:a");
+    // Longer than any calendar may be; nothing of it takes room on the disk.
+    let name = format!("users/alice/New/{file}");
+    std::fs::File::options()
+        .write(true)
+        .open(s.path(&name))
+        .and_then(|file| file.set_len(65 << 20))
+        .expect("longer");
+    assert_eq!(summaries(&s.get(address, "alice").text()), ["old", "old"]);
+    s.put(address, "alice", both("new")).header("If-Match", &s.get(address, "alice").etag()).status(204);
+    s.put(address, "alice", both("newer")).header("If-Match", &s.get(address, "alice").etag()).status(204);
+    s.settle();
+    assert!(s.read(&name).contains("SUMMARY:newer"), "ours took its place");
+    s.write("users/alice/New/.acl.json", "{\"user:bob\": \"viewer\"}");
+    eventually("bob is in", || {
+        (s.get("/ical/~alice/folder/New.ics", "bob").send().code == 200).then_some(())
+    });
+    s.write("users/alice/New/.acl.json", "{}");
+    eventually("bob is out", || {
+        (s.get("/ical/~alice/folder/New.ics", "bob").send().code == 404).then_some(())
+    });
+}
+
+#[test]
+fn a_name_that_something_else_has_is_not_used_for_an_item() {
+    let s = Server::start();
+    let address = "/ical/folder/New.ics";
+    s.put(address, "alice", plain(&[&event("a", "A", &[])])).status(201);
+    let file = s.file_with("users/alice/New", "UID:a");
+    s.settle();
+    s.remove(&format!("users/alice/New/{file}"));
+    std::fs::create_dir(s.path(&format!("users/alice/New/{file}"))).expect("a directory");
+    eventually("it is gone", || s.get(address, "alice").text().contains("UID:a").eq(&false).then_some(()));
+    s.put(address, "alice", plain(&[&event("a", "again", &[])])).status(204);
+    assert_eq!(summaries(&s.get(address, "alice").text()), ["again"]);
+}

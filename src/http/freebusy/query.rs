@@ -1,5 +1,7 @@
 //! The parameters of a free/busy address: which window is asked for (CalConnect CC/S 0903, Freebusy Read URL).
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 
@@ -10,13 +12,21 @@ use crate::ical::value::{When, parse_date_time, parse_duration};
 /// The longest window: two years.
 const LONGEST: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 
-/// The window that `query` asks for; what it does not say is as in `default`.
+/// What a query asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub window: TimeRange,
+    /// The value of `show`.
+    pub show: Option<String>,
+}
+
+/// Reads a query; what it does not say of the window is as in `default`.
 ///
 /// # Errors
 /// `BadRequest` for a parameter twice or one that cannot be read, `end` beside `period`, an empty window, one of more than
 /// two years; `NotAcceptable` for another format than text/calendar.
-pub fn window(query: &str, default: TimeRange) -> Result<TimeRange> {
-    let (mut start, mut end, mut period, mut format) = (None, None, None, None);
+pub fn read(query: &str, default: TimeRange) -> Result<Query> {
+    let (mut start, mut end, mut period, mut format, mut show) = (None, None, None, None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let taken = match name {
@@ -24,6 +34,7 @@ pub fn window(query: &str, default: TimeRange) -> Result<TimeRange> {
             "end" | "until" => &mut end,
             "period" | "duration" => &mut period,
             "format" => &mut format,
+            "show" => &mut show,
             // Clients add what they like; none of it changes what is asked for.
             _ => continue,
         };
@@ -35,8 +46,18 @@ pub fn window(query: &str, default: TimeRange) -> Result<TimeRange> {
     if format.is_some_and(|format| !format.eq_ignore_ascii_case("text/calendar")) {
         return Err(Error::NotAcceptable);
     }
-    let from = start.as_deref().map(instant).transpose()?.unwrap_or(default.start);
-    let to = match (end.as_deref(), period.as_deref()) {
+    let window = window(start.as_deref(), end.as_deref(), period.as_deref(), default)?;
+    Ok(Query { window, show: show.map(Cow::into_owned) })
+}
+
+fn window(
+    start: Option<&str>,
+    end: Option<&str>,
+    period: Option<&str>,
+    default: TimeRange,
+) -> Result<TimeRange> {
+    let from = start.map(instant).transpose()?.unwrap_or(default.start);
+    let to = match (end, period) {
         (Some(_), Some(_)) => return Err(bad("end and period are given both".to_owned())),
         (Some(end), None) => instant(end)?,
         (None, Some(period)) => after(from, length(period)?)?,
@@ -84,7 +105,8 @@ mod tests {
     }
 
     fn asked(query: &str) -> Result<TimeRange> {
-        window(query, TimeRange { start: at("2026-01-01T00:00:00Z"), end: at("2026-02-26T00:00:00Z") })
+        let default = TimeRange { start: at("2026-01-01T00:00:00Z"), end: at("2026-02-26T00:00:00Z") };
+        read(query, default).map(|query| query.window)
     }
 
     #[test]
@@ -124,6 +146,8 @@ mod tests {
             "period=P3Y",
             "period=P1000D",
             "start=%ff",
+            "show=events&show=events",
+            "period=P1D&duration=P1D",
         ] {
             assert!(matches!(asked(query), Err(Error::BadRequest(_))), "{query}");
         }

@@ -12,7 +12,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::target::CalendarTarget;
-use super::{Site, blocking, login};
+use super::{Site, blocking, freebusy, login};
 use crate::acl::{Principal, Role};
 use crate::error::Result;
 use crate::store::Room;
@@ -41,6 +41,9 @@ pub async fn answer(
     let place = target.place(who.user())?;
     let asked = Asked { site, request, who, place };
     match request.method().as_str() {
+        "GET" | "HEAD" if freebusy::asks_for_busy(request.query_string()) => {
+            freebusy::of_place(site, request, &asked.who, &asked.place).await
+        }
         "GET" | "HEAD" => read::answer(&asked).await,
         "PUT" => save::answer(&asked, payload).await,
         "DELETE" => remove::answer(&asked).await,

@@ -45,8 +45,9 @@ async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
     let basis = basis(asked, &guard);
     let (answer, outcome) = oneshot::channel();
     actix_web::rt::task::spawn_blocking(move || {
-        let sent = cut(&body.bytes);
-        drop(body);
+        let Body { bytes, room: _room } = body;
+        let sent = cut(&bytes);
+        drop(bytes);
         // Whoever waited for the answer may have gone; the save is made all the same.
         let acknowledge = |outcome| drop(answer.send(outcome));
         match sent {

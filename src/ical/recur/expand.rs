@@ -2,7 +2,7 @@
 //! period at a window is a division away.
 
 use super::day::{Day, days_in_month, days_in_year, first_week, week_year, weeks_in_year};
-use super::{Civil, Freq, Rule, Steps, TooMuch};
+use super::{Civil, Freq, Rule, Skip, Steps, TooMuch};
 
 /// The instances of `rule` that start from `from` to `to`, both included, in order. `start` (DTSTART) is the first instance even where
 /// the rule would not make it, and COUNT counts it (RFC 5545 §3.8.5.3). UNTIL is the caller's: it may need a zone.
@@ -303,7 +303,21 @@ impl<'r> Days<'r> {
                 found.push(day);
             }
         }
+        let stands_already = found.last().copied();
+        found.extend(self.skipped(first, length).filter(|day| stands_already != Some(*day)));
         tested * cost
+    }
+
+    /// The day that stands for those which a month of this `length` has not, if there are any and the rule wants one.
+    fn skipped(&self, first: Day, length: u32) -> Option<Day> {
+        let day = match self.rule.skip {
+            Skip::Omit => return None,
+            Skip::Backward => Day(first.0 + length as i32 - 1),
+            Skip::Forward => Day(first.0 + length as i32),
+        };
+        let (year, month, date) = day.ymd();
+        let is_missing = u64::from(self.month_days) >> (length + 1) != 0;
+        (is_missing && self.has_weekday(day, year, month, date)).then_some(day)
     }
 
     /// Adds the selected days of the weeks that BYWEEKNO names, and says how many were tested.

@@ -12,7 +12,7 @@ mod rule;
 mod oracle;
 
 pub use expand::expand;
-pub use rule::{BadRule, Freq, Rule};
+pub use rule::{BadRule, Freq, Rule, Skip};
 
 use jiff::civil::DateTime;
 

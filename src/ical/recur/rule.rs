@@ -16,6 +16,16 @@ pub enum Freq {
     Yearly,
 }
 
+/// What becomes of a day that a month has not (SKIP, RFC 7529 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    Omit,
+    /// The last day of the month.
+    Backward,
+    /// The first day of the next.
+    Forward,
+}
+
 /// A recurrence rule whose parts fit together. Sets of small numbers are bit masks; an empty one is an absent part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -39,6 +49,7 @@ pub struct Rule {
     /// Bit 1 is January.
     pub(super) months: u16,
     pub(super) positions: Vec<i32>,
+    pub(super) skip: Skip,
 }
 
 /// Why a RECUR value is not understood; the text names the part.
@@ -70,6 +81,14 @@ impl Rule {
         Ok(rule)
     }
 
+    /// Whether the rule counts in another calendar than ours (RSCALE, RFC 7529 §4.1): its parts mean something else there, and who
+    /// cannot count in it takes the first instance alone.
+    pub fn is_of_another_calendar(value: &str) -> bool {
+        let scale = value.trim_ascii().split(';').filter_map(|part| part.split_once('='));
+        let mut scale = scale.filter(|(name, _)| name.eq_ignore_ascii_case("RSCALE"));
+        scale.next().is_some_and(|(_, scale)| !scale.eq_ignore_ascii_case("GREGORIAN"))
+    }
+
     pub(super) fn blank() -> Rule {
         Rule {
             freq: Freq::Daily,
@@ -88,6 +107,7 @@ impl Rule {
             weeks: Vec::new(),
             months: 0,
             positions: Vec::new(),
+            skip: Skip::Omit,
         }
     }
 
@@ -120,8 +140,8 @@ impl Rule {
             "BYSETPOS" => self.positions = numbers(1, 366, true)?,
             // RFC 7529: its default is what everything else here means.
             "RSCALE" if value.eq_ignore_ascii_case("GREGORIAN") => {}
-            "SKIP" if value.eq_ignore_ascii_case("OMIT") => {}
-            "RSCALE" | "SKIP" => return Err(BadRule(format!("{name}={value} is not supported"))),
+            "SKIP" => self.skip = skip(value).ok_or_else(bad)?,
+            "RSCALE" => return Err(BadRule(format!("{name}={value} is not supported"))),
             _ => return Err(BadRule(format!("{name} is unknown"))),
         }
         Ok(())
@@ -209,6 +229,12 @@ fn freq(value: &str) -> Option<Freq> {
     NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, freq)| *freq)
 }
 
+fn skip(value: &str) -> Option<Skip> {
+    const NAMES: [(&str, Skip); 3] =
+        [("OMIT", Skip::Omit), ("BACKWARD", Skip::Backward), ("FORWARD", Skip::Forward)];
+    NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, skip)| *skip)
+}
+
 fn weekday(value: &str) -> Option<Weekday> {
     const NAMES: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
     NAMES.iter().position(|name| name.eq_ignore_ascii_case(value)).map(|at| at as Weekday)
@@ -277,7 +303,7 @@ mod tests {
             ("FREQ=YEARLY;BYWEEKNO=1;BYDAY=1MO", "BYDAY with numbers beside BYWEEKNO"),
             ("FREQ=MONTHLY;BYSETPOS=1", "BYSETPOS without another BY part"),
             ("RSCALE=HEBREW;FREQ=YEARLY", "RSCALE=HEBREW is not supported"),
-            ("RSCALE=GREGORIAN;FREQ=YEARLY;SKIP=FORWARD", "SKIP=FORWARD is not supported"),
+            ("RSCALE=GREGORIAN;FREQ=YEARLY;SKIP=SIDEWAYS", "SKIP=SIDEWAYS is malformed"),
         ];
         for (text, why) in table {
             assert_eq!(Rule::parse(text), Err(BadRule(why.to_owned())), "{text}");

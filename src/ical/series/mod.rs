@@ -29,12 +29,24 @@ pub struct Instance {
 /// # Errors
 /// The master's rules make more instances than anybody could mean.
 pub fn instances(events: &[Event], window: &TimeRange) -> Result<Vec<Instance>, NotUnderstood> {
+    instances_within(events, window, &mut Steps::new())
+}
+
+/// As [`instances`], for one of several series that may cost no more than `steps` together.
+///
+/// # Errors
+/// As [`instances`].
+pub fn instances_within(
+    events: &[Event],
+    window: &TimeRange,
+    steps: &mut Steps,
+) -> Result<Vec<Instance>, NotUnderstood> {
     let master = newest(events, (0..events.len()).filter(|at| events[*at].instance.is_none()));
     let overrides = newest_overrides(events, master);
     let mut found = Vec::new();
     if let Some(master) = master {
         let ranged = Ranged::of(&events[master], events, &overrides);
-        let starts = starts(&events[master], &ranged.reach(events, master, window))?;
+        let starts = starts(&events[master], &ranged.reach(events, master, window), steps)?;
         for start in starts {
             if !overrides.contains_key(&Mark::At(start.at))
                 && !overrides.contains_key(&start.day(&events[master]))
@@ -63,7 +75,7 @@ impl Instance {
 }
 
 impl Length {
-    fn after(self, start: Timestamp, zone: &Zone) -> Timestamp {
+    pub(super) fn after(self, start: Timestamp, zone: &Zone) -> Timestamp {
         let (from, seconds) = match self {
             Length::Exact(seconds) => (start, seconds),
             Length::Nominal(length) if length.days == 0 => (start, length.seconds),
@@ -175,12 +187,11 @@ impl Start {
 }
 
 /// The recurrence set (RFC 5545 §3.8.5.3) within `reach`: DTSTART, RRULEs and RDATEs without EXDATEs, each instant once.
-fn starts(event: &Event, reach: &TimeRange) -> Result<Vec<Start>, NotUnderstood> {
+fn starts(event: &Event, reach: &TimeRange, steps: &mut Steps) -> Result<Vec<Start>, NotUnderstood> {
     let mut found: Vec<Start> =
         event.dates.iter().map(|(at, length)| Start { at: *at, length: *length }).collect();
-    let mut steps = Steps::new();
     for rule in &event.rules {
-        let instants = by_rule(rule, event, reach, &mut steps)?;
+        let instants = by_rule(rule, event, reach, steps)?;
         found.extend(instants.into_iter().map(|at| Start { at, length: None }));
     }
     if event.rules.is_empty() {

@@ -73,7 +73,32 @@ fn days(starts: &[String]) -> String {
 #[test]
 fn rules_make_the_dates_worked_out_by_hand() {
     let table = [
-        // A day that a month or a year has not is left out.
+        // A day that a month or a year has not is left out, but for what RFC 7529 adds.
+        (
+            "20260131",
+            "MONTHLY;RSCALE=GREGORIAN;SKIP=FORWARD;COUNT=4",
+            "2026-01-31 2026-03-01 2026-03-31 2026-05-01",
+        ),
+        (
+            "20260131",
+            "MONTHLY;RSCALE=GREGORIAN;SKIP=BACKWARD;COUNT=4",
+            "2026-01-31 2026-02-28 2026-03-31 2026-04-30",
+        ),
+        (
+            "20240229",
+            "YEARLY;RSCALE=GREGORIAN;SKIP=BACKWARD;UNTIL=20280301",
+            "2024-02-29 2025-02-28 2026-02-28 2027-02-28 2028-02-29",
+        ),
+        (
+            "20240229",
+            "YEARLY;RSCALE=GREGORIAN;SKIP=FORWARD;COUNT=5",
+            "2024-02-29 2025-03-01 2026-03-01 2027-03-01 2028-02-29",
+        ),
+        (
+            "20260131",
+            "MONTHLY;SKIP=BACKWARD;BYMONTHDAY=30,31;COUNT=5",
+            "2026-01-31 2026-02-28 2026-03-30 2026-03-31 2026-04-30",
+        ),
         ("20240229", "YEARLY", "2024-02-29 2028-02-29 2032-02-29"),
         ("20260131", "MONTHLY;COUNT=3", "2026-01-31 2026-03-31 2026-05-31"),
         (
@@ -121,6 +146,13 @@ fn rules_make_the_dates_worked_out_by_hand() {
         let found = local_starts(&item, BERLIN, "2000-01-01T00:00", "2033-01-01T00:00");
         assert_eq!(days(&found), dates, "{rule}");
     }
+}
+
+#[test]
+fn a_day_that_was_moved_on_is_found_by_a_window_on_that_day() {
+    let item = berlin("20100131T090000", "RRULE:RSCALE=GREGORIAN;FREQ=MONTHLY;SKIP=FORWARD");
+    let starts = local_starts(&item, BERLIN, "2026-03-01T00:00", "2026-03-02T00:00");
+    assert_eq!(starts, ["2026-03-01T09:00"]);
 }
 
 #[test]
