@@ -9,7 +9,8 @@ const LEVELS: &str = "KALENDS_LOG";
 
 /// Starts logging, for the life of the process.
 pub fn start() {
-    let filter = EnvFilter::try_from_env(LEVELS).unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let filter = EnvFilter::try_from_env(LEVELS)
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     log.with_writer(|| OneLine(io::stderr())).init();
 }

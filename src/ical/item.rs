@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::line::{Property, lines, logical_len};
 use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
-use super::{text, tz};
+use super::text::{self, Renames};
+use super::tz;
 use crate::error::{Error, Result};
 
 /// A map by keys: they are long, and whole calendars are put into such maps at each save.
@@ -255,9 +256,9 @@ impl Item {
         })
     }
 
-    /// The item with other bytes for its components.
-    pub fn with_raw(&self, raw: Vec<u8>) -> Item {
-        Item { raw: raw.into(), look: OnceLock::new(), ..self.clone() }
+    /// The item as it is shown to who may not see it: other bytes for its components, and nothing of what was around them.
+    pub fn masked(&self, raw: Vec<u8>) -> Item {
+        Item { raw: raw.into(), header: Arc::new([]), look: OnceLock::new(), ..self.clone() }
     }
 
     /// The item with a UID in each of its components, which have none.
@@ -281,22 +282,19 @@ impl Item {
         self
     }
 
-    /// The item with the zone `from` called `to`.
-    pub fn with_zone_renamed(mut self, from: &str, to: &str) -> Item {
-        self.raw = text::rename_zone(&self.raw, from, to).into();
+    /// The item with other names for its zones.
+    pub fn with_zones_renamed(mut self, renames: &Renames<'_>) -> Item {
+        self.raw = text::rename_zones(&self.raw, renames).into();
         self.zones = self
             .zones
             .iter()
-            .map(|zone| match &*zone.tzid == from {
-                true => Zone {
-                    tzid: to.into(),
+            .map(|zone| match renames.get(&*zone.tzid) {
+                Some(to) => Zone {
+                    tzid: (*to).into(),
                     iana: tz::iana(to).map(Arc::from),
-                    definition: zone
-                        .definition
-                        .as_ref()
-                        .map(|definition| Arc::new(definition.renamed(from, to))),
+                    definition: zone.definition.as_ref().map(|known| Arc::new(known.renamed(&zone.tzid, to))),
                 },
-                false => zone.clone(),
+                None => zone.clone(),
             })
             .collect();
         self.look = OnceLock::new();
@@ -328,7 +326,7 @@ impl Item {
 impl Definition {
     /// The definition under another TZID.
     pub fn renamed(&self, from: &str, to: &str) -> Definition {
-        let raw: Box<[u8]> = text::rename_zone(&self.raw, from, to).into();
+        let raw: Box<[u8]> = text::rename_zones(&self.raw, &Renames::from([(from, to)])).into();
         let meaning = meaning::of_zone(&raw);
         Definition { raw, meaning }
     }
@@ -440,7 +438,8 @@ mod tests {
             with("Europe/Berlin", "+0100").look().meaning,
             with("Europe/Berlin", "+0200").look().meaning
         );
-        let renamed = with("Nowhere (2)", "+0100").with_zone_renamed("Nowhere (2)", "Nowhere");
+        let renamed =
+            with("Nowhere (2)", "+0100").with_zones_renamed(&Renames::from([("Nowhere (2)", "Nowhere")]));
         assert_eq!(renamed.look().meaning, with("Nowhere", "+0100").look().meaning);
     }
 }

@@ -1,6 +1,7 @@
 //! What somebody sees of a CONFIDENTIAL item: that its owner is busy then, and nothing else (DESIGN: rights, CLASS).
 
 use super::line::{Property, lines};
+use super::text::push_line;
 
 /// What says when an item takes place, and which one it is.
 const TIMES: [&str; 14] = [
@@ -38,10 +39,20 @@ pub fn busy_block(raw: &[u8]) -> Vec<u8> {
             }
             depth = depth.saturating_sub(1);
         } else if depth == 1 && TIMES.iter().any(|name| property.is(name)) {
-            masked.extend_from_slice(line.raw);
+            push_line(&mut masked, &bare(&property));
         }
     }
     masked
+}
+
+/// The property with the parameters that say how to read its value, and no others.
+fn bare(property: &Property<'_>) -> String {
+    let telling = |(name, _): &(&str, &str)| {
+        ["TZID", "VALUE", "RANGE"].iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let params: String =
+        property.params().filter(telling).map(|(name, value)| format!(";{name}={value}")).collect();
+    format!("{}{params}:{}", property.name, property.value)
 }
 
 #[cfg(test)]
@@ -50,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_the_times_remain() {
-        let raw = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Surgery\r\nDTSTART;TZID=X:20260101T100000\r\nLOCATION:Clinic\r\nX-A:b\r\n\
+        let raw = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Surgery\r\nDTSTART;X-NOTE=s;TZID=X:20260101T100000\r\nLOCATION:Clinic\r\nX-A:b\r\n\
                    ATTENDEE:mailto:doc@x\r\nBEGIN:VALARM\r\nUID:a\r\nDESCRIPTION:Surgery\r\nEND:VALARM\r\nDURATION:PT1H\r\n\
                    CLASS:CONFIDENTIAL\r\nEND:VEVENT\r\n";
         let expected = "BEGIN:VEVENT\r\nSUMMARY:Busy\r\nUID:1\r\nDTSTART;TZID=X:20260101T100000\r\nDURATION:PT1H\r\n\

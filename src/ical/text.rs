@@ -1,6 +1,7 @@
 //! Putting content lines into bytes: escaping, and what served bytes must look like whatever a client wrote.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::line::{lines, logical_len, push_folded, unfold};
 
@@ -54,14 +55,17 @@ fn only_crlf(raw: &[u8]) -> bool {
     }) && start_of_line == raw.len()
 }
 
-/// `raw` with the parameters and the TZID property that say `from` saying `to`; other lines stay as they are.
-pub fn rename_zone(raw: &[u8], from: &str, to: &str) -> Vec<u8> {
+/// From what zones are called to what they are to be called.
+pub type Renames<'a> = HashMap<&'a str, &'a str>;
+
+/// `raw` with other names for zones in its parameters and TZID properties; other lines stay as they are.
+pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + 64);
     let mut rest = raw;
     while let Some((len, physical)) = logical_len(rest) {
         let (line, more) = rest.split_at(len);
         rest = more;
-        match std::str::from_utf8(&unfold(line, physical)).ok().and_then(|text| renamed(text, from, to)) {
+        match std::str::from_utf8(&unfold(line, physical)).ok().and_then(|text| renamed(text, renames)) {
             Some(text) => push_line(&mut out, &text),
             None => out.extend_from_slice(line),
         }
@@ -69,18 +73,17 @@ pub fn rename_zone(raw: &[u8], from: &str, to: &str) -> Vec<u8> {
     out
 }
 
-/// The line with `from` as its zone naming `to` instead, or nothing if it names another or none.
-fn renamed(text: &str, from: &str, to: &str) -> Option<String> {
+/// The line with another name for its zone, or nothing if it names none that is renamed.
+fn renamed(text: &str, renames: &Renames<'_>) -> Option<String> {
     let property = super::line::Property::parse(text)?;
     if property.is("TZID") {
-        return (property.value.trim() == from).then(|| format!("{}{}:{to}", property.name, property.params));
+        let to = renames.get(property.value.trim())?;
+        return Some(format!("{}{}:{to}", property.name, property.params));
     }
-    if property.param("TZID")? != from {
-        return None;
-    }
+    let to = renames.get(property.param("TZID")?)?;
     let to = match to.contains([';', ':', ',']) {
         true => format!("\"{to}\""),
-        false => to.to_owned(),
+        false => (*to).to_owned(),
     };
     let mut line = property.name.to_owned();
     for (name, value) in property.params() {
@@ -123,11 +126,11 @@ mod tests {
     #[test]
     fn a_zone_is_renamed_where_it_is_named_and_nowhere_else() {
         let raw = b"DTSTART;TZID=Home;X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home\r\nDTEND;TZID=Homer:1\r\n";
-        let renamed = rename_zone(raw, "Home", "Home (2)");
+        let renamed = rename_zones(raw, &Renames::from([("Home", "Home (2)")]));
         let expected = "DTSTART;TZID=Home (2);X=1:20260101T100000\r\nSUMMARY:TZID=Home\r\nTZID:Home (2)\r\nDTEND;TZID=Homer:1\r\n";
         assert_eq!(String::from_utf8_lossy(&renamed), expected);
-        let back = rename_zone(&renamed, "Home (2)", "Home");
-        let odd = rename_zone(b"DTSTART;TZID=Home:1\r\n", "Home", "(UTC+01:00) A, B");
+        let back = rename_zones(&renamed, &Renames::from([("Home (2)", "Home")]));
+        let odd = rename_zones(b"DTSTART;TZID=Home:1\r\n", &Renames::from([("Home", "(UTC+01:00) A, B")]));
         assert_eq!(String::from_utf8_lossy(&odd), "DTSTART;TZID=\"(UTC+01:00) A, B\":1\r\n");
         assert!(String::from_utf8_lossy(&back).starts_with("DTSTART;TZID=Home;X=1:"));
     }

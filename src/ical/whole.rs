@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::item::{Definition, Item, Zone};
 use super::line::{Property, lines};
 use super::meaning::Hash;
-use super::text::{escape, push_line};
+use super::text::{Renames, escape, push_line, rename_zones};
 use super::{PRODID, vtimezone};
 
 /// What a calendar says of itself.
@@ -36,14 +36,9 @@ pub fn whole<'a>(heading: &Heading, items: impl Iterator<Item = &'a Item> + Clon
     let zones = Served::collect(items.clone());
     zones.push(&mut text);
     for item in items {
-        match zones.renames(item).as_slice() {
-            [] => text.extend_from_slice(&item.raw),
-            renames => {
-                let start = renames
-                    .iter()
-                    .fold(item.raw.to_vec(), |raw, (from, to)| super::text::rename_zone(&raw, from, to));
-                text.extend_from_slice(&start);
-            }
+        match zones.renames(item) {
+            renames if renames.is_empty() => text.extend_from_slice(&item.raw),
+            renames => text.extend_from_slice(&rename_zones(&item.raw, &renames)),
         }
     }
     text.extend_from_slice(b"END:VCALENDAR\r\n");
@@ -184,18 +179,20 @@ impl<'a> Served<'a> {
                 let raw = super::text::served(&definition.raw);
                 match self.names.get(&(*tzid, definition.meaning)).filter(|name| name != tzid) {
                     None => text.extend_from_slice(&raw),
-                    Some(name) => text.extend_from_slice(&super::text::rename_zone(&raw, tzid, name)),
+                    Some(name) => {
+                        text.extend_from_slice(&rename_zones(&raw, &Renames::from([(*tzid, name.as_str())])))
+                    }
                 }
             }
         }
     }
 
     /// Which zones of an item are served under another name.
-    fn renames(&self, item: &'a Item) -> Vec<(&'a str, &str)> {
+    fn renames<'s>(&'s self, item: &'s Item) -> Renames<'s> {
         if self.names.len() == self.custom.len() {
-            return Vec::new();
+            return Renames::new();
         }
-        let served_as = |zone: &'a Zone| {
+        let served_as = |zone: &'s Zone| {
             let definition = zone.definition.as_ref().filter(|_| zone.iana.is_none())?;
             let name = self.names.get(&(&*zone.tzid, definition.meaning))?;
             (**name != *zone.tzid).then_some((&*zone.tzid, name.as_str()))
@@ -280,7 +277,7 @@ mod tests {
             .expect("good")
             .items
             .into_iter()
-            .map(|item| item.with_zone_renamed("Nowhere (2)", "Nowhere"))
+            .map(|item| item.with_zones_renamed(&Renames::from([("Nowhere (2)", "Nowhere")])))
             .collect();
         for (before, after) in items.iter().zip(&back) {
             assert_eq!(before.look().meaning, after.look().meaning);

@@ -61,7 +61,10 @@ pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {
         Principal::User { .. } if role >= Role::Viewer => {
             Err(Error::Forbidden(format!("you are {role} here, this needs {need}")))
         }
-        Principal::User { .. } => Err(Error::NotFound),
+        Principal::Link(_) if role >= Role::Viewer => {
+            Err(Error::Forbidden(format!("this link is {role} here, this needs {need}")))
+        }
+        Principal::User { .. } | Principal::Link(_) => Err(Error::NotFound),
     }
 }
 
@@ -186,11 +189,11 @@ impl Store {
         nearest(&self.tree, path)?.role(who, path)
     }
 
-    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder.
+    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder, and the role.
     ///
     /// # Errors
     /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself.
-    pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool)>> {
+    pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool, Role)>> {
         let own = self.role_at(who, folder)?;
         let Found::Folder(directory) = self.tree.find(folder)? else {
             admit(who, own, Role::Viewer)?;
@@ -205,8 +208,9 @@ impl Store {
                 Found::Calendar(_) | Found::File(..) => false,
                 Found::Missing | Found::Blocked => continue,
             };
-            if self.role_at(who, &path)? >= Role::Viewer {
-                members.push((name, is_folder));
+            let role = self.role_at(who, &path)?;
+            if role >= Role::Viewer {
+                members.push((name, is_folder, role));
             }
         }
         if members.is_empty() {

@@ -65,6 +65,8 @@ pub fn merge(
         let ours = here.get(&item.key);
         met += usize::from(ours.is_some());
         match ours {
+            // The client was shown it once: it does no more than send it back.
+            Some(Here::Hidden) if base.has(&item.key) => plan.unlike += 1,
             Some(Here::Hidden) => return Err(HiddenKey),
             Some(Here::Masked) => plan.unlike += 1,
             Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
@@ -76,6 +78,12 @@ pub fn merge(
         plan.leave_out(sent, base, here, mozilla);
     }
     Ok(plan)
+}
+
+impl Base<'_> {
+    fn has(&self, key: &Key) -> bool {
+        matches!(self, Base::View(view) if view.get(key).is_some())
+    }
 }
 
 impl Plan {
@@ -311,6 +319,9 @@ mod tests {
         let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
         assert_eq!(merge(&sent, &Base::None, &hidden, false), Err(HiddenKey));
         assert_eq!(merge(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
+        let had = fetched(&sent);
+        let plan = merge(&sent, &Base::View(had.index()), &hidden, false);
+        assert_eq!(plan, Ok(Plan { unlike: 1, ..Plan::default() }), "what was shown once may come back");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::writing::{Target, Writing};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyMap, assign_uids};
+use crate::ical::text::Renames;
 
 /// What the sent calendar is a change of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -320,11 +321,9 @@ impl Sent {
 
 /// The item with the TZIDs that were made up for serving taken back.
 fn with_own_zones(item: Item, snapshot: &Snapshot) -> Item {
-    let made_up: Vec<(String, String)> = item
-        .zones
-        .iter()
-        .filter_map(|zone| snapshot.made_up.get_key_value(&*zone.tzid))
-        .map(|(served, own)| (served.clone(), own.clone()))
-        .collect();
-    made_up.iter().fold(item, |item, (served, own)| item.with_zone_renamed(served, own))
+    let zones = item.zones.clone();
+    let made_up =
+        zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
+    let renames: Renames<'_> = made_up.collect();
+    if renames.is_empty() { item } else { item.with_zones_renamed(&renames) }
 }

@@ -86,7 +86,7 @@ fn shown(sources: &[Source]) -> Arc<[Shown]> {
 }
 
 fn busy(item: &Item) -> Item {
-    item.with_raw(mask::busy_block(&item.raw))
+    item.masked(mask::busy_block(&item.raw))
 }
 
 impl Snapshot {
