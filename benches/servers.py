@@ -54,6 +54,12 @@ class Server:
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port)
 
+    def processor_seconds(self):
+        """What it and its children have used so far."""
+        children = pathlib.Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text().split()
+        tasks = (task for pid in (self.child.pid, *children) for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
     def memory_mb(self):
         status = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
@@ -88,11 +94,13 @@ def ask(connection, method, path, body=None, headers=None):
 
 
 def load(server, path, seconds, headers):
-    """Requests a second of 16 connections that ask for `path` over and over."""
+    """Requests a second of 16 connections that ask for `path` over and over, and the server's microseconds for each."""
     command = [*CLIENT_PIN, "wrk", "-t1", "-c16", f"-d{seconds}s"]
     for header in {"Authorization": LOGIN, **headers}.items():
         command += ["-H", ": ".join(header)]
+    used = server.processor_seconds()
     out = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"], check=True, capture_output=True, text=True)
     if "Non-2xx" in out.stdout or "Socket errors" in out.stdout:
         raise SystemExit(f"{path}: {out.stdout}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out.stdout)[1])
+    used = server.processor_seconds() - used
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out.stdout)[1]), 1e6 * used / int(re.search(r"(\d+) requests", out.stdout)[1])

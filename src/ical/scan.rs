@@ -331,8 +331,11 @@ fn end<'f>(found: &'f Found<'_>) -> Option<&'f str> {
 
 fn delimiter<'f>(text: &'f [u8], word: &[u8]) -> Option<&'f str> {
     let (start, name) = text.split_at_checked(word.len())?;
-    let name = std::str::from_utf8(name.trim_ascii()).ok()?;
-    start.eq_ignore_ascii_case(word).then_some(name)
+    // Asked first: few lines are delimiters, and all are asked twice.
+    if !start.eq_ignore_ascii_case(word) {
+        return None;
+    }
+    std::str::from_utf8(name.trim_ascii()).ok()
 }
 
 #[cfg(test)]
