@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::web::Data;
 
-use super::{Site, blocking, header, link};
+use super::{Site, blocking, link};
 use crate::acl::Principal;
 use crate::auth::Token;
 use crate::error::{Error, Result};
@@ -79,11 +79,21 @@ fn client(site: &Site, request: &HttpRequest) -> Option<IpAddr> {
     if !site.trusts(peer) {
         return Some(peer);
     }
-    let forwarded = header(request, "forwarded").map(forwarded_for);
-    let listed = forwarded.or_else(|| header(request, "x-forwarded-for").map(listed)).unwrap_or_default();
-    // Read from the end: what stands before the first untrusted address, its owner may have made up.
-    let addresses = listed.into_iter().rev().map_while(|address| address);
-    Some(addresses.into_iter().find(|address| !site.trusts(*address)).unwrap_or(peer))
+    Some(seen(request.headers(), |address| site.trusts(address)).unwrap_or(peer))
+}
+
+/// The address that the nearest proxy saw: read from the end of all lines of the header, since what stands before the
+/// first untrusted address its owner may have made up. Forwarded counts only where X-Forwarded-For, which most proxies
+/// write, is not there: a proxy that writes the one passes the client's own other on.
+fn seen(headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let all = |name: &str, read: fn(&str) -> Vec<Option<IpAddr>>| -> Vec<Option<IpAddr>> {
+        headers.get_all(name).filter_map(|value| value.to_str().ok()).flat_map(read).collect()
+    };
+    let addresses = match headers.contains_key("x-forwarded-for") {
+        true => all("x-forwarded-for", listed),
+        false => all("forwarded", forwarded_for),
+    };
+    addresses.into_iter().rev().map_while(|address| address).find(|address| !trusts(*address))
 }
 
 /// The addresses of an X-Forwarded-For header.
@@ -115,7 +125,28 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
     use super::*;
+
+    #[test]
+    fn a_client_cannot_choose_the_address_that_a_proxy_saw() {
+        let proxy = address("192.0.2.9");
+        let found = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            seen(&headers, |address| Some(address) == proxy)
+        };
+        let client = address("198.51.100.7");
+        assert_eq!(found(&[("x-forwarded-for", "203.0.113.1, 198.51.100.7, 192.0.2.9")]), client);
+        assert_eq!(found(&[("x-forwarded-for", "203.0.113.1"), ("x-forwarded-for", "198.51.100.7")]), client);
+        assert_eq!(found(&[("forwarded", "for=203.0.113.1"), ("x-forwarded-for", "198.51.100.7")]), client);
+        assert_eq!(found(&[("forwarded", "for=203.0.113.1, for=198.51.100.7")]), client);
+        assert_eq!(found(&[("x-forwarded-for", "203.0.113.1, unknown")]), None);
+        assert_eq!(found(&[]), None);
+    }
 
     #[test]
     fn addresses_are_read_as_proxies_write_them() {

@@ -303,7 +303,10 @@ fn client() -> Client {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for entry in walkdir::WalkDir::new(from) {
+    // What the README's lines make in the example when somebody pastes them is no part of it.
+    let made = ["Copy", ".history", ".lock", ".tmp", ".journal", "links"];
+    let is_ours = |entry: &walkdir::DirEntry| !made.iter().any(|name| entry.file_name() == *name);
+    for entry in walkdir::WalkDir::new(from).into_iter().filter_entry(is_ours) {
         let entry = entry.expect("an entry of data-example");
         let target = to.join(entry.path().strip_prefix(from).expect("below"));
         if entry.file_type().is_dir() {
