@@ -68,15 +68,81 @@ pub enum Principal {
     Nobody,
     /// A user with a login: the name as the password database spells it.
     User { name: String, groups: Groups },
+    /// Who holds a secret link: never its maker, however much the maker may do.
+    Link(Box<Link>),
 }
 
 impl Principal {
     /// The name of the user who asks, if one does.
     pub fn user(&self) -> Option<&str> {
         match self {
-            Principal::Nobody => None,
+            Principal::Nobody | Principal::Link(_) => None,
             Principal::User { name, .. } => Some(name),
         }
+    }
+
+    /// The user whose calendars are meant where an address names none: who asks, or who made the link.
+    pub fn me(&self) -> Option<&str> {
+        match self {
+            Principal::Link(link) => link.maker.user(),
+            other => other.user(),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    /// As logs name who asks.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Principal::Nobody => f.write_str("nobody"),
+            Principal::User { name, .. } => f.write_str(name),
+            Principal::Link(link) => write!(f, "a link of {}", link.maker),
+        }
+    }
+}
+
+/// What a secret link lets its holder do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    maker: Principal,
+    role: Role,
+    reach: Reach,
+}
+
+/// Where a secret link is good for anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Wherever its maker may do something.
+    Everywhere,
+    /// A place and all that is below it: the home's owner, nobody for the public tree, and the names from there down.
+    Below { owner: Option<String>, names: Vec<String> },
+}
+
+impl Link {
+    /// A link that grants at most `role`, which is never more than editor.
+    pub fn new(maker: Principal, role: Role, reach: Reach) -> Link {
+        Link { maker, role: role.min(Role::Editor), reach }
+    }
+
+    /// The user without whom the link is good for nothing.
+    pub fn maker(&self) -> &Principal {
+        &self.maker
+    }
+
+    /// What is left of `makers`, the role that the link's maker has now at the place that `owner` and `names` are.
+    pub fn role<'n>(
+        &self,
+        makers: Role,
+        owner: Option<&str>,
+        mut names: impl Iterator<Item = &'n str>,
+    ) -> Role {
+        let reaches = match &self.reach {
+            Reach::Everywhere => true,
+            Reach::Below { owner: top, names: below } => {
+                top.as_deref() == owner && below.iter().all(|name| names.next() == Some(name))
+            }
+        };
+        if reaches { makers.min(self.role) } else { Role::None }
     }
 }
 
@@ -165,6 +231,8 @@ impl Acl {
     pub fn role(&self, who: &Principal) -> Result<(Role, Option<&Subject>), GroupsUnknown> {
         let found = match who {
             Principal::Nobody => self.entries.get_key_value(&Subject::Anyone),
+            // What a link may do depends on the place too, which is not known here.
+            Principal::Link(_) => None,
             Principal::User { name, groups } => {
                 let by_group = self.by_group(groups)?;
                 self.entries
@@ -289,6 +357,46 @@ mod tests {
             assert_eq!(error.line(), line, "{text}: {error}");
             assert!(error.to_string().contains(says), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_link_grants_the_lower_role_where_it_reaches() {
+        let link = |role, reach| Link::new(user("alice", &[]), role, reach);
+        let below = |owner: Option<&str>, names: &[&str]| Reach::Below {
+            owner: owner.map(str::to_owned),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let work = below(Some("alice"), &["Work"]);
+        for (role, reach, makers, owner, names, expected) in [
+            (Role::Viewer, Reach::Everywhere, Role::Master, Some("bob"), vec!["Work"], Role::Viewer),
+            (Role::Viewer, Reach::Everywhere, Role::Freebusy, Some("bob"), vec![], Role::Freebusy),
+            (Role::Editor, Reach::Everywhere, Role::Contributor, None, vec!["Clubs"], Role::Contributor),
+            (Role::Master, Reach::Everywhere, Role::Master, Some("alice"), vec![], Role::Editor),
+            (Role::Viewer, work.clone(), Role::Master, Some("alice"), vec!["Work"], Role::Viewer),
+            (Role::Viewer, work.clone(), Role::Master, Some("alice"), vec!["Work", "Deep"], Role::Viewer),
+            (Role::Viewer, work.clone(), Role::Master, Some("alice"), vec!["Works"], Role::None),
+            (Role::Viewer, work.clone(), Role::Master, Some("alice"), vec![], Role::None),
+            (Role::Viewer, work.clone(), Role::Master, Some("bob"), vec!["Work"], Role::None),
+            (Role::Viewer, work, Role::Master, None, vec!["Work"], Role::None),
+            (Role::Viewer, below(None, &[]), Role::Viewer, None, vec!["Clubs"], Role::Viewer),
+            (Role::Viewer, below(None, &[]), Role::Master, Some("public"), vec![], Role::None),
+            (Role::Viewer, below(Some("alice"), &[]), Role::None, Some("alice"), vec![], Role::None),
+        ] {
+            let link = link(role, reach);
+            assert_eq!(
+                link.role(makers, owner, names.iter().copied()),
+                expected,
+                "{link:?} {owner:?} {names:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_holds_a_link_is_not_its_maker() {
+        let who = Principal::Link(Box::new(Link::new(user("alice", &[]), Role::Editor, Reach::Everywhere)));
+        assert_eq!((who.user(), who.me()), (None, Some("alice")));
+        let acl = acl(r#"{"user:alice": "master", "anyone": "viewer"}"#);
+        assert_eq!(acl.role(&who), Ok((Role::None, None)));
     }
 
     #[test]

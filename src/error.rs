@@ -17,6 +17,9 @@ pub enum Error {
     /// A body with a Content-Encoding: only plain bytes are taken.
     #[error("Content-Encoding is not supported")]
     ContentEncoding,
+    /// A body of another media type than the one that is taken here.
+    #[error("only {0} is taken here")]
+    MediaType(&'static str),
     /// Nothing is there, or nothing that the asker may know of.
     #[error("not found")]
     NotFound,
@@ -35,8 +38,10 @@ pub enum Error {
     /// Too many wrong logins; seconds until the next may be tried.
     #[error("too many failed logins, try again in {retry_after} seconds")]
     Throttled { retry_after: u64 },
-    /// A password over plain HTTP from another machine.
-    #[error("passwords are taken over TLS only: use https, or name the proxy in the configuration")]
+    /// A password or a secret link over plain HTTP from another machine.
+    #[error(
+        "passwords and secret links are taken over TLS only: use https, or name the proxy in the configuration"
+    )]
     InsecureTransport,
     /// Readable to the asker, but not this way; the text says why.
     #[error("{0}")]

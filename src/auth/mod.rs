@@ -20,6 +20,7 @@ mod pam;
 mod refusal;
 mod system;
 mod throttle;
+mod token;
 mod watched;
 
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ use tokio::sync::Semaphore;
 pub use self::basic::{Credentials, LONGEST_PASSWORD, Secret};
 use self::judge::Judge;
 use self::refusal::Refusal;
+pub use self::token::Token;
 use crate::acl::Principal;
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod freebusy;
+pub mod link;
 pub mod log;
 pub mod passwd;
 pub mod serve;
@@ -38,6 +39,13 @@ enum Command {
     Acl {
         #[command(subcommand)]
         command: acl::Acl,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Make, list or revoke secret links, which let programs in without a login.
+    Link {
+        #[command(subcommand)]
+        command: link::Link,
         #[command(flatten)]
         data: DataOptions,
     },
@@ -89,6 +97,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             serve::run(config)
         }
         Command::Acl { command, data } => acl::run(command, &data),
+        Command::Link { command, data } => link::run(command, &data),
         Command::Freebusy { asked, data } => freebusy::run(&asked, &data),
         Command::Man { directory } => man(&directory),
         Command::Passwd { file, user } => passwd::run(&file, &user),

@@ -8,6 +8,7 @@ use super::propfind::{Depth, FINITE_DEPTH, Kind, MULTISTATUS_TYPE, Resource, Wan
 use super::target::{Collection, Target};
 use super::{Site, blocking, header, login};
 use crate::acl::Role;
+use crate::auth::Token;
 use crate::error::{Error, Result};
 use crate::store::place::{Name, Path};
 
@@ -18,10 +19,11 @@ pub async fn answer(
     site: &Data<Site>,
     request: &HttpRequest,
     payload: Payload,
+    link: Option<&Token>,
     target: &Collection,
 ) -> Result<HttpResponse> {
-    let who = login::principal(site, request).await?;
-    let path = target.path(who.user())?;
+    let who = login::principal(site, request, link).await?;
+    let path = target.path(who.me())?;
     let (store, folder) = (site.store.clone(), path.clone());
     let (role, members) = blocking(move || {
         let members = store.list(&who, &folder)?;
@@ -34,8 +36,9 @@ pub async fn answer(
     let depth = Depth::parse(header(request, "depth"))?;
     let body = site.bodies.read(request, payload, MAX_PROPFIND).await?;
     let wanted = Wanted::parse(&body.bytes)?;
+    let urls = site.urls.on_the_way(link);
     let mut resources =
-        vec![resource(Target::Collection(target.clone()).href(&site.urls), Kind::Collection, &path, role)];
+        vec![resource(Target::Collection(target.clone()).href(&urls), Kind::Collection, &path, role)];
     match depth {
         Depth::Zero => {}
         Depth::One => resources.extend(members.iter().filter_map(|(name, is_folder, role)| {
@@ -43,7 +46,7 @@ pub async fn answer(
                 true => (Kind::Collection, target.folder(name)?),
                 false => (Kind::Calendar, target.calendar(name)?),
             };
-            Some(named(member.href(&site.urls), kind, name, *role))
+            Some(named(member.href(&urls), kind, name, *role))
         })),
         Depth::Infinity => {
             return Ok(HttpResponse::Forbidden().content_type(MULTISTATUS_TYPE).body(FINITE_DEPTH));

@@ -7,15 +7,25 @@ use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 
-use super::{Site, blocking, header};
+use super::{Site, blocking, header, link};
 use crate::acl::Principal;
+use crate::auth::Token;
 use crate::error::{Error, Result};
 
-/// Who sends this request. A user's home is made at the first good login.
+/// Who sends this request: who holds the link that it comes through, whatever login is sent along; else who logs in.
+/// A user's home is made at the first good login.
 ///
 /// # Errors
-/// `InsecureTransport` for a password over plain HTTP from elsewhere; as [`crate::auth::Authenticator::login`].
-pub async fn principal(site: &Data<Site>, request: &HttpRequest) -> Result<Arc<Principal>> {
+/// `InsecureTransport` for a password or a link over plain HTTP from elsewhere; as [`link::principal`] and
+/// [`crate::auth::Authenticator::login`].
+pub async fn principal(
+    site: &Data<Site>,
+    request: &HttpRequest,
+    link: Option<&Token>,
+) -> Result<Arc<Principal>> {
+    if let Some(token) = link {
+        return link::principal(site, request, token).await;
+    }
     let Some(value) = request.headers().get(AUTHORIZATION) else { return Ok(Arc::new(Principal::Nobody)) };
     if !is_basic(value.as_bytes()) {
         // Some programs send a token of their own to every server; here it says nothing.
@@ -47,7 +57,7 @@ pub fn challenge(site: &Site, request: &HttpRequest, error: Error) -> Error {
 pub fn unknown_method(who: &Principal, allow: &'static str) -> Error {
     match who {
         Principal::Nobody => Error::LoginNeeded,
-        Principal::User { .. } => Error::MethodNotAllowed { allow },
+        Principal::User { .. } | Principal::Link(_) => Error::MethodNotAllowed { allow },
     }
 }
 
@@ -56,7 +66,7 @@ fn is_basic(value: &[u8]) -> bool {
 }
 
 /// Whether nobody between can listen: a Unix socket, this machine, or a proxy that the admin vouches for.
-fn is_private(site: &Site, request: &HttpRequest) -> bool {
+pub fn is_private(site: &Site, request: &HttpRequest) -> bool {
     match request.peer_addr() {
         None => true,
         Some(peer) => peer.ip().to_canonical().is_loopback() || site.trusts(peer.ip().to_canonical()),

@@ -6,6 +6,7 @@ pub mod freebusy;
 pub mod guard;
 pub mod headers;
 pub mod ical;
+pub mod link;
 pub mod login;
 pub mod page;
 pub mod propfind;
@@ -21,12 +22,12 @@ use actix_web::http::Method;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Token};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use body::Bodies;
-use target::{Target, Urls};
+use target::{Address, Target, Urls};
 
 /// What all requests share.
 pub struct Site {
@@ -35,12 +36,20 @@ pub struct Site {
     pub urls: Urls,
     pub config: Config,
     pub bodies: Bodies,
+    pub links: link::Links,
 }
 
 impl Site {
     pub fn new(config: Config, store: Store, auth: Authenticator) -> Site {
         let urls = Urls::new(config.base_url.as_deref(), config.domain.as_deref());
-        Site { store: Arc::new(store), auth, urls, bodies: Bodies::default(), config }
+        Site {
+            store: Arc::new(store),
+            auth,
+            urls,
+            bodies: Bodies::default(),
+            links: link::Links::default(),
+            config,
+        }
     }
 
     /// Whether the peer is a proxy that the configuration names.
@@ -51,14 +60,25 @@ impl Site {
 
 /// Answers one request, whatever its address.
 async fn answer(site: Data<Site>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    match route(&site, &request, payload).await {
+    let Address { link, target } = Address::parse(request.uri().path(), &site.urls);
+    let answer = route(&site, &request, payload, link.as_ref(), target);
+    if link.is_some() {
+        return link::sealed(answer).await;
+    }
+    match answer.await {
         Ok(response) => response,
         Err(error) => HttpResponse::from_error(login::challenge(&site, &request, error)),
     }
 }
 
-async fn route(site: &Data<Site>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse> {
-    let target = Target::parse(request.uri().path(), &site.urls).ok_or(Error::NotFound)?;
+async fn route(
+    site: &Data<Site>,
+    request: &HttpRequest,
+    payload: Payload,
+    link: Option<&Token>,
+    target: Option<Target>,
+) -> Result<HttpResponse> {
+    let target = target.ok_or(Error::NotFound)?;
     if *request.method() == Method::OPTIONS {
         return Ok(options(&target));
     }
@@ -69,9 +89,10 @@ async fn route(site: &Data<Site>, request: &HttpRequest, payload: Payload) -> Re
         }
         Target::Calendar(_) | Target::Collection(_) if !site.config.icalendar => Err(Error::NotFound),
         Target::Freebusy(_) if !site.config.freebusy => Err(Error::NotFound),
-        Target::Calendar(calendar) => ical::answer(site, request, payload, &calendar).await,
-        Target::Collection(collection) => collection::answer(site, request, payload, &collection).await,
-        Target::Freebusy(owner) => freebusy::answer(site, request, payload, &owner).await,
+        Target::Calendar(calendar) => ical::answer(site, request, payload, link, &calendar).await,
+        Target::Collection(collection) => collection::answer(site, request, payload, link, &collection).await,
+        Target::Freebusy(owner) => freebusy::answer(site, request, payload, link, &owner).await,
+        Target::Links => link::answer(site, request, payload).await,
     }
 }
 
@@ -82,6 +103,7 @@ fn allow(target: &Target) -> &'static str {
         Target::Freebusy(_) => freebusy::ALLOW,
         Target::Calendar(_) => ical::ALLOW,
         Target::Collection(_) => collection::ALLOW,
+        Target::Links => link::ALLOW,
     }
 }
 

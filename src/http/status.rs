@@ -26,7 +26,7 @@ impl ResponseError for Error {
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::ContentEncoding | Error::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Config(_) | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy => {
@@ -106,7 +106,7 @@ mod tests {
             (
                 Error::InsecureTransport,
                 403,
-                "passwords are taken over TLS only: use https, or name the proxy in the configuration\n",
+                "passwords and secret links are taken over TLS only: use https, or name the proxy in the configuration\n",
             ),
             (Error::NotFound, 404, "not found\n"),
             (Error::MethodNotAllowed { allow: "GET, HEAD" }, 405, "method not allowed\n"),
@@ -115,6 +115,7 @@ mod tests {
             (Error::PreconditionFailed, 412, "the calendar is not as the precondition says\n"),
             (Error::TooLarge(text("64 MB a calendar")), 413, "too large: 64 MB a calendar\n"),
             (Error::ContentEncoding, 415, "Content-Encoding is not supported\n"),
+            (Error::MediaType("application/json"), 415, "only application/json is taken here\n"),
             (Error::Throttled { retry_after: 7 }, 429, "too many failed logins, try again in 7 seconds\n"),
             (Error::Config(text(SECRET)), 500, "the server failed; its log says more\n"),
             (

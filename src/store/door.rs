@@ -61,7 +61,10 @@ pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {
         Principal::User { .. } if role >= Role::Viewer => {
             Err(Error::Forbidden(format!("you are {role} here, this needs {need}")))
         }
-        Principal::User { .. } => Err(Error::NotFound),
+        Principal::Link(_) if role >= Role::Viewer => {
+            Err(Error::Forbidden(format!("this link is {role} here, this needs {need}")))
+        }
+        Principal::User { .. } | Principal::Link(_) => Err(Error::NotFound),
     }
 }
 

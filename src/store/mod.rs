@@ -11,6 +11,7 @@ mod door;
 mod history;
 mod journal;
 mod last_good;
+mod links;
 mod merge;
 mod owners;
 pub mod place;
@@ -37,6 +38,7 @@ use parking_lot::RwLock;
 pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
 pub use door::Room;
+pub use links::{LinkId, LinkPlace, SecretLink, Used};
 pub use reasons::Explained;
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
@@ -54,7 +56,7 @@ use slot::Slots;
 use staging::Staging;
 use tree::{Found, Tree};
 use views::Views;
-use writer::{Locked, Writers};
+use writer::{Locked, Writer, Writers};
 
 /// A data directory and what is in memory of it.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub struct Store {
     /// nobody sees half of it. Never held over disk access.
     together: RwLock<()>,
     owners: Owners,
+    /// The turn of who writes to a link's file.
+    link_writer: Arc<Writer>,
     census: Census,
     history_days: u32,
 }
@@ -91,6 +95,7 @@ impl Store {
             views: Views::default(),
             together: RwLock::default(),
             owners: Owners::new(config),
+            link_writer: Arc::default(),
             census: Census::default(),
             history_days: config.history_days,
         };

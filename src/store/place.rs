@@ -4,6 +4,8 @@ use std::fmt;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
+use crate::error::{Error, Result};
+
 /// One segment of a path: UTF-8, NFC, 1 to 250 bytes, free of what a file system, a shell or a reader could misread.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
@@ -81,6 +83,30 @@ impl fmt::Display for Path {
     }
 }
 
+impl std::str::FromStr for Path {
+    type Err = Error;
+
+    /// Reads a place as commands name it. A `~` before the user is taken too, as addresses have it: `~public` is a user's
+    /// home, `public` the tree that nobody owns.
+    fn from_str(text: &str) -> Result<Path> {
+        let unfit = || {
+            Error::BadRequest(format!("{text:?}: not a place, as alice/Work/Projects or public/Holidays are"))
+        };
+        let bare = text.strip_prefix('~');
+        let mut names = bare
+            .unwrap_or(text)
+            .trim_end_matches('/')
+            .split('/')
+            .map(|name| Name::new(name).ok_or_else(unfit));
+        let home = names.next().ok_or_else(unfit)??;
+        let home = match home.as_str() {
+            "public" if bare.is_none() => Home::Public,
+            _ => Home::User(home),
+        };
+        Ok(Path { home, names: names.collect::<Result<_>>()? })
+    }
+}
+
 /// What an `.ics` address names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
@@ -133,6 +159,19 @@ mod tests {
             ["a", "Work Projects", "#%20", "it's \"quoted\"", "\u{1f4c5}", " lead", "a~", "x.ics", &long]
         {
             assert_eq!(Name::new(name).as_ref().map(Name::as_str), Some(name));
+        }
+    }
+
+    #[test]
+    fn places_are_named_as_in_logs() {
+        for text in ["alice/Work/Projects", "public/Holidays", "alice", "public"] {
+            assert_eq!(text.parse::<Path>().expect("a place").to_string(), text);
+        }
+        let home = |text: &str| text.parse::<Path>().expect("a place").home;
+        assert_eq!(home("~alice/Work"), home("alice/Work"));
+        assert_ne!(home("~public"), home("public"));
+        for text in ["", "~", "/", "alice/../bob", "alice//x", "/etc", "~~alice"] {
+            assert!(text.parse::<Path>().is_err(), "{text}");
         }
     }
 

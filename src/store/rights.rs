@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Store;
 use super::disk::Directory;
-use super::place::Path;
+use super::place::{Name, Path};
 use super::tree::{Tree, USERS};
 use crate::acl::{Acl, Principal, Role, Subject};
 use crate::error::{Error, Result};
@@ -27,11 +27,16 @@ pub enum Rights {
 }
 
 impl Rights {
-    /// What `who` may do at `path`, whose rights these are. A home's owner is master, whatever any file says.
+    /// What `who` may do at `path`, whose rights these are. A home's owner is master, whatever any file says; who holds
+    /// a link may do what is left of its maker's rights.
     ///
     /// # Errors
     /// `GroupsUnknown`.
     pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
+        if let Principal::Link(link) = who {
+            let makers = self.role(link.maker(), path)?;
+            return Ok(link.role(makers, path.home.owner(), path.names.iter().map(Name::as_str)));
+        }
         if who.user().is_some() && who.user() == path.home.owner() {
             return Ok(Role::Master);
         }

@@ -43,6 +43,12 @@ impl Server {
         self.bare_put(path, user, body).header("Content-Type", "text/calendar; charset=utf-8")
     }
 
+    pub fn post(&self, path: &str, user: &str, body: impl Into<Vec<u8>>) -> Request {
+        let mut request = self.request("POST", path, user);
+        request.builder = request.builder.body(body.into());
+        request
+    }
+
     /// A PUT without a content type.
     pub fn bare_put(&self, path: &str, user: &str, body: impl Into<Vec<u8>>) -> Request {
         let mut request = self.request("PUT", path, user);

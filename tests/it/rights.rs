@@ -5,7 +5,7 @@ use crate::server::{NOBODY, Server, write};
 
 /// A role, and what its verbs answer on a calendar that is there: GET, HEAD, PROPFIND, PUT of a new item, PUT that
 /// changes an item, PUT that leaves one out; PUT of a calendar that is not there; DELETE; DELETE of one that is not there.
-const TABLE: [(&str, [u16; 9]); 6] = [
+pub const TABLE: [(&str, [u16; 9]); 6] = [
     ("none", [404, 404, 404, 404, 404, 404, 404, 404, 404]),
     ("freebusy", [404, 404, 404, 404, 404, 404, 404, 404, 404]),
     ("viewer", [200, 200, 207, 403, 403, 403, 403, 403, 404]),
@@ -15,7 +15,7 @@ const TABLE: [(&str, [u16; 9]); 6] = [
 ];
 
 /// A server in which `bob` has `role` in all of carol's home and in the public tree.
-fn with_role(role: &str) -> Server {
+pub fn with_role(role: &str) -> Server {
     Server::prepared(|data| {
         let acl = format!("{{\"user:bob\": \"{role}\"}}");
         for place in ["users/carol", "public"] {

@@ -10,6 +10,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::acl::Principal;
+use crate::auth::Token;
 use crate::error::Result;
 use crate::http::target::Owner;
 use crate::http::{Site, login};
@@ -33,10 +34,11 @@ pub async fn answer(
     site: &Data<Site>,
     request: &HttpRequest,
     payload: Payload,
+    link: Option<&Token>,
     owner: &Owner,
 ) -> Result<HttpResponse> {
-    let who = login::principal(site, request).await?;
-    let owner = owner.name(who.user())?;
+    let who = login::principal(site, request, link).await?;
+    let owner = owner.name(who.me())?;
     let asked = Asked { site, request, who, owner };
     match request.method().as_str() {
         "GET" | "HEAD" => read::answer(&asked).await,

@@ -6,18 +6,16 @@ use actix_web::web::Payload;
 use super::{Asked, quoted};
 use crate::error::Result;
 use crate::http::propfind::{Kind, MULTISTATUS_TYPE, Resource, Wanted, multistatus};
-use crate::http::target::{CalendarTarget, Target};
 use crate::store::Room;
 
 /// The largest PROPFIND, in bytes.
 pub const MAX_BODY: usize = 64 << 10;
 
-/// The Depth does not matter: a calendar has no members here.
-pub async fn answer(asked: &Asked<'_>, payload: Payload, target: &CalendarTarget) -> Result<HttpResponse> {
+/// Describes the calendar at `href`. The Depth does not matter: a calendar has no members here.
+pub async fn answer(asked: &Asked<'_>, payload: Payload, href: String) -> Result<HttpResponse> {
     let room = asked.room().await?;
     let body = asked.site.bodies.read(asked.request, payload, MAX_BODY).await?;
     let wanted = Wanted::parse(&body.bytes)?;
-    let href = Target::Calendar(target.clone()).href(&asked.site.urls);
     Ok(multi_status(multistatus(&wanted, &[resource(href, &room)])))
 }
 

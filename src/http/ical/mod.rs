@@ -11,9 +11,10 @@ use std::sync::Arc;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::target::CalendarTarget;
+use super::target::{CalendarTarget, Target};
 use super::{Site, blocking, freebusy, login};
 use crate::acl::{Principal, Role};
+use crate::auth::Token;
 use crate::error::Result;
 use crate::store::Room;
 use crate::store::place::Place;
@@ -35,10 +36,11 @@ pub async fn answer(
     site: &Data<Site>,
     request: &HttpRequest,
     payload: Payload,
+    link: Option<&Token>,
     target: &CalendarTarget,
 ) -> Result<HttpResponse> {
-    let who = login::principal(site, request).await?;
-    let place = target.place(who.user())?;
+    let who = login::principal(site, request, link).await?;
+    let place = target.place(who.me())?;
     let asked = Asked { site, request, who, place };
     match request.method().as_str() {
         "GET" | "HEAD" if freebusy::asks_for_busy(request.query_string()) => {
@@ -47,7 +49,14 @@ pub async fn answer(
         "GET" | "HEAD" => read::answer(&asked).await,
         "PUT" => save::answer(&asked, payload).await,
         "DELETE" => remove::answer(&asked).await,
-        "PROPFIND" => describe::answer(&asked, payload, target).await,
+        "PROPFIND" => {
+            describe::answer(
+                &asked,
+                payload,
+                Target::Calendar(target.clone()).href(&site.urls.on_the_way(link)),
+            )
+            .await
+        }
         _ => Err(login::unknown_method(&asked.who, ALLOW)),
     }
 }

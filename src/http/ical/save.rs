@@ -33,7 +33,7 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
     if saved.kept + saved.conflicts > 0 {
         let Saved { kept, removed, conflicts, .. } = saved;
         let did = format!("kept={kept}, removed={removed}, conflicts={conflicts}");
-        tracing::info!("merged a save by {}: {did}", asked.who.user().unwrap_or("nobody"));
+        tracing::info!("merged a save by {}: {did}", asked.who);
         response.insert_header((MERGE, did));
     }
     Ok(response.finish())

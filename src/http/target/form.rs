@@ -1,7 +1,8 @@
 //! The URL forms: what they are, read and written.
 
 use super::urls::{Urls, decode, encode};
-use super::{CalendarTarget, Collection, Owner, Target};
+use super::{Address, CalendarTarget, Collection, Owner, Target};
+use crate::auth::Token;
 use crate::store::place::Name;
 
 /// The forms as people are shown them, with USER and PATH for what differs, and what each is.
@@ -20,25 +21,36 @@ pub const FORMS: [(&str, &str); 7] = [
 const MAX_DEPTH: usize = 32;
 const MAX_BYTES: usize = 3000;
 
-impl Target {
+impl Address {
     /// What the path of a URL names, as it stands in the request: percent-encoded, without the query.
     ///
     /// The path prefix of `base_url` may be there, or a proxy may have taken it off. What is no address of ours,
-    /// or holds a name against the rules, is nothing.
-    pub fn parse(raw_path: &str, urls: &Urls) -> Option<Target> {
-        let path = raw_path.strip_prefix('/')?;
-        let (path, slash) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
-        let decoded: Vec<String> = match path {
-            "" if slash => return None,
-            "" => Vec::new(),
-            path => path.split('/').map(decode).collect::<Option<_>>()?,
-        };
+    /// or holds a name against the rules, has no target.
+    pub fn parse(raw_path: &str, urls: &Urls) -> Address {
+        let Some((decoded, slash)) = split(raw_path) else { return Address::default() };
         let names: Vec<&str> = decoded.iter().map(String::as_str).collect();
-        let inner = urls.after_prefix(&names);
-        inner.and_then(|inner| parse_names(inner, slash, urls)).or_else(|| parse_names(&names, slash, urls))
+        let inner = urls.after_prefix(&names).map(|inner| parse_names(inner, slash, urls));
+        match inner {
+            Some(address) if address != Address::default() => address,
+            _ => parse_names(&names, slash, urls),
+        }
     }
+}
 
-    /// The path of the URL, with the prefix of `base_url`: what DAV hrefs hold (RFC 4918 §8.3), and what [`Target::parse`] reads.
+/// The segments of a path, and whether it ends in a slash.
+fn split(raw_path: &str) -> Option<(Vec<String>, bool)> {
+    let path = raw_path.strip_prefix('/')?;
+    let (path, slash) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
+    let names = match path {
+        "" if slash => return None,
+        "" => Vec::new(),
+        path => path.split('/').map(decode).collect::<Option<_>>()?,
+    };
+    Some((names, slash))
+}
+
+impl Target {
+    /// The path of the URL, with the prefix of `base_url`: what DAV hrefs hold (RFC 4918 §8.3), and what [`Address::parse`] reads.
     pub fn href(&self, urls: &Urls) -> String {
         format!("{}{}", urls.prefix(), self.path(urls))
     }
@@ -50,8 +62,8 @@ impl Target {
 
     fn path(&self, urls: &Urls) -> String {
         let top = |owner: &Owner| match owner {
-            Owner::Me => "/ical".to_owned(),
-            Owner::User(user) => format!("/ical/{}", urls.user_segment(user)),
+            Owner::Me => urls.top().to_owned(),
+            Owner::User(user) => format!("{}/{}", urls.top(), urls.user_segment(user)),
         };
         let under = |names: &[Name]| -> String {
             names.iter().map(|name| format!("/{}", encode(name.as_str()))).collect()
@@ -59,31 +71,44 @@ impl Target {
         match self {
             Target::Page => "/".to_owned(),
             Target::Robots => "/robots.txt".to_owned(),
+            Target::Links => "/ical/link".to_owned(),
             Target::Freebusy(owner) => format!("{}/freebusy.ifb", top(owner)),
             Target::Calendar(CalendarTarget::Main(owner)) => format!("{}/main.ics", top(owner)),
             Target::Calendar(CalendarTarget::Folder(owner, names)) => {
                 format!("{}/folder{}.ics", top(owner), under(names))
             }
-            Target::Calendar(CalendarTarget::Public(names)) => format!("/ical/pf{}.ics", under(names)),
+            Target::Calendar(CalendarTarget::Public(names)) => {
+                format!("{}/pf{}.ics", urls.top(), under(names))
+            }
             Target::Collection(Collection::Top(owner)) => format!("{}/", top(owner)),
             Target::Collection(Collection::Folder(owner, names)) => {
                 format!("{}/folder{}/", top(owner), under(names))
             }
-            Target::Collection(Collection::Public(names)) => format!("/ical/pf{}/", under(names)),
+            Target::Collection(Collection::Public(names)) => format!("{}/pf{}/", urls.top(), under(names)),
         }
     }
 }
 
-fn parse_names(names: &[&str], slash: bool, urls: &Urls) -> Option<Target> {
+fn parse_names(names: &[&str], slash: bool, urls: &Urls) -> Address {
+    let (link, target) = match names {
+        [] => (None, Some(Target::Page)),
+        ["robots.txt"] if !slash => (None, Some(Target::Robots)),
+        ["ical", "link"] => (None, Some(Target::Links)),
+        // Whatever stands there is a token: one that cannot be right is answered as one that is not.
+        ["ical", "link", token, rest @ ..] => (Some(Token::given(token)), parse_calendars(rest, slash, urls)),
+        ["ical", rest @ ..] => (None, parse_calendars(rest, slash, urls)),
+        _ => (None, None),
+    };
+    Address { link, target }
+}
+
+fn parse_calendars(names: &[&str], slash: bool, urls: &Urls) -> Option<Target> {
     match names {
-        [] => Some(Target::Page),
-        ["robots.txt"] if !slash => Some(Target::Robots),
-        ["ical", "pf", path @ ..] => parse_path(path, slash, Collection::Public, CalendarTarget::Public),
-        ["ical", user, rest @ ..] if user.starts_with('~') => {
+        ["pf", path @ ..] => parse_path(path, slash, Collection::Public, CalendarTarget::Public),
+        [user, rest @ ..] if user.starts_with('~') => {
             parse_owned(Owner::User(urls.user(&user[1..])?), rest, slash)
         }
-        ["ical", rest @ ..] => parse_owned(Owner::Me, rest, slash),
-        _ => None,
+        mine => parse_owned(Owner::Me, mine, slash),
     }
 }
 
@@ -158,6 +183,11 @@ mod tests {
         Target::Calendar(CalendarTarget::Folder(owner, names(path)))
     }
 
+    fn parse(path: &str, urls: &Urls) -> Option<Target> {
+        let address = Address::parse(path, urls);
+        address.target.filter(|_| address.link.is_none())
+    }
+
     fn ours() -> Urls {
         Urls::new(Some("https://cal.example.org"), Some("example.org"))
     }
@@ -204,17 +234,53 @@ mod tests {
             ("/ical/~bob/freebusy.vfb", Target::Freebusy(user("bob"))),
             ("/ical/~bob/freebusy.xfb", Target::Freebusy(user("bob"))),
         ] {
-            assert_eq!(Target::parse(path, &ours()), Some(target), "{path}");
+            assert_eq!(parse(path, &ours()), Some(target), "{path}");
         }
     }
 
     #[test]
     fn the_forms_shown_to_people_are_addresses() {
         for (form, _) in FORMS {
-            assert_eq!(
-                Target::parse(form, &ours()).map(|target| target.href(&ours())).as_deref(),
-                Some(form)
-            );
+            assert_eq!(parse(form, &ours()).map(|target| target.href(&ours())).as_deref(), Some(form));
+        }
+    }
+
+    #[test]
+    fn a_link_leads_to_the_same_addresses() {
+        for urls in [ours(), Urls::new(Some("https://example.org/cal"), None)] {
+            for rest in [
+                "main.ics",
+                "~bob/main.ics",
+                "folder/Work/Projects.ics",
+                "~bob/folder/A%20b.ics",
+                "pf/Holidays.ics",
+                "freebusy.ifb",
+                "~bob/freebusy.ifb",
+                "",
+                "~bob/",
+                "folder/Work/",
+                "pf/",
+            ] {
+                let plain = Address::parse(&format!("/ical/{rest}"), &urls);
+                let linked = Address::parse(&format!("/ical/link/s3cret/{rest}"), &urls);
+                assert_eq!(linked.target, plain.target, "{rest}");
+                assert!(plain.link.is_none() && plain.target.is_some(), "{rest}");
+                let token = linked.link.expect("a token");
+                assert_eq!(token.reveal(), "s3cret");
+                let href = linked.target.expect("a target").href(&urls.through(&token));
+                assert_eq!(href, format!("{}/ical/link/s3cret/{rest}", urls.prefix()));
+                let again = Address::parse(&href, &urls);
+                assert_eq!((again.link, again.target), (Some(token), plain.target), "{href}");
+            }
+        }
+    }
+
+    #[test]
+    fn below_a_link_is_nothing_but_calendars() {
+        assert_eq!(parse("/ical/link", &ours()), Some(Target::Links));
+        for rest in ["robots.txt", "link/s3cret/main.ics", "link", "x", "..", "~bob/x", "main.ics/"] {
+            let address = Address::parse(&format!("/ical/link/s3cret/{rest}"), &ours());
+            assert!(address.target.is_none() && address.link.is_some(), "{rest}: {address:?}");
         }
     }
 
@@ -262,17 +328,17 @@ mod tests {
             "/ical/folder/end%20.ics",
             "/ical/pf/~bob/x.ics",
         ] {
-            assert_eq!(Target::parse(path, &ours()), None, "{path}");
+            assert_eq!(parse(path, &ours()), None, "{path}");
         }
     }
 
     #[test]
     fn a_path_too_long_for_the_system_names_nothing() {
         let deep = |depth| format!("/ical/folder{}.ics", "/a".repeat(depth));
-        assert!(Target::parse(&deep(MAX_DEPTH), &ours()).is_some());
-        assert_eq!(Target::parse(&deep(MAX_DEPTH + 1), &ours()), None);
+        assert!(parse(&deep(MAX_DEPTH), &ours()).is_some());
+        assert_eq!(parse(&deep(MAX_DEPTH + 1), &ours()), None);
         let wide = format!("/ical/folder{}", format!("/{}", "x".repeat(250)).repeat(12));
-        assert_eq!(Target::parse(&wide, &ours()), None);
+        assert_eq!(parse(&wide, &ours()), None);
     }
 
     #[test]
@@ -280,13 +346,13 @@ mod tests {
         let urls = Urls::new(Some("https://example.org/my%20cal/v1"), None);
         let main = Some(Target::Calendar(CalendarTarget::Main(Owner::Me)));
         for path in ["/my%20cal/v1/ical/main.ics", "/my%20c%61l/v1/ical/main.ics", "/ical/main.ics"] {
-            assert_eq!(Target::parse(path, &urls), main, "{path}");
+            assert_eq!(parse(path, &urls), main, "{path}");
         }
         for path in ["/my%20cal/v1", "/my%20cal/v1/", "/"] {
-            assert_eq!(Target::parse(path, &urls), Some(Target::Page), "{path}");
+            assert_eq!(parse(path, &urls), Some(Target::Page), "{path}");
         }
-        assert_eq!(Target::parse("/v1/ical/main.ics", &urls), None);
-        assert_eq!(Target::parse("/my%20calx/v1/ical/main.ics", &urls), None);
+        assert_eq!(parse("/v1/ical/main.ics", &urls), None);
+        assert_eq!(parse("/my%20calx/v1/ical/main.ics", &urls), None);
     }
 
     #[test]
@@ -311,7 +377,7 @@ mod tests {
     fn an_account_name_with_a_domain_of_its_own_stays_whole_where_none_is_configured() {
         let urls = Urls::new(None, None);
         let main = Target::Calendar(CalendarTarget::Main(user("bob@ad.example.org")));
-        assert_eq!(Target::parse("/ical/~bob@ad.example.org/main.ics", &urls), Some(main));
+        assert_eq!(parse("/ical/~bob@ad.example.org/main.ics", &urls), Some(main));
     }
 
     fn any_name() -> impl Strategy<Value = Name> {
@@ -362,7 +428,7 @@ mod tests {
         fn an_address_goes_round(target in any_target(), urls in any_urls()) {
             let href = target.href(&urls);
             prop_assert!(href.bytes().all(|byte| byte.is_ascii_graphic()));
-            prop_assert_eq!(Target::parse(&href, &urls), Some(target), "{}", href);
+            prop_assert_eq!(parse(&href, &urls), Some(target), "{}", href);
         }
 
         #[test]
@@ -370,8 +436,8 @@ mod tests {
             path in prop_oneof!["\\PC*", "/ical/(folder|pf|~b|%7e)?/[a-b./%0-9]{0,12}(\\.ics)?/?", "[/%.~a-c]{0,20}"],
             urls in any_urls(),
         ) {
-            if let Some(target) = Target::parse(&path, &urls) {
-                prop_assert_eq!(Target::parse(&target.href(&urls), &urls), Some(target));
+            if let Some(target) = parse(&path, &urls) {
+                prop_assert_eq!(parse(&target.href(&urls), &urls), Some(target));
             }
         }
     }

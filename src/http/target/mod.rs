@@ -8,6 +8,7 @@ mod urls;
 pub use form::FORMS;
 pub use urls::Urls;
 
+use crate::auth::Token;
 use crate::error::{Error, Result};
 use crate::store::place::{Home, Name, Path, Place};
 
@@ -114,6 +115,14 @@ fn with(names: &[Name], last: &Name) -> Vec<Name> {
     names.iter().chain([last]).cloned().collect()
 }
 
+/// What the path of a URL says: through which secret link somebody comes, if through one, and to what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Address {
+    pub link: Option<Token>,
+    /// Nothing for what is no address of ours.
+    pub target: Option<Target>,
+}
+
 /// What an address names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -121,6 +130,8 @@ pub enum Target {
     Page,
     /// `/robots.txt`
     Robots,
+    /// `/ical/link`: where users make links, and see and revoke theirs.
+    Links,
     Calendar(CalendarTarget),
     Collection(Collection),
     /// `freebusy.ifb`, and `.vfb` and `.xfb`, which clients probe for.

@@ -1,7 +1,10 @@
 //! What every URL of ours starts with, who is meant by `~user`, and the percent-encoding of one segment.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::auth::Token;
 use crate::store::place::Name;
 
 /// What a path segment need not escape: `pchar` of RFC 3986 §3.3, which is unreserved, sub-delims, `:` and `@`.
@@ -31,6 +34,8 @@ pub struct Urls {
     prefix: String,
     prefix_names: Vec<String>,
     domain: Option<String>,
+    /// What every address of calendars starts with, below the prefix, if that is not `/ical`.
+    link: Option<String>,
 }
 
 impl Urls {
@@ -46,7 +51,23 @@ impl Urls {
         let prefix_names: Vec<_> =
             names.map(|name| decode(name).unwrap_or_else(|| name.to_owned())).collect();
         let prefix: String = prefix_names.iter().map(|name| format!("/{}", encode(name))).collect();
-        Urls { base: format!("{origin}{prefix}"), prefix, prefix_names, domain: domain.map(str::to_owned) }
+        let domain = domain.map(str::to_owned);
+        Urls { base: format!("{origin}{prefix}"), prefix, prefix_names, domain, link: None }
+    }
+
+    /// The same addresses through a secret link.
+    pub fn through(&self, token: &Token) -> Urls {
+        Urls { link: Some(format!("/ical/link/{}", encode(token.reveal()))), ..self.clone() }
+    }
+
+    /// The same addresses as the asker's way here had them.
+    pub fn on_the_way(&self, link: Option<&Token>) -> Cow<'_, Urls> {
+        link.map_or(Cow::Borrowed(self), |token| Cow::Owned(self.through(token)))
+    }
+
+    /// What every address of calendars starts with, below the prefix.
+    pub(super) fn top(&self) -> &str {
+        self.link.as_deref().unwrap_or("/ical")
     }
 
     /// Scheme, host and path prefix without a slash at the end, or nothing if no `base_url` is configured.

@@ -1,0 +1,168 @@
+//! From the token in an address to a Principal, and what is kept from who holds none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{HeaderValue, REFERRER_POLICY, USER_AGENT};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::{Timestamp, ToSpan, Unit};
+use parking_lot::Mutex;
+
+use crate::acl::Principal;
+use crate::auth::{Authenticator, Token};
+use crate::error::{Error, Result};
+use crate::http::{Site, blocking, header, login};
+use crate::store::{LinkId, SecretLink, Used};
+
+/// How long a maker's account and groups are taken to be as they were: a directory server may answer slowly.
+const MAKER_FOR: Duration = Duration::from_secs(5);
+
+/// How often the use of a link is written down.
+const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Every "not found" on a link's address takes this long, or a multiple: a token that is wrong, one that is dead and
+/// one that leads elsewhere are told apart neither by the answer nor by the time it took.
+const MISS: Duration = Duration::from_millis(100);
+
+/// As much of a program's name as is written down, in characters.
+const LONGEST_PROGRAM: usize = 100;
+
+/// What an account was when it was looked at; nothing if it was not there.
+#[derive(Debug, Clone)]
+struct Seen {
+    when: Instant,
+    account: Option<Arc<Principal>>,
+}
+
+/// What is remembered of links: not what they grant, which is in their files.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// The accounts of makers. Guards the map only.
+    makers: Mutex<HashMap<String, Seen>>,
+    /// When the use of a link was last written down by this process. Guards the map only.
+    noted: Mutex<HashMap<LinkId, Instant>>,
+}
+
+impl Links {
+    /// The user who made a link, if the account is still there. May block.
+    fn maker(&self, auth: &Authenticator, name: &str) -> Result<Option<Arc<Principal>>> {
+        let known = self.makers.lock().get(name).cloned();
+        if let Some(seen) = known.filter(|seen| seen.when.elapsed() < MAKER_FOR) {
+            return Ok(seen.account);
+        }
+        // A directory that answers to another spelling speaks of an account that did not make the link.
+        let account = auth.principal(name)?.filter(|maker| maker.user() == Some(name));
+        let seen = Seen { when: Instant::now(), account: account.clone() };
+        self.makers.lock().insert(name.to_owned(), seen);
+        Ok(account)
+    }
+
+    /// Whether it is time to write down that a link was used. Then it is this caller's turn.
+    fn is_due(&self, id: &LinkId, link: &SecretLink, now: Timestamp) -> bool {
+        let recent =
+            |used: &Used| now.checked_sub(1.hour()).is_ok_and(|hour_ago| (hour_ago..=now).contains(&used.at));
+        if link.used.as_ref().is_some_and(recent) {
+            return false;
+        }
+        let mut noted = self.noted.lock();
+        let due = noted.get(id).is_none_or(|when| when.elapsed() >= NOTE_EVERY);
+        if due {
+            noted.insert(id.clone(), Instant::now());
+        }
+        due
+    }
+}
+
+/// Who holds the link with this token.
+///
+/// # Errors
+/// `NotFound`, whatever is wrong with it; `InsecureTransport` where others can read the address, before it is looked at.
+pub async fn principal(site: &Data<Site>, request: &HttpRequest, token: &Token) -> Result<Arc<Principal>> {
+    if !login::is_private(site, request) {
+        return Err(Error::InsecureTransport);
+    }
+    let (site, id, by) = (site.clone(), token.id(), program(request));
+    blocking(move || {
+        let now = Timestamp::now();
+        let link = site.store.link(&id)?.filter(|link| !link.is_expired(now)).ok_or(Error::NotFound)?;
+        let maker = site.links.maker(&site.auth, &link.owner)?.ok_or(Error::NotFound)?;
+        let who = Principal::Link(Box::new(link.grant(maker.as_ref().clone())));
+        if site.links.is_due(&id, &link, now) {
+            let at = now.round(Unit::Second).unwrap_or(now);
+            actix_web::rt::task::spawn_blocking(move || note(&site, &id, Used { at, by }));
+        }
+        Ok(Arc::new(who))
+    })
+    .await
+}
+
+fn note(site: &Site, id: &LinkId, used: Used) {
+    if let Err(error) = site.store.note_link_use(id, used) {
+        tracing::warn!("the use of the link {} is not written down: {error}", id.short());
+    }
+}
+
+/// What program sends this request, as it calls itself.
+fn program(request: &HttpRequest) -> String {
+    let name = header(request, USER_AGENT.as_str()).unwrap_or("unknown");
+    name.chars().filter(|c| !c.is_control()).take(LONGEST_PROGRAM).collect()
+}
+
+/// The answer on a link's address: never a question for a login, and nowhere a hint which tokens there are.
+pub async fn sealed(answer: impl Future<Output = Result<HttpResponse>>) -> HttpResponse {
+    let begun = Instant::now();
+    let mut response = match answer.await {
+        Ok(response) => response,
+        Err(Error::NotFound | Error::LoginNeeded | Error::LoginRefused) => {
+            tokio::time::sleep(rest_of_miss(begun.elapsed())).await;
+            HttpResponse::from_error(Error::NotFound)
+        }
+        Err(error) => HttpResponse::from_error(error),
+    };
+    // The address is the secret: what is followed from here must not be told it.
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// What a miss that took `elapsed` still has to wait.
+fn rest_of_miss(elapsed: Duration) -> Duration {
+    let over = elapsed.as_nanos() % MISS.as_nanos();
+    MISS.saturating_sub(Duration::from_nanos(over as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_misses_end_on_the_same_beat() {
+        for (elapsed, rest) in [(0, 100), (1, 99), (99, 1), (100, 100), (250, 50)] {
+            assert_eq!(rest_of_miss(Duration::from_millis(elapsed)), Duration::from_millis(rest));
+        }
+    }
+
+    #[test]
+    fn a_use_is_written_down_once_an_hour() {
+        let now: Timestamp = "2026-11-23T20:00:00Z".parse().expect("a time");
+        let id = |byte| LinkId::of([byte; 32]);
+        let used = |at: Option<&str>| {
+            let link = SecretLink::asked("alice", "~*", "viewer", "", None, now).expect("a link");
+            let used = at.map(|at| Used { at: at.parse().expect("a time"), by: String::new() });
+            SecretLink { used, ..link }
+        };
+        let links = Links::default();
+        for (byte, at, due) in [
+            (1, None, true),
+            (1, None, false),
+            (2, Some("2026-11-23T19:30:00Z"), false),
+            (2, Some("2026-11-23T18:59:00Z"), true),
+            (2, Some("2026-11-23T18:59:00Z"), false),
+            // A clock that was ahead must not stop it for good.
+            (3, Some("2027-11-23T20:00:00Z"), true),
+        ] {
+            assert_eq!(links.is_due(&id(byte), &used(at), now), due, "{byte} {at:?}");
+        }
+    }
+}
