@@ -165,6 +165,17 @@ f=open(\"Team/lunch.ics\",\"r+b\"); m=mmap.mmap(f.fileno(),0); at=m.find(b\"Befo
 }
 
 #[test]
+fn a_write_through_another_name_of_the_same_file_is_noticed() {
+    let s = watching();
+    shell(&s, "ln Team/lunch.ics Team/.same");
+    shows(&s, ADDRESS, &["Team lunch"]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    s.get(ADDRESS, "alice").status(200);
+    s.write(&format!("{DIRECTORY}/.same"), summary("By another name"));
+    shows(&s, ADDRESS, &["By another name"]);
+}
+
+#[test]
 fn what_khal_and_todoman_make_is_noticed() {
     let s = watching();
     settle(&s, "/ical/main.ics", "alice", "users/alice/Tasks");

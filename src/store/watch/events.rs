@@ -125,6 +125,9 @@ impl Marker {
         if decides || (Name::new(last).is_some() && self.is_directory(change, path)) {
             return self.slots.marks.mark_home(home);
         }
+        let directory = Path { home: home.clone(), names: above };
+        // Of any name: it may be a hard link of an item, which then changes without an event of its own.
+        self.slots.mark(&directory);
         let Some(stem) = last.strip_suffix(".ics").filter(|_| !last.starts_with('.')) else { return };
         // In a folder it is a calendar of its own, which came or went.
         if change != Change::Altered
@@ -132,10 +135,8 @@ impl Marker {
         {
             self.slots.marks.mark_home(home);
         }
-        let directory = Path { home: home.clone(), names: above };
-        let mut loose = directory.clone();
+        let mut loose = directory;
         loose.names.extend(Name::new(stem));
-        self.slots.mark(&directory);
         self.slots.mark(&loose);
     }
 
