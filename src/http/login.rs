@@ -40,7 +40,10 @@ pub async fn principal(
     let principal = site.auth.login(value.as_bytes(), client(site, request)).await?;
     if let Some(user) = principal.user().map(str::to_owned) {
         let store = site.store.clone();
-        blocking(move || store.ensure_home(&user)).await?;
+        // A login without a home still reads what others share: a full disk is no reason to refuse that.
+        if let Err(error) = blocking(move || store.ensure_home(&user)).await {
+            tracing::error!("a home cannot be made: {error}");
+        }
     }
     Ok(principal)
 }
