@@ -77,7 +77,7 @@ pub fn is_private(site: &Site, request: &HttpRequest) -> bool {
 }
 
 /// The client's address; behind a proxy that the configuration names, the one that the proxy saw.
-fn client(site: &Site, request: &HttpRequest) -> Option<IpAddr> {
+pub fn client(site: &Site, request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     if !site.trusts(peer) {
         return Some(peer);

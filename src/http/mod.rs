@@ -29,6 +29,9 @@ use crate::store::Store;
 use body::Bodies;
 use target::{Address, Target, Urls};
 
+/// As much of a program's name as is written down, in characters.
+const LONGEST_PROGRAM: usize = 100;
+
 /// What all requests share.
 pub struct Site {
     pub store: Arc<Store>,
@@ -125,6 +128,12 @@ fn page(
         response.insert_header(*header);
     });
     Ok(response.body(text))
+}
+
+/// What program sends this request, as it calls itself.
+fn program(request: &HttpRequest) -> String {
+    let name = header(request, "user-agent").unwrap_or("unknown");
+    name.chars().filter(|c| !c.is_control()).take(LONGEST_PROGRAM).collect()
 }
 
 /// A header's value as text, if it has one that is text.

@@ -13,6 +13,7 @@ mod journal;
 mod last_good;
 mod links;
 mod merge;
+mod origin;
 mod owners;
 pub mod place;
 mod props;
@@ -39,11 +40,12 @@ pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
 pub use door::Room;
 pub use links::{LinkId, LinkPlace, SecretLink, Used};
+pub use origin::Origin;
 pub use reasons::Explained;
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
 
-use crate::acl::{Principal, Role};
+use crate::acl::Role;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use census::Census;
@@ -164,7 +166,8 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`]; `Forbidden` for main.ics and its two calendars, and for loose files.
-    pub fn remove(&self, who: &Principal, place: &Place, precondition: Precondition<'_>) -> Result<()> {
+    pub fn remove(&self, origin: &Origin, place: &Place, precondition: Precondition<'_>) -> Result<()> {
+        let who = &origin.who;
         self.open(who, place, Role::Viewer)?;
         let path = match place {
             Place::Calendar(path) if !is_half_of_main(path) => path,

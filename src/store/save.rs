@@ -9,6 +9,7 @@ use super::Store;
 use super::commit::{Commit, Made};
 use super::door::{Admitted, Part, admit};
 use super::merge::{Base, Plan, merge};
+use super::origin::Origin;
 use super::place::{Path, Place};
 use super::rights::nearest;
 use super::snapshot::Snapshot;
@@ -48,7 +49,7 @@ pub type Precondition<'a> = &'a (dyn Fn(Option<&str>) -> Result<()> + Send + Syn
 
 /// A whole calendar to be saved.
 pub struct Save<'a> {
-    pub who: &'a Principal,
+    pub origin: &'a Origin,
     pub place: &'a Place,
     pub sent: Cut,
     pub basis: Basis,
@@ -100,7 +101,7 @@ impl Store {
 
     fn commit_save(&self, save: Save<'_>) -> Result<(Saved, Option<Unapplied>)> {
         let locked = self.lock(&save.place.home())?;
-        let mut writing = self.targets(save.who, save.place, &|path| self.sweep(path))?;
+        let mut writing = self.targets(&save.origin.who, save.place, &|path| self.sweep(path))?;
         let snapshot = self.shown(save.place, &writing);
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
         let sent = Sent::new(save.sent, snapshot.as_deref());

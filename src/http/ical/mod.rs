@@ -12,12 +12,12 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::target::{CalendarTarget, Target};
-use super::{Site, blocking, freebusy, login};
+use super::{Site, blocking, freebusy, login, program};
 use crate::acl::{Principal, Role};
 use crate::auth::Token;
 use crate::error::Result;
-use crate::store::Room;
 use crate::store::place::Place;
+use crate::store::{Origin, Room};
 
 pub use describe::{MAX_BODY as MAX_PROPFIND, multi_status};
 
@@ -27,6 +27,8 @@ pub const ALLOW: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND";
 struct Asked<'r> {
     site: &'r Data<Site>,
     request: &'r HttpRequest,
+    link: Option<&'r Token>,
+    target: &'r CalendarTarget,
     who: Arc<Principal>,
     place: Place,
 }
@@ -41,7 +43,7 @@ pub async fn answer(
 ) -> Result<HttpResponse> {
     let who = login::principal(site, request, link).await?;
     let place = target.place(who.me())?;
-    let asked = Asked { site, request, who, place };
+    let asked = Asked { site, request, link, target, who, place };
     match request.method().as_str() {
         "GET" | "HEAD" if freebusy::asks_for_busy(request.query_string()) => {
             freebusy::of_place(site, request, &asked.who, &asked.place).await
@@ -50,18 +52,24 @@ pub async fn answer(
         "PUT" => save::answer(&asked, payload).await,
         "DELETE" => remove::answer(&asked).await,
         "PROPFIND" => {
-            describe::answer(
-                &asked,
-                payload,
-                Target::Calendar(target.clone()).href(&site.urls.on_the_way(link)),
-            )
-            .await
+            let href = Target::Calendar(target.clone()).href(&site.urls.on_the_way(link));
+            describe::answer(&asked, payload, href).await
         }
         _ => Err(login::unknown_method(&asked.who, ALLOW)),
     }
 }
 
 impl Asked<'_> {
+    /// Where a change that this request makes comes from.
+    fn origin(&self) -> Origin {
+        Origin {
+            who: self.who.as_ref().clone(),
+            program: program(self.request),
+            peer: login::client(self.site, self.request),
+            address: Target::Calendar(self.target.clone()).href(&self.site.urls.masked(self.link)),
+        }
+    }
+
     /// Opens the place for reading, from memory where that is enough.
     async fn room(&self) -> Result<Room> {
         if let Some(room) = self.site.store.glance(&self.who, &self.place, Role::Viewer) {

@@ -9,7 +9,7 @@ use crate::http::guard::Guard;
 
 pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
     let guard = Guard::parse(asked.request.headers());
-    let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
-    blocking(move || store.remove(&who, &place, &|current| guard.check(current))).await?;
+    let (store, origin, place) = (asked.site.store.clone(), asked.origin(), asked.place.clone());
+    blocking(move || store.remove(&origin, &place, &|current| guard.check(current))).await?;
     Ok(HttpResponse::NoContent().finish())
 }

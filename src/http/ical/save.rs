@@ -41,7 +41,7 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
 
 /// Saves off the async threads; comes back as soon as the outcome is durable.
 async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
-    let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
+    let (store, origin, place) = (asked.site.store.clone(), asked.origin(), asked.place.clone());
     let basis = basis(asked, &guard);
     let (answer, outcome) = oneshot::channel();
     actix_web::rt::task::spawn_blocking(move || {
@@ -54,7 +54,7 @@ async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
             Ok(sent) => {
                 let precondition = |current: Option<&str>| guard.check(current);
                 store.save(
-                    Save { who: &who, place: &place, sent, basis, precondition: &precondition },
+                    Save { origin: &origin, place: &place, sent, basis, precondition: &precondition },
                     acknowledge,
                 );
             }

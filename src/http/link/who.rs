@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{HeaderValue, REFERRER_POLICY, USER_AGENT};
+use actix_web::http::header::{HeaderValue, REFERRER_POLICY};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::{Timestamp, ToSpan, Unit};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::acl::Principal;
 use crate::auth::{Authenticator, Token};
 use crate::error::{Error, Result};
-use crate::http::{Site, blocking, header, login};
+use crate::http::{Site, blocking, login, program};
 use crate::store::{LinkId, SecretLink, Used};
 
 /// How long a maker's account and groups are taken to be as they were: a directory server may answer slowly.
@@ -25,9 +25,6 @@ const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Every "not found" on a link's address takes this long, or a multiple: a token that is wrong, one that is dead and
 /// one that leads elsewhere are told apart neither by the answer nor by the time it took.
 const MISS: Duration = Duration::from_millis(100);
-
-/// As much of a program's name as is written down, in characters.
-const LONGEST_PROGRAM: usize = 100;
 
 /// What an account was when it was looked at; nothing if it was not there.
 #[derive(Debug, Clone)]
@@ -102,12 +99,6 @@ fn note(site: &Site, id: &LinkId, used: Used) {
     if let Err(error) = site.store.note_link_use(id, used) {
         tracing::warn!("the use of the link {} is not written down: {error}", id.short());
     }
-}
-
-/// What program sends this request, as it calls itself.
-fn program(request: &HttpRequest) -> String {
-    let name = header(request, USER_AGENT.as_str()).unwrap_or("unknown");
-    name.chars().filter(|c| !c.is_control()).take(LONGEST_PROGRAM).collect()
 }
 
 /// The answer on a link's address: never a question for a login, and nowhere a hint which tokens there are.

@@ -60,6 +60,12 @@ impl Urls {
         Urls { link: Some(format!("/ical/link/{}", encode(token.reveal()))), ..self.clone() }
     }
 
+    /// The same addresses as they are written down: with what tells a link from others in the place of its token.
+    pub fn masked(&self, link: Option<&Token>) -> Cow<'_, Urls> {
+        let through = |token: &Token| Some(format!("/ical/link/{}", token.id().short()));
+        link.map_or(Cow::Borrowed(self), |token| Cow::Owned(Urls { link: through(token), ..self.clone() }))
+    }
+
     /// The same addresses as the asker's way here had them.
     pub fn on_the_way(&self, link: Option<&Token>) -> Cow<'_, Urls> {
         link.map_or(Cow::Borrowed(self), |token| Cow::Owned(self.through(token)))
