@@ -40,6 +40,8 @@ pub struct Config {
     pub watch: Watch,
     /// How many days a replaced or removed item stays in the history.
     pub history_days: u32,
+    /// How many megabytes each home's history may take.
+    pub history_mb: u64,
     /// Peers whose Forwarded or X-Forwarded-For header is believed, and that may pass passwords on over plain HTTP.
     pub proxies: Vec<IpAddr>,
     pub auth: Auth,
@@ -98,6 +100,7 @@ impl Default for Config {
             cache_mb: 512,
             watch: Watch::Auto,
             history_days: 30,
+            history_mb: 100,
             proxies: Vec::new(),
             auth: Auth::default(),
         }
@@ -203,6 +206,9 @@ impl Config {
         }
         if self.history_days > 36_500 {
             return Err(("history_days", format!("0 to 36500, not {}", self.history_days)));
+        }
+        if self.history_mb > 1_000_000 {
+            return Err(("history_mb", format!("0 to 1000000, not {}", self.history_mb)));
         }
         let root = &self.public_root;
         if root.is_empty()

@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 pub use self::basic::{Credentials, LONGEST_PASSWORD, Secret};
 use self::judge::Judge;
 use self::refusal::Refusal;
+pub use self::system::current_user;
 pub use self::token::Token;
 use crate::acl::Principal;
 use crate::config::Config;

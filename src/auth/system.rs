@@ -14,6 +14,12 @@ pub struct Account {
     gid: Gid,
 }
 
+/// The name of the user that this process runs as.
+pub fn current_user() -> String {
+    let uid = Uid::current();
+    User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name)
+}
+
 impl Account {
     /// The account that answers to `name`; a directory may take any letter case and answer with its own spelling.
     ///

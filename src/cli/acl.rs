@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::DataOptions;
+use super::{DataOptions, origin};
 use crate::acl::{Groups, Principal, Role, Subject};
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -52,7 +52,9 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
                 "unset" => None,
                 role => Some(role.parse::<Role>().map_err(Error::BadRequest)?),
             };
-            let file: PathBuf = store.set_role(parse_place(&place)?.as_ref(), subject, role)?;
+            let path = parse_place(&place)?;
+            let origin = origin(&["acl set", &place, &subject.to_string()]);
+            let file: PathBuf = store.set_role(&origin, path.as_ref(), subject, role)?;
             println!("{}", file.display());
             Ok(())
         }

@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::acl::{Groups, Principal};
+use crate::auth::current_user;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::store::Origin;
 
 /// A calendar server whose database is a directory tree.
 #[derive(Debug, Parser)]
@@ -81,6 +84,13 @@ impl DataOptions {
     fn config(&self) -> Result<Config> {
         Config::find(self.config.as_deref(), self.data.as_deref())
     }
+}
+
+/// Where a change that a command makes comes from: the user who runs it, and its words.
+fn origin(words: &[&str]) -> Origin {
+    let name = current_user();
+    let who = Principal::User { name, groups: Groups::Known(Vec::new()) };
+    Origin { who, program: "kalends".to_owned(), peer: None, address: words.join(" ") }
 }
 
 /// Does what the arguments say.

@@ -9,8 +9,10 @@ use crate::http::Site;
 use crate::http::server::{Listening, server};
 use crate::store::Store;
 
-/// How often histories are looked through for what has expired.
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often all histories are looked through for what has expired, in rounds of the next.
+const ALL: u32 = 24 * 6;
+/// How often those are that have grown.
+const ROUND: Duration = Duration::from_secs(10 * 60);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -32,7 +34,10 @@ pub fn run(config: Config) -> Result<()> {
     std::thread::spawn(move || {
         loop {
             store.expire_histories();
-            std::thread::sleep(A_DAY);
+            for _ in 1..ALL {
+                std::thread::sleep(ROUND);
+                store.expire_written_histories();
+            }
         }
     });
     let system = actix_web::rt::System::new();

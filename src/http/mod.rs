@@ -22,10 +22,11 @@ use actix_web::http::Method;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::acl::Principal;
 use crate::auth::{Authenticator, Token};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use body::Bodies;
 use target::{Address, Target, Urls};
 
@@ -134,6 +135,22 @@ fn page(
 fn program(request: &HttpRequest) -> String {
     let name = header(request, "user-agent").unwrap_or("unknown");
     name.chars().filter(|c| !c.is_control()).take(LONGEST_PROGRAM).collect()
+}
+
+/// Where a change that a request makes comes from.
+fn origin(
+    site: &Site,
+    request: &HttpRequest,
+    link: Option<&Token>,
+    who: &Principal,
+    target: &Target,
+) -> Origin {
+    Origin {
+        who: who.clone(),
+        program: program(request),
+        peer: login::client(site, request),
+        address: target.href(&site.urls.masked(link)),
+    }
 }
 
 /// A header's value as text, if it has one that is text.

@@ -1,23 +1,22 @@
 //! Commits: nothing, one file, or a redo journal of several. Success means that the change is on the disk.
 //!
 //! A journal is one checksummed file in `.journal/` with all operations of a commit, each with the hash of the file
-//! before and after. Once it is durable the change is made; applying it to the tree comes after, and may be killed
-//! anywhere: whoever locks the home next applies what is left. An operation is applied only to its before-state; its
-//! after-state is left alone; anything else is somebody's later change, which stays, and ours goes to the history.
+//! before and after. Once it is durable the change is made; applying it to the tree is `replay`'s.
 
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::Timestamp;
 
 use super::calendar::{State, content_hash};
-use super::disk::{Directory, EntryKind};
+use super::disk::Directory;
 use super::history;
-use super::journal::{Head, Line, decode, encode, spelled};
-use super::staging::Staging;
+use super::journal::encode;
+use super::record::{Cause, Record};
+use super::replay::{JOURNALS, tag};
+use super::staging::{Staged, Staging};
 use crate::error::{Error, Result};
 
-const JOURNALS: &str = ".journal";
-/// From this many files on, one sync of the file system costs less than one of each file.
-const SYNC_EACH: usize = 64;
 /// Up to this many files are put in place before the answer, so that whoever saves sees them at once.
 const AT_ONCE: usize = 200;
 
@@ -40,14 +39,17 @@ pub struct Commit {
     pub operations: Vec<Operation>,
     /// Versions that lost against what is here: kept in the history under these names below the home.
     pub lost: Vec<(PathBuf, Vec<u8>)>,
+    pub cause: Cause,
 }
 
-/// A commit that is made.
+/// What became of a commit.
 #[must_use]
 #[derive(Debug)]
 pub enum Made {
     /// On disk in full.
     Applied,
+    /// Nothing was done: somebody has changed a file after it was looked at, so that it is not as `before` says.
+    Outdated,
     /// In the journal of this name; [`Journals::apply`] it, with the home's lock still held.
     Journaled(String),
 }
@@ -55,14 +57,15 @@ pub enum Made {
 /// The journals of a tree and the means to apply them.
 #[derive(Debug)]
 pub struct Journals {
-    root: Directory,
-    staging: Staging,
-    next: AtomicU64,
+    pub(super) root: Directory,
+    pub(super) staging: Staging,
+    /// The time of the newest change, in microseconds.
+    newest: AtomicI64,
 }
 
 impl Journals {
     pub fn open(root: Directory, staging: Staging) -> Journals {
-        Journals { root, staging, next: AtomicU64::new(0) }
+        Journals { root, staging, newest: AtomicI64::new(0) }
     }
 
     pub fn staging(&self) -> &Staging {
@@ -75,172 +78,115 @@ impl Journals {
     /// `NoSpace`, `Io`: then the tree is as it was.
     pub fn commit(&self, commit: Commit) -> Result<Made> {
         let home = self.root.existing(&commit.home)?;
-        let change = self.change_name(&commit.home);
-        let commit = &with_lost(commit, &change);
+        let record = Record::new(self.change_name(), &commit.cause, &commit.operations);
+        let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {
             [] => Ok(Made::Applied),
-            [one] if parent(&home, &one.file)?.is_some() => {
-                self.apply_one(&home, &change, one).map(|()| Made::Applied)
-            }
+            [one] if parent(&home, &one.file)?.is_some() => self.apply_one(&home, one, &record),
             several => {
-                self.journal(commit, &change)?;
+                let journal = self.journal(commit, &record)?;
                 if several.len() <= AT_ONCE
-                    && let Err(error) = self.place(&home, &change)
+                    && let Err(error) = self.place(&home, &journal)
                 {
                     // The change is made; `apply` finishes it.
                     tracing::warn!("{}: {error}", home.path().display());
                 }
-                Ok(Made::Journaled(change))
+                Ok(Made::Journaled(journal))
             }
         }
     }
 
-    /// A name for this change that sorts by time, starts with its home's tag, and is no other's.
-    fn change_name(&self, home: &FsPath) -> String {
-        let ordinal = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{}-{}-{ordinal}", tag(home), history::now(), std::process::id())
+    /// A name for a change that sorts by time and is no other's.
+    fn change_name(&self) -> String {
+        let now = Timestamp::now().as_microsecond();
+        // Of this process's changes no two have one time, and none an earlier one, whatever the clock does.
+        let later = |newest: i64| now.max(newest + 1);
+        let newest =
+            self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(later(newest)));
+        let time = Timestamp::from_microsecond(newest.map_or(now, later)).unwrap_or(Timestamp::MAX);
+        format!("{}-{}", history::spelled(time), std::process::id())
     }
 
-    fn apply_one(&self, home: &Directory, change: &str, operation: &Operation) -> Result<()> {
+    fn apply_one(&self, home: &Directory, operation: &Operation, record: &Record) -> Result<Made> {
         let (directory, name) = place(home, &operation.file)?;
-        match &operation.after {
-            Some(content) => {
-                let staged = self.staging.write(content, &directory)?;
-                if operation.before != State::Absent {
-                    history::keep(home, change, &operation.file)?;
-                }
-                staged.place(&directory, &name)?;
+        let staged = operation.after.as_deref().map(|content| self.staging.write(content, &directory));
+        let staged = staged.transpose()?;
+        // Looked at as late as can be: writing has taken its time.
+        if state(&directory, &name)? != operation.before {
+            return Ok(Made::Outdated);
+        }
+        record.append(home)?;
+        let put = put(home, operation, staged, &record.change).and_then(|put| {
+            // Without this the rename itself may be lost at a power cut.
+            let synced = if put { directory.sync() } else { Ok(()) };
+            synced.map(|()| put).inspect_err(|_| take_back(home, operation, &record.change))
+        });
+        match put {
+            Ok(true) => Ok(Made::Applied),
+            Ok(false) => {
+                record.take_back(home);
+                Ok(Made::Outdated)
             }
-            None => {
-                history::keep(home, change, &operation.file)?;
-                directory.remove(&name)?;
+            Err(error) => {
+                record.take_back(home);
+                Err(error)
             }
         }
-        // Without this the rename itself may be lost at a power cut.
-        directory.sync().inspect_err(|_| {
-            // The client is told that nothing was changed, so nothing may be.
-            let undone = match operation.before {
-                State::Absent => directory.unlink(&name),
-                State::Bytes(_) | State::Unreadable => history::put_back(home, change, &operation.file),
-            };
-            if let Err(error) = undone {
-                tracing::error!("a change that failed cannot be undone: {error}");
-            }
-        })
     }
 
-    fn journal(&self, commit: &Commit, change: &str) -> Result<()> {
+    /// Moves a calendar of a home, which is a directory, into the history: durably, and in one step. The caller holds the
+    /// home's lock.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: then it is where it was.
+    pub fn remove_calendar(&self, home: &FsPath, calendar: &FsPath, cause: &Cause) -> Result<()> {
+        let home = self.root.existing(home)?;
+        let record = Record::of_calendar(self.change_name(), cause, calendar);
+        let top = history::alone(&home, calendar)?;
+        record.append(&home)?;
+        history::take_directory(&home, &record.change, &top).inspect_err(|_| record.take_back(&home))
+    }
+
+    /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag.
+    fn journal(&self, commit: &Commit, record: &Record) -> Result<String> {
         let journals = self.root.make(JOURNALS)?;
-        let staged = self.staging.write_parts(encode(commit)?.parts(), &journals)?;
-        staged.place(&journals, change)?;
+        let name = format!("{}-{}", tag(&commit.home), record.change);
+        let staged = self.staging.write_parts(encode(commit, record)?.parts(), &journals)?;
+        staged.place(&journals, &name)?;
         journals.sync().inspect_err(|_| {
             // It may or may not be there after a power cut; the client is told that it is not.
-            let _ = journals.unlink(change);
-        })
+            let _ = journals.unlink(&name);
+        })?;
+        Ok(name)
     }
+}
 
-    /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
-    pub fn apply(&self, home: &FsPath, change: &str) -> Result<()> {
-        let home = self.root.existing(home)?;
-        if let Some(head) = self.place(&home, change)? {
-            sync_all(&home, &head)?;
-        }
-        self.root.existing(JOURNALS)?.remove(change)
-    }
-
-    /// Puts a journal's files in place, as far as they are not; gives what was done, or nothing if the journal is not whole.
-    fn place(&self, home: &Directory, change: &str) -> Result<Option<Head>> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(None) };
-        let Some(bytes) = read_journal(&journals, change)? else { return Ok(None) };
-        let Some((head, contents)) = decode(&bytes) else {
-            // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
-            tracing::warn!("{}/{change}: a journal that is not whole is removed", journals.path().display());
-            return Ok(None);
-        };
-        for (line, content) in head.operations.iter().zip(contents) {
-            self.apply_line(home, change, line, content)?;
-        }
-        Ok(Some(head))
-    }
-
-    fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
-        match self.try_line(home, change, line, content) {
-            // Something of somebody's is in the way for good: that stays.
-            Err(error) if !error.is_passing() => {
-                tracing::warn!("a part of a commit goes to the history: {error}");
-                self.lose(home, change, line, content)
-            }
-            other => other,
-        }
-    }
-
-    fn try_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
-        let file = FsPath::new(&line.file);
-        let directory = match parent(home, file)? {
-            Some(directory) => directory,
-            None if line.after.is_none() => return Ok(()),
-            None => home.make(file.parent().unwrap_or(FsPath::new("")))?,
-        };
-        let name = file_name(file)?;
-        let current = spelled(state(&directory, &name)?);
-        if current == line.after {
-            return Ok(());
-        }
-        if current != line.before {
-            return self.lose(home, change, line, content);
-        }
-        if current.is_some() {
-            history::keep(home, change, file)?;
-        }
-        match line.after {
-            Some(_) => self.staging.write_unsynced(content, &directory)?.place(&directory, &name),
-            None => directory.remove(&name),
-        }
-    }
-
-    /// Keeps what a commit would have put where somebody's later change is.
-    fn lose(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
-        match line.after {
-            Some(_) => history::keep_lost(home, change, FsPath::new(&line.file), content, &self.staging),
-            None => Ok(()),
-        }
-    }
-
-    /// The journals that wait for a home, oldest first.
-    pub fn pending(&self, home: &FsPath) -> Result<Vec<String>> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
-        let tag = tag(home);
-        let files = journals.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
-        let mut names: Vec<String> =
-            files.map(|(name, _)| name).filter(|name| name.starts_with(&tag)).collect();
-        names.sort();
-        Ok(names)
-    }
-
-    /// The homes that journals wait for.
-    pub fn homes(&self) -> Result<Vec<PathBuf>> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
-        let mut homes = Vec::new();
-        for (name, _) in journals.entries()? {
-            let bytes = match read_journal(&journals, &name) {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => continue,
-                Err(error) => {
-                    tracing::error!("a journal cannot be read: {error}");
-                    continue;
-                }
-            };
-            match decode(&bytes) {
-                Some((head, _)) => homes.push(PathBuf::from(head.home)),
-                None => {
-                    tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
-                    journals.unlink(&name)?;
-                }
+/// Puts one file in place of what is there, which goes to the history; or not, where somebody was faster.
+fn put(home: &Directory, operation: &Operation, staged: Option<Staged<'_>>, change: &str) -> Result<bool> {
+    let (directory, name) = place(home, &operation.file)?;
+    match (staged, operation.before) {
+        (Some(staged), State::Absent) => return staged.add(&directory, &name),
+        (Some(staged), _) => {
+            history::keep(home, change, &operation.file)?;
+            if let Err(error) = staged.place(&directory, &name) {
+                history::unkeep(home, change, &operation.file)?;
+                return Err(error);
             }
         }
-        homes.sort();
-        homes.dedup();
-        Ok(homes)
+        (None, State::Absent) => {}
+        (None, _) => history::take(home, change, &operation.file)?,
+    }
+    Ok(true)
+}
+
+/// Undoes what [`put`] did: the client is told that nothing was changed, so nothing may be.
+fn take_back(home: &Directory, operation: &Operation, change: &str) {
+    let undone = match operation.before {
+        State::Absent => place(home, &operation.file).and_then(|(directory, name)| directory.unlink(&name)),
+        State::Bytes(_) | State::Unreadable => history::put_back(home, change, &operation.file),
+    };
+    if let Err(error) = undone {
+        tracing::error!("a change that failed cannot be undone: {error}");
     }
 }
 
@@ -256,7 +202,7 @@ fn with_lost(mut commit: Commit, change: &str) -> Commit {
 }
 
 /// What is under a name now.
-fn state(directory: &Directory, name: &str) -> Result<State> {
+pub(super) fn state(directory: &Directory, name: &str) -> Result<State> {
     match directory.read(name) {
         Ok(Some((content, _))) => Ok(State::Bytes(content_hash(&content))),
         Ok(None) => Ok(directory.kind(name)?.map_or(State::Absent, |_| State::Unreadable)),
@@ -265,63 +211,23 @@ fn state(directory: &Directory, name: &str) -> Result<State> {
     }
 }
 
-/// What a home's journals start with.
-fn tag(home: &FsPath) -> String {
-    blake3::hash(home.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
-}
-
-fn file_name(file: &FsPath) -> Result<String> {
+pub(super) fn file_name(file: &FsPath) -> Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     name.ok_or_else(|| Error::io(file, rustix::io::Errno::INVAL))
 }
 
 /// The directory of a file below the home, if it is there.
-fn parent(home: &Directory, file: &FsPath) -> Result<Option<Directory>> {
+pub(super) fn parent(home: &Directory, file: &FsPath) -> Result<Option<Directory>> {
     home.directory(file.parent().unwrap_or(FsPath::new("")))
 }
 
-fn place(home: &Directory, file: &FsPath) -> Result<(Directory, String)> {
+pub(super) fn place(home: &Directory, file: &FsPath) -> Result<(Directory, String)> {
     Ok((home.existing(file.parent().unwrap_or(FsPath::new("")))?, file_name(file)?))
-}
-
-/// A journal may be larger than any file that is read for a calendar.
-fn read_journal(journals: &Directory, name: &str) -> Result<Option<Vec<u8>>> {
-    Ok(journals.read_up_to(name, u64::MAX)?.map(|(content, _)| content))
-}
-
-/// Makes all files and directories of a journal durable.
-fn sync_all(home: &Directory, head: &Head) -> Result<()> {
-    if head.operations.len() > SYNC_EACH {
-        return rustix::fs::syncfs(home.fd()).map_err(|error| Error::io(home.path(), error));
-    }
-    let mut directories: Vec<&FsPath> = Vec::new();
-    for line in &head.operations {
-        let file = FsPath::new(&line.file);
-        let Some(directory) = parent(home, file)? else { continue };
-        if line.after.is_some()
-            && let Some(fd) = directory.open_beneath(
-                FsPath::new(&file_name(file)?),
-                rustix::fs::OFlags::RDONLY,
-                rustix::fs::Mode::empty(),
-            )?
-        {
-            rustix::fs::fsync(&fd).map_err(|error| Error::io(home.path().join(file), error))?;
-        }
-        let directory = file.parent().unwrap_or(FsPath::new(""));
-        if !directories.contains(&directory) {
-            directories.push(directory);
-        }
-    }
-    for directory in directories {
-        if let Some(directory) = home.directory(directory)? {
-            directory.sync()?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Did, records_from};
     use super::*;
 
     const HOME: &str = "users/alice";
@@ -349,7 +255,7 @@ mod tests {
         }
 
         fn history(&self) -> Vec<String> {
-            let files = self.below("users/alice/.history", |_| true);
+            let files = self.below("users/alice/.history", |path| !path.ends_with(".log"));
             let mut files: Vec<String> = files.into_iter().map(|(_, content)| content).collect();
             files.sort();
             files
@@ -378,7 +284,15 @@ mod tests {
     }
 
     fn commit(operations: Vec<Operation>) -> Commit {
-        Commit { home: PathBuf::from("users/alice"), operations, lost: Vec::new() }
+        let cause = Cause { did: Did::Save, who: "alice".to_owned(), ..Cause::default() };
+        Commit { home: PathBuf::from("users/alice"), operations, lost: Vec::new(), cause }
+    }
+
+    /// A journal of what was not applied, under a name as journals have it; gives the name.
+    fn journal(tree: &Tree, operations: Vec<Operation>) -> String {
+        let commit = commit(operations);
+        let record = Record::new(tree.journals.change_name(), &commit.cause, &commit.operations);
+        tree.journals.journal(&commit, &record).expect("a journal")
     }
 
     fn pairs(files: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -425,10 +339,7 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", Some("b"), None),
         ];
-        let bytes = encode(&commit(operations)).expect("encode").parts().collect::<Vec<_>>().concat();
-        let name = "0-20261123T183000.000000Z-1-0".to_owned();
-        std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
-        std::fs::write(tree.tree.path().join(".journal").join(&name), bytes).expect("write");
+        let name = journal(&tree, operations);
         std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), "later").expect("write");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/b.ics"), "later too").expect("write");
         tree.journals.apply(HOME.as_ref(), &name).expect("apply");
@@ -443,12 +354,84 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", None, Some("b")),
         ];
-        let bytes = encode(&commit(operations)).expect("encode").parts().collect::<Vec<_>>().concat();
+        let name = journal(&tree, operations);
+        let bytes = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
+        std::fs::remove_file(tree.tree.path().join(".journal").join(&name)).expect("remove");
         for len in [0, 10, 40, bytes.len() - 1] {
-            std::fs::create_dir_all(tree.tree.path().join(".journal")).expect("mkdir");
             std::fs::write(tree.tree.path().join(".journal/x"), &bytes[..len]).expect("write");
             tree.journals.apply(HOME.as_ref(), "x").expect("apply");
             assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a")]));
         }
+    }
+
+    #[test]
+    fn what_somebody_changed_after_it_was_looked_at_is_not_touched() {
+        let tree = Tree::new(&[("Calendar/a.ics", "theirs")]);
+        for one in [
+            operation("Calendar/a.ics", Some("old"), Some("new")),
+            operation("Calendar/a.ics", Some("old"), None),
+            operation("Calendar/a.ics", None, Some("new")),
+            operation("Calendar/gone.ics", Some("old"), Some("new")),
+        ] {
+            assert!(matches!(tree.journals.commit(commit(vec![one])), Ok(Made::Outdated)));
+        }
+        assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "theirs")]));
+        assert!(tree.history().is_empty());
+    }
+
+    #[test]
+    fn each_change_is_on_record_once_however_often_it_is_applied() {
+        let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
+        let one = commit(vec![operation("Calendar/a.ics", Some("a"), Some("A"))]);
+        assert!(matches!(tree.journals.commit(one), Ok(Made::Applied)));
+        let several = vec![
+            operation("Calendar/a.ics", Some("A"), None),
+            operation("Calendar/b.ics", Some("b"), Some("B")),
+            operation("Calendar/c.ics", None, Some("c")),
+        ];
+        let Ok(Made::Journaled(name)) = tree.journals.commit(commit(several)) else { panic!("a journal") };
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply");
+        let home = tree.journals.root.existing(HOME).expect("open");
+        let records = records_from(&home, "").expect("records");
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0].replaced, ["Calendar/a.ics"]);
+        let Record { added, replaced, removed, .. } = &records[1];
+        assert_eq!(
+            (&added[0], &replaced[0], &removed[0]),
+            (&"Calendar/c.ics".to_owned(), &"Calendar/b.ics".to_owned(), &"Calendar/a.ics".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_journal_that_came_into_a_copy_beside_later_changes_undoes_none_of_them() {
+        let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
+        let there = vec![
+            operation("Calendar/a.ics", Some("a"), Some("A")),
+            operation("Calendar/b.ics", Some("b"), Some("B")),
+        ];
+        let Ok(Made::Journaled(name)) = tree.journals.commit(commit(there)) else { panic!("a journal") };
+        let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
+        tree.journals.replay(HOME.as_ref()).expect("apply");
+        // Back to the very bytes that the journal takes for its own before-state.
+        let back = commit(vec![operation("Calendar/a.ics", Some("A"), Some("a"))]);
+        assert!(matches!(tree.journals.commit(back), Ok(Made::Applied)));
+        std::fs::write(tree.tree.path().join(".journal").join(&name), copy).expect("write");
+        tree.journals.replay(HOME.as_ref()).expect("replay");
+        assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "B")]));
+        assert!(tree.journals.homes().expect("list").is_empty());
+    }
+
+    #[test]
+    fn a_calendar_is_removed_with_the_folders_that_hold_nothing_else() {
+        let tree = Tree::new(&[("Work/Deep/X/a.ics", "a"), ("Work/Y/b.ics", "b"), ("Z/c.ics", "c")]);
+        let remove = |path: &str| {
+            tree.journals.remove_calendar(HOME.as_ref(), path.as_ref(), &Cause::default()).expect("removed");
+        };
+        remove("Work/Deep/X");
+        assert_eq!(tree.files(), pairs(&[("Work/Y/b.ics", "b"), ("Z/c.ics", "c")]));
+        assert!(!tree.tree.path().join("users/alice/Work/Deep").exists());
+        remove("Work/Y");
+        assert!(!tree.tree.path().join("users/alice/Work").exists());
+        assert_eq!(tree.history(), ["a", "b"]);
     }
 }

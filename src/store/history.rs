@@ -1,29 +1,33 @@
 //! `.history/` of a home: what was replaced or removed, for a while. One directory for each change, named by its time,
-//! with the earlier files under their own paths.
+//! with the earlier files under their own paths; `record` says beside them who made the change.
 
 use std::path::{Path as FsPath, PathBuf};
 
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::disk::{Directory, EntryKind};
+use super::disk::Directory;
 use super::staging::Staging;
 use crate::error::{Error, Result};
 
-const HISTORY: &str = ".history";
+pub const HISTORY: &str = ".history";
 /// How a change's name says its time: `20261123T183000.123456Z`, in UTC.
-const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
+pub const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
 
-/// The time now as names of changes carry it.
-pub fn now() -> String {
-    Timestamp::now().strftime(TIME).to_string()
+/// A time as names of changes carry it.
+pub fn spelled(time: Timestamp) -> String {
+    time.strftime(TIME).to_string()
 }
 
-/// The directory of a change: `change` ends in what [`now`] gave and a process's own numbers.
-fn directory(change: &str) -> PathBuf {
-    let time = change.split_once('-').map_or(change, |(_, time)| time);
-    FsPath::new(HISTORY).join(time)
+/// The name of a change in the history, by its journal's, which has the home's tag before it.
+pub fn bare(journal: &str) -> &str {
+    journal.split_once('-').map_or(journal, |(_, bare)| bare)
+}
+
+/// The directory of a change, below the home.
+pub fn directory(change: &str) -> PathBuf {
+    FsPath::new(HISTORY).join(change)
 }
 
 fn split(file: &FsPath) -> (&FsPath, &std::ffi::OsStr) {
@@ -47,7 +51,18 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
     }
 }
 
-/// Moves what [`keep`] kept back to where it was.
+/// Drops what [`keep`] kept of a file that was not replaced after all.
+pub fn unkeep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
+    let (parent, name) = split(file);
+    let (from, kept) = (home.existing(parent)?, home.existing(directory(change).join(parent))?);
+    let name = name.to_string_lossy();
+    match from.kind(&name)? {
+        Some(_) => kept.remove(&name),
+        None => kept.rename(&*name, &from, &name),
+    }
+}
+
+/// Moves what was kept or taken back to where it was.
 pub fn put_back(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
     let (parent, name) = split(file);
     let kept = home.existing(directory(change).join(parent))?;
@@ -74,72 +89,36 @@ pub fn keep_lost(
     staging.write_unsynced(content, &kept)?.place(&kept, &name.to_string_lossy())
 }
 
-/// Moves a whole calendar into the history, durably.
-pub fn keep_calendar(home: &Directory, path: &FsPath) -> Result<()> {
+/// Moves `file` of a home into the history, which removes it; what is moved is what was there, whoever wrote it.
+pub fn take(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
+    let (parent, name) = split(file);
+    let kept = home.make_unsynced(directory(change).join(parent))?;
+    home.existing(parent)?.rename(name, &kept, &name.to_string_lossy())
+}
+
+/// Moves a directory of a home into the history, durably. One rename: it is here or there, whatever happens.
+pub fn take_directory(home: &Directory, change: &str, path: &FsPath) -> Result<()> {
     let (parent, name) = split(path);
-    let change = format!("-{}-{}", now(), std::process::id());
-    let kept = home.make(directory(&change).join(parent))?;
+    let kept = home.make(directory(change).join(parent))?;
     let from = home.existing(parent)?;
     from.rename(name, &kept, &name.to_string_lossy())?;
-    kept.sync()?;
-    from.sync()
+    kept.sync().and_then(|()| from.sync()).inspect_err(|_| {
+        // Whoever asked is told that nothing was changed, so nothing may be.
+        if let Err(error) = kept.rename(name, &from, &name.to_string_lossy()) {
+            tracing::error!("a removal that failed cannot be undone: {error}");
+        }
+    })
 }
 
-/// Removes the directories above `path` that are empty, up to the home.
-pub fn prune(home: &Directory, path: &FsPath) -> Result<()> {
+/// `path`, or the highest directory above it that holds nothing else: a folder that holds nothing any more would be taken
+/// for a calendar.
+pub fn alone(home: &Directory, path: &FsPath) -> Result<PathBuf> {
+    let mut alone = path;
     for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-        let (parent, name) = split(folder);
-        let parent = home.existing(parent)?;
-        match rustix::fs::unlinkat(parent.fd(), name, AtFlags::REMOVEDIR) {
-            Ok(()) => parent.sync()?,
-            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(Error::io(parent.path().join(name), error)),
+        if home.existing(folder)?.entries()?.len() > 1 {
+            break;
         }
+        alone = folder;
     }
-    Ok(())
-}
-
-/// Removes from a home's history what is older than `days` days.
-pub fn expire(home: &Directory, now: Timestamp, days: u32) -> Result<()> {
-    let Some(history) = home.directory(HISTORY)? else { return Ok(()) };
-    let Ok(oldest) = now.checked_sub((i64::from(days) * 24).hours()) else { return Ok(()) };
-    let oldest = oldest.strftime(TIME).to_string();
-    for (name, kind) in history.entries()? {
-        // Names that are no times are somebody's own.
-        let Some(time) = name.get(..oldest.len()) else { continue };
-        let is_change = time.as_bytes()[8] == b'T' && time.starts_with(|c: char| c.is_ascii_digit());
-        if kind == EntryKind::Directory && is_change && time < oldest.as_str() {
-            let path = history.path().join(&name);
-            std::fs::remove_dir_all(&path).map_err(|error| Error::io(path, error))?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_old_expires_and_nothing_else() {
-        let tree = tempfile::tempdir().expect("a directory");
-        for name in
-            ["20260101T000000.000000Z-1-0", "20260301T000000.000000Z-1-0", "my own notes about it all"]
-        {
-            std::fs::create_dir_all(tree.path().join(".history").join(name).join("Calendar")).expect("mkdir");
-        }
-        let home = Directory::root(tree.path()).expect("open");
-        let now = "2026-03-10T00:00:00Z".parse().expect("a time");
-        expire(&home, now, 30).expect("expire");
-        let mut left: Vec<String> = home
-            .existing(HISTORY)
-            .expect("open")
-            .entries()
-            .expect("list")
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        left.sort();
-        assert_eq!(left, ["20260301T000000.000000Z-1-0", "my own notes about it all"]);
-    }
+    Ok(alone.to_path_buf())
 }

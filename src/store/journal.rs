@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::{ContentHash, State, content_hash};
 use super::commit::{Commit, Operation};
+use super::record::Record;
 use crate::error::{Error, Result};
 
 const MAGIC: &str = "kalends journal 1\n";
@@ -14,6 +15,8 @@ const MAGIC: &str = "kalends journal 1\n";
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Head {
     pub home: String,
+    /// What the home's log is to say of it.
+    pub record: Record,
     pub operations: Vec<Line>,
 }
 
@@ -55,8 +58,8 @@ impl Encoded<'_> {
     }
 }
 
-/// The journal of a commit.
-pub fn encode(commit: &Commit) -> Result<Encoded<'_>> {
+/// The journal of a commit, with its record.
+pub fn encode<'c>(commit: &'c Commit, record: &Record) -> Result<Encoded<'c>> {
     let text = |path: &FsPath| match path.to_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(Error::io(path, rustix::io::Errno::ILSEQ)),
@@ -70,7 +73,7 @@ pub fn encode(commit: &Commit) -> Result<Encoded<'_>> {
         })
     };
     let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
-    let head = Head { home: text(&commit.home)?, operations };
+    let head = Head { home: text(&commit.home)?, record: record.clone(), operations };
     let json =
         serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
     let head = [MAGIC.as_bytes(), &json, b"\n"].concat();

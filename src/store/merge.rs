@@ -87,6 +87,14 @@ impl Base<'_> {
 }
 
 impl Plan {
+    /// What is done beside taking what was sent, for people to read; empty if nothing is.
+    pub fn summary(&self) -> String {
+        match self.kept + self.conflicts {
+            0 => String::new(),
+            _ => format!("kept={}, removed={}, conflicts={}", self.kept, self.remove.len(), self.conflicts),
+        }
+    }
+
     /// Decides about a sent item and what is here under its key.
     fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, mozilla: bool) {
         if ours.is_some_and(|ours| ours.raw == sent.raw) {

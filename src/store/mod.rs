@@ -8,6 +8,7 @@ mod census;
 mod commit;
 mod disk;
 mod door;
+mod expiry;
 mod history;
 mod journal;
 mod last_good;
@@ -19,6 +20,8 @@ pub mod place;
 mod props;
 mod published;
 mod reasons;
+mod record;
+mod replay;
 pub mod rights;
 mod save;
 mod slot;
@@ -31,10 +34,10 @@ mod watch;
 mod writer;
 mod writing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
@@ -49,11 +52,13 @@ use crate::acl::Role;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use census::Census;
-use commit::Journals;
+use commit::{Commit, Journals, Made, Operation};
 use disk::Directory;
+use expiry::Bounds;
 use last_good::LastGood;
 use owners::Owners;
 use place::{Home, Name, Path, Place};
+use record::{Cause, Did};
 use slot::Slots;
 use staging::Staging;
 use tree::{Found, Tree};
@@ -75,7 +80,10 @@ pub struct Store {
     /// The turn of who writes to a link's file.
     link_writer: Arc<Writer>,
     census: Census,
-    history_days: u32,
+    /// How far the histories reach back.
+    history: Bounds,
+    /// The homes whose histories have grown since they were looked through. Guards the set only.
+    written: Mutex<HashSet<Home>>,
 }
 
 /// What the directory above all homes says until an admin says otherwise.
@@ -99,7 +107,8 @@ impl Store {
             owners: Owners::new(config),
             link_writer: Arc::default(),
             census: Census::default(),
-            history_days: config.history_days,
+            history: Bounds::new(config),
+            written: Mutex::default(),
         };
         store.recover()?;
         store.ship_rights()?;
@@ -134,12 +143,24 @@ impl Store {
     fn lock(&self, home: &Home) -> Result<Locked> {
         let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
         let locked = self.writers.of(home).lock(&directory)?;
-        let on_disk = self.tree.home_on_disk(home);
-        for change in self.journals.pending(&on_disk)? {
-            self.journals.apply(&on_disk, &change)?;
-        }
+        self.journals.replay(&self.tree.home_on_disk(home))?;
+        self.written.lock().insert(home.clone());
         locked.writer.set_applying(false);
         Ok(locked)
+    }
+
+    /// Makes a commit of one file, with the home's lock held.
+    ///
+    /// # Errors
+    /// `Busy` if somebody has just changed it.
+    fn commit_alone(&self, home: &Home, operation: Operation, cause: Cause) -> Result<()> {
+        let on_disk = self.tree.home_on_disk(home);
+        let commit = Commit { home: on_disk.clone(), operations: vec![operation], lost: Vec::new(), cause };
+        match self.journals.commit(commit)? {
+            Made::Applied => Ok(()),
+            Made::Outdated => Err(Error::Busy),
+            Made::Journaled(journal) => self.journals.apply(&on_disk, &journal),
+        }
     }
 
     /// Makes the home of `user`, with Calendar and Tasks, as far as they are not there.
@@ -181,28 +202,10 @@ impl Store {
         let Found::Calendar(_) = self.tree.find(path)? else {
             return Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned()));
         };
-        let home = self.tree.home(&path.home)?.ok_or(Error::NotFound)?;
-        let below_home: std::path::PathBuf = path.names.iter().map(Name::as_str).collect();
-        history::keep_calendar(&home, &below_home)?;
-        // A folder that holds nothing any more would be taken for a calendar.
-        history::prune(&home, &below_home)?;
+        let cause = Cause::new(Did::Remove, origin);
+        self.journals.remove_calendar(&self.tree.home_on_disk(&path.home), &path.below_home(), &cause)?;
         self.slots.forget(path);
         Ok(())
-    }
-
-    /// Removes from all histories what is older than the configuration says.
-    pub fn expire_histories(&self) {
-        let users = self.tree.users().unwrap_or_default();
-        for home in users.into_iter().map(Home::User).chain([Home::Public]) {
-            let expired = self.tree.home(&home).and_then(|directory| {
-                directory.map_or(Ok(()), |directory| {
-                    history::expire(&directory, Timestamp::now(), self.history_days)
-                })
-            });
-            if let Err(error) = expired {
-                tracing::warn!("history: {error}");
-            }
-        }
     }
 }
 

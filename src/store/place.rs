@@ -1,6 +1,7 @@
 //! Checked names, and the places they lead to. Whoever holds a `Place` cannot hold a `..`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -67,6 +68,11 @@ pub struct Path {
 impl Path {
     pub fn root(home: Home) -> Path {
         Path { home, names: Vec::new() }
+    }
+
+    /// Where it is below its home.
+    pub fn below_home(&self) -> PathBuf {
+        self.names.iter().map(Name::as_str).collect()
     }
 
     /// The last name, or nothing for a home.

@@ -7,10 +7,12 @@ use std::time::SystemTime;
 
 use super::Store;
 use super::calendar::{ContentHash, State, content_hash};
-use super::commit::{Commit, Made, Operation};
+use super::commit::Operation;
 use super::disk::{Directory, Stamp};
 use super::door::admit;
+use super::origin::Origin;
 use super::place::Home;
+use super::record::{Cause, Did};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::PRODID;
@@ -61,12 +63,12 @@ impl Store {
     /// `NotFound` for nothing to remove; `NoSpace`, `Io`.
     pub fn publish_busy(
         &self,
-        who: &Principal,
+        origin: &Origin,
         home: &Home,
         text: Option<&[u8]>,
         precondition: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
-        self.may_publish_busy(who, home)?;
+        self.may_publish_busy(&origin.who, home)?;
         let after = text.map(checked).transpose()?;
         let locked = self.lock(home)?;
         precondition()?;
@@ -81,12 +83,8 @@ impl Store {
         if after.as_deref().is_some_and(|after| before == State::Bytes(content_hash(after))) {
             return Ok(false);
         }
-        let on_disk = self.tree.home_on_disk(home);
-        let operations = vec![Operation { file: PathBuf::from(FILE), before, after }];
-        let commit = Commit { home: on_disk.clone(), operations, lost: Vec::new() };
-        if let Made::Journaled(change) = self.journals.commit(commit)? {
-            self.journals.apply(&on_disk, &change)?;
-        }
+        let operation = Operation { file: PathBuf::from(FILE), before, after };
+        self.commit_alone(home, operation, Cause::new(Did::Publish, origin))?;
         drop(locked);
         Ok(before == State::Absent)
     }

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use super::Store;
+use super::calendar::{State, content_hash};
+use super::commit::Operation;
 use super::disk::Directory;
+use super::origin::Origin;
 use super::place::{Name, Path};
+use super::record::{Cause, Did};
 use super::tree::{Tree, USERS};
 use crate::acl::{Acl, Principal, Role, Subject};
 use crate::error::{Error, Result};
@@ -98,18 +102,39 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if the directory is not there; `Config` if the file that is to be changed cannot be understood.
-    pub fn set_role(&self, path: Option<&Path>, subject: Subject, role: Option<Role>) -> Result<PathBuf> {
+    pub fn set_role(
+        &self,
+        origin: &Origin,
+        path: Option<&Path>,
+        subject: Subject,
+        role: Option<Role>,
+    ) -> Result<PathBuf> {
         let on_disk = path.map_or_else(|| PathBuf::from(USERS), |path| self.tree.on_disk(path));
         let _locked = path.map(|path| self.lock(&path.home)).transpose()?;
         let directory = self.tree.root.directory(&on_disk)?.ok_or(Error::NotFound)?;
+        let before = directory.read(FILE)?.map(|(text, _)| content_hash(&text));
         let mut acl = match self.rights(path)? {
             Rights::None => Acl::default(),
             Rights::Granted { acl, .. } => acl,
             Rights::Closed { reason } => return Err(Error::Config(reason)),
         };
         acl.set(subject, role);
-        self.journals.staging().write(acl.to_text().as_bytes(), &directory)?.place(&directory, FILE)?;
-        directory.sync()?;
+        let text = acl.to_text().into_bytes();
+        match path {
+            Some(path) => {
+                let operation = Operation {
+                    file: path.below_home().join(FILE),
+                    before: before.map_or(State::Absent, State::Bytes),
+                    after: Some(text),
+                };
+                self.commit_alone(&path.home, operation, Cause::new(Did::Rights, origin))?;
+            }
+            // Above the homes there is no history.
+            None => {
+                self.journals.staging().write(&text, &directory)?.place(&directory, FILE)?;
+                directory.sync()?;
+            }
+        }
         Ok(directory.path().join(FILE))
     }
 }

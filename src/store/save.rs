@@ -11,6 +11,7 @@ use super::door::{Admitted, Part, admit};
 use super::merge::{Base, Plan, merge};
 use super::origin::Origin;
 use super::place::{Path, Place};
+use super::record::{Cause, Did};
 use super::rights::nearest;
 use super::snapshot::Snapshot;
 use super::tree::Found;
@@ -21,6 +22,9 @@ use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyMap, assign_uids};
 use crate::ical::text::Renames;
+
+/// How often a save is merged anew because somebody changes the files under its hands.
+const ATTEMPTS: usize = 10;
 
 /// What the sent calendar is a change of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +75,7 @@ pub struct Saved {
 /// A commit that is made but not on disk in full.
 struct Unapplied {
     home: PathBuf,
-    change: String,
+    journal: String,
     locked: Locked,
 }
 
@@ -99,13 +103,30 @@ impl Store {
         Ok(self.shown(place, &targets).map(|snapshot| snapshot.etag.clone()))
     }
 
-    fn commit_save(&self, save: Save<'_>) -> Result<(Saved, Option<Unapplied>)> {
+    fn commit_save(&self, mut save: Save<'_>) -> Result<(Saved, Option<Unapplied>)> {
         let locked = self.lock(&save.place.home())?;
+        let mut sent = None;
+        for _ in 0..ATTEMPTS {
+            let Some((saved, journal)) = self.try_save(&mut save, &mut sent, &locked)? else { continue };
+            let home = self.tree.home_on_disk(&save.place.home());
+            return Ok((saved, journal.map(|journal| Unapplied { home, journal, locked })));
+        }
+        Err(Error::Busy)
+    }
+
+    /// Merges and commits; gives the journal that is to be applied, if one is. Nothing if somebody changes the files
+    /// meanwhile, which is then to be merged too.
+    fn try_save(
+        &self,
+        save: &mut Save<'_>,
+        sent: &mut Option<Sent>,
+        locked: &Locked,
+    ) -> Result<Option<(Saved, Option<String>)>> {
         let mut writing = self.targets(&save.origin.who, save.place, &|path| self.sweep(path))?;
         let snapshot = self.shown(save.place, &writing);
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
-        let sent = Sent::new(save.sent, snapshot.as_deref());
-        let basis = save.basis.resolved(snapshot.as_deref());
+        let sent: &Sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
+        let basis = save.basis.clone().resolved(snapshot.as_deref());
         let view = match &basis {
             Basis::Named(etags) => self.views.find(save.place, etags),
             Basis::Current | Basis::Unknown | Basis::Replace => None,
@@ -122,7 +143,12 @@ impl Store {
                 .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))?
         };
         let lost = writing.carry_out(&plan, &sent.items)?;
-        let unapplied = self.commit(&mut writing, locked, lost)?;
+        let cause = Cause::new(Did::Save, save.origin).merged(plan.summary());
+        let journal = match self.commit(&mut writing, locked, lost, cause)? {
+            Made::Outdated => return Ok(None),
+            Made::Applied => None,
+            Made::Journaled(journal) => Some(journal),
+        };
         let after = self.snapshot(save.place, &writing.parts);
         let as_sent = match writing.has_masked() {
             true => sent.is_shown_by(&after),
@@ -144,7 +170,7 @@ impl Store {
         let created =
             writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
         let removed = plan.remove.len();
-        Ok((Saved { created, etag, kept: plan.kept, removed, conflicts: plan.conflicts }, unapplied))
+        Ok(Some((Saved { created, etag, kept: plan.kept, removed, conflicts: plan.conflicts }, journal)))
     }
 
     /// The calendars that a save to `place` may touch, and what the asker sees of them.
@@ -200,21 +226,21 @@ impl Store {
     fn commit(
         &self,
         writing: &mut Writing,
-        locked: Locked,
+        locked: &Locked,
         lost: Vec<(PathBuf, Vec<u8>)>,
-    ) -> Result<Option<Unapplied>> {
-        let Some(first) = writing.targets.first() else { return Ok(None) };
+        cause: Cause,
+    ) -> Result<Made> {
+        let Some(first) = writing.targets.first() else { return Ok(Made::Applied) };
         let home = self.tree.home_on_disk(&first.path.home);
         let operations =
             writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
-        let made = self.journals.commit(Commit { home: home.clone(), operations, lost })?;
-        // Before it is shown: nobody may compare it with a disk that does not have it yet.
-        locked.writer.set_applying(matches!(made, Made::Journaled(_)));
-        self.show(writing);
-        Ok(match made {
-            Made::Applied => None,
-            Made::Journaled(change) => Some(Unapplied { home, change, locked }),
-        })
+        let made = self.journals.commit(Commit { home, operations, lost, cause })?;
+        if !matches!(made, Made::Outdated) {
+            // Before it is shown: nobody may compare it with a disk that does not have it yet.
+            locked.writer.set_applying(matches!(made, Made::Journaled(_)));
+            self.show(writing);
+        }
+        Ok(made)
     }
 
     /// Puts what the commit has made of each calendar into memory.
@@ -251,7 +277,7 @@ impl Store {
         const PATIENCE: Duration = Duration::from_secs(30);
         let mut pause = Duration::from_millis(100);
         loop {
-            match self.journals.apply(&unapplied.home, &unapplied.change) {
+            match self.journals.apply(&unapplied.home, &unapplied.journal) {
                 Ok(()) => return unapplied.locked.writer.set_applying(false),
                 Err(error) => tracing::error!("a commit is made but cannot be applied yet: {error}"),
             }
@@ -298,9 +324,10 @@ struct Sent {
 }
 
 impl Sent {
-    fn new(cut: Cut, snapshot: Option<&Snapshot>) -> Sent {
+    /// Takes the items out of `cut`.
+    fn new(cut: &mut Cut, snapshot: Option<&Snapshot>) -> Sent {
         let mozilla = cut.prodid.contains("Mozilla");
-        let restored = cut.items.into_iter().map(|item| match snapshot {
+        let restored = std::mem::take(&mut cut.items).into_iter().map(|item| match snapshot {
             Some(snapshot) if !snapshot.made_up.is_empty() => with_own_zones(item, snapshot),
             _ => item,
         });

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
 
 use super::disk::{Directory, EntryKind};
 use crate::error::{Error, Result};
@@ -89,7 +90,7 @@ impl Staging {
         let mode = Mode::from_raw_mode(FILE_MODE);
         let path = self.directory.path().join(&name);
         let opened = self.directory.open_beneath(FsPath::new(&name), flags, mode)?;
-        let fd = opened.ok_or_else(|| Error::io(&path, rustix::io::Errno::NOENT))?;
+        let fd = opened.ok_or_else(|| Error::io(&path, Errno::NOENT))?;
         let staged = Staged { staging: self, name, placed: false };
         inherit_acl(target, &fd);
         rustix::fs::fchmod(&fd, mode).map_err(|error| Error::io(path, error))?;
@@ -103,6 +104,22 @@ impl Staged<'_> {
         self.staging.directory.rename(&self.name, target, name)?;
         self.placed = true;
         Ok(())
+    }
+
+    /// As [`Staged::place`], but only where nothing is: whether nothing was.
+    pub fn add(self, target: &Directory, name: &str) -> Result<bool> {
+        let staged = self.staging.directory.fd();
+        // By a second name, of which the first goes: no other way to make a file sees by itself that one is there.
+        match rustix::fs::linkat(staged, &self.name, target.fd(), name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            // There are no links on this file system.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => match target.kind(name)? {
+                Some(_) => Ok(false),
+                None => self.place(target, name).map(|()| true),
+            },
+            Err(error) => Err(Error::io(target.path().join(name), error)),
+        }
     }
 }
 
@@ -146,7 +163,7 @@ fn lock(directory: &Directory, how: FlockOperation) -> Result<Option<OwnedFd>> {
     };
     match rustix::fs::flock(&fd, how) {
         Ok(()) => Ok(Some(fd)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(Error::io(path, error)),
     }
 }

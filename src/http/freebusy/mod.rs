@@ -25,7 +25,9 @@ pub const ALLOW: &str = "OPTIONS, GET, HEAD, PUT, DELETE";
 struct Asked<'r> {
     site: &'r Data<Site>,
     request: &'r HttpRequest,
+    link: Option<&'r Token>,
     who: Arc<Principal>,
+    named: &'r Owner,
     owner: Name,
 }
 
@@ -38,8 +40,7 @@ pub async fn answer(
     owner: &Owner,
 ) -> Result<HttpResponse> {
     let who = login::principal(site, request, link).await?;
-    let owner = owner.name(who.me())?;
-    let asked = Asked { site, request, who, owner };
+    let asked = Asked { site, request, link, named: owner, owner: owner.name(who.me())?, who };
     match request.method().as_str() {
         "GET" | "HEAD" => read::answer(&asked).await,
         "PUT" => publish::put(&asked, payload).await,

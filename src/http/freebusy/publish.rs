@@ -7,8 +7,9 @@ use actix_web::web::Payload;
 
 use super::{Asked, read};
 use crate::error::Result;
-use crate::http::blocking;
 use crate::http::guard::Guard;
+use crate::http::target::Target;
+use crate::http::{blocking, origin};
 use crate::store::place::Home;
 
 /// The largest publication, in bytes.
@@ -37,10 +38,12 @@ pub async fn delete(asked: &Asked<'_>) -> Result<HttpResponse> {
 /// Whether it was there before, and the Etag of what is read now.
 async fn publish(asked: &Asked<'_>, guard: Guard, text: Option<Vec<u8>>) -> Result<(bool, String)> {
     let (site, who, owner) = (asked.site.clone(), asked.who.clone(), asked.owner.clone());
+    let target = Target::Freebusy(asked.named.clone());
+    let origin = origin(asked.site, asked.request, asked.link, &asked.who, &target);
     blocking(move || {
         let precondition = || guard.check(Some(&read::etag(&site, &who, &owner)?));
         let home = Home::User(owner.clone());
-        let created = site.store.publish_busy(&who, &home, text.as_deref(), &precondition)?;
+        let created = site.store.publish_busy(&origin, &home, text.as_deref(), &precondition)?;
         Ok((created, read::etag(&site, &who, &owner)?))
     })
     .await

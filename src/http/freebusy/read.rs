@@ -25,7 +25,7 @@ use crate::store::place::{Home, Name, Place};
 use crate::store::{Answer, Busy, Question, Scope, Shows};
 
 pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
-    let Asked { site, request, who, owner } = asked;
+    let Asked { site, request, who, owner, .. } = asked;
     acceptable(request)?;
     let query = query::read(request.query_string(), site.store.default_window()?)?;
     let shows = match query.show.as_deref() {

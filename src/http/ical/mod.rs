@@ -12,7 +12,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::target::{CalendarTarget, Target};
-use super::{Site, blocking, freebusy, login, program};
+use super::{Site, blocking, freebusy, login, origin};
 use crate::acl::{Principal, Role};
 use crate::auth::Token;
 use crate::error::Result;
@@ -62,12 +62,8 @@ pub async fn answer(
 impl Asked<'_> {
     /// Where a change that this request makes comes from.
     fn origin(&self) -> Origin {
-        Origin {
-            who: self.who.as_ref().clone(),
-            program: program(self.request),
-            peer: login::client(self.site, self.request),
-            address: Target::Calendar(self.target.clone()).href(&self.site.urls.masked(self.link)),
-        }
+        let target = Target::Calendar(self.target.clone());
+        origin(self.site, self.request, self.link, &self.who, &target)
     }
 
     /// Opens the place for reading, from memory where that is enough.

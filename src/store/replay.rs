@@ -1,0 +1,194 @@
+//! Journals that are made and not on disk in full: applied, also by whoever finds one that a crash or a copy has left.
+//!
+//! It may be killed anywhere and done again. An operation is applied only to its before-state; its after-state is left alone;
+//! anything else is somebody's later change, which stays, and ours goes to the history. A journal that another change follows
+//! in the home's log was applied in full: it came into a copy of the tree by chance, and is dropped.
+
+use std::collections::BTreeSet;
+use std::path::{Path as FsPath, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::commit::{Journals, file_name, parent, state};
+use super::disk::{Directory, EntryKind};
+use super::history::{self, HISTORY};
+use super::journal::{Head, Line, decode, spelled};
+use super::record;
+use crate::error::{Error, Result};
+
+pub const JOURNALS: &str = ".journal";
+/// From this many files on, one sync of the file system costs less than one of each file.
+const SYNC_EACH: usize = 64;
+
+impl Journals {
+    /// Applies what a crash or a copy has left of a home's commits. The caller holds the home's lock. May be done again.
+    pub fn replay(&self, home: &FsPath) -> Result<()> {
+        for change in self.pending(home)? {
+            if record::is_followed(&self.root.existing(home)?, history::bare(&change))? {
+                tracing::info!("{}: a journal that was applied before is dropped", home.display());
+                self.root.existing(JOURNALS)?.remove(&change)?;
+                continue;
+            }
+            self.apply(home, &change)?;
+        }
+        Ok(())
+    }
+
+    /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
+    pub fn apply(&self, home: &FsPath, journal: &str) -> Result<()> {
+        let home = self.root.existing(home)?;
+        if let Some(bytes) = self.journal_named(journal)? {
+            match decode(&bytes) {
+                Some((head, contents)) => {
+                    head.record.append_once(&home)?;
+                    self.place_all(&home, &head, &contents)?;
+                    sync_all(&home, &head)?;
+                }
+                // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
+                None => tracing::warn!("{journal}: a journal that is not whole is removed"),
+            }
+        }
+        self.root.existing(JOURNALS)?.remove(journal)
+    }
+
+    /// Puts the files of a journal in place that was made just now.
+    pub(super) fn place(&self, home: &Directory, journal: &str) -> Result<()> {
+        let bytes = self.journal_named(journal)?.unwrap_or_default();
+        let Some((head, contents)) = decode(&bytes) else { return Ok(()) };
+        head.record.append(home)?;
+        self.place_all(home, &head, &contents)
+    }
+
+    /// A journal may be larger than any file that is read for a calendar.
+    fn journal_named(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(None) };
+        Ok(journals.read_up_to(name, u64::MAX)?.map(|(content, _)| content))
+    }
+
+    /// Puts a journal's files in place, as far as they are not.
+    fn place_all(&self, home: &Directory, head: &Head, contents: &[&[u8]]) -> Result<()> {
+        let mut lines = head.operations.iter().zip(contents);
+        lines.try_for_each(|(line, content)| self.apply_line(home, &head.record.change, line, content))
+    }
+
+    fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
+        match self.try_line(home, change, line, content) {
+            // Something of somebody's is in the way for good: that stays.
+            Err(error) if !error.is_passing() => {
+                tracing::warn!("a part of a commit goes to the history: {error}");
+                self.lose(home, change, line, content)
+            }
+            other => other,
+        }
+    }
+
+    fn try_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
+        let file = FsPath::new(&line.file);
+        let directory = match parent(home, file)? {
+            Some(directory) => directory,
+            None if line.after.is_none() => return Ok(()),
+            None => home.make(file.parent().unwrap_or(FsPath::new("")))?,
+        };
+        let name = file_name(file)?;
+        let current = spelled(state(&directory, &name)?);
+        if current == line.after {
+            return Ok(());
+        }
+        if current != line.before {
+            return self.lose(home, change, line, content);
+        }
+        if line.after.is_none() {
+            return history::take(home, change, file);
+        }
+        let staged = self.staging.write_unsynced(content, &directory)?;
+        if current.is_some() {
+            history::keep(home, change, file)?;
+            return staged.place(&directory, &name);
+        }
+        match staged.add(&directory, &name)? {
+            true => Ok(()),
+            false => self.lose(home, change, line, content),
+        }
+    }
+
+    /// Keeps what a commit would have put where somebody's later change is.
+    fn lose(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
+        match line.after {
+            Some(_) => history::keep_lost(home, change, FsPath::new(&line.file), content, &self.staging),
+            None => Ok(()),
+        }
+    }
+
+    /// The journals that wait for a home, oldest first.
+    pub fn pending(&self, home: &FsPath) -> Result<Vec<String>> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
+        let tag = tag(home);
+        let files = journals.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
+        let mut names: Vec<String> =
+            files.map(|(name, _)| name).filter(|name| name.starts_with(&tag)).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The homes that journals wait for.
+    pub fn homes(&self) -> Result<Vec<PathBuf>> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
+        let mut homes = Vec::new();
+        for (name, _) in journals.entries()? {
+            let bytes = match self.journal_named(&name) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!("a journal cannot be read: {error}");
+                    continue;
+                }
+            };
+            match decode(&bytes) {
+                Some((head, _)) => homes.push(PathBuf::from(head.home)),
+                None => {
+                    tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
+                    journals.unlink(&name)?;
+                }
+            }
+        }
+        homes.sort();
+        homes.dedup();
+        Ok(homes)
+    }
+}
+
+/// What a home's journals start with.
+pub(super) fn tag(home: &FsPath) -> String {
+    blake3::hash(home.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
+}
+
+/// Makes durable what a journal has changed: files, directories, what the history keeps of them, and the record.
+fn sync_all(home: &Directory, head: &Head) -> Result<()> {
+    if head.operations.len() > SYNC_EACH {
+        return rustix::fs::syncfs(home.fd()).map_err(|error| Error::io(home.path(), error));
+    }
+    let mut directories: BTreeSet<PathBuf> = BTreeSet::new();
+    for line in &head.operations {
+        let file = FsPath::new(&line.file);
+        if line.after.is_some() {
+            sync_file(home, file)?;
+        }
+        let kept = history::directory(&head.record.change).join(file);
+        directories.extend([file, &kept].iter().filter_map(|file| file.parent()).map(FsPath::to_path_buf));
+    }
+    directories.extend([history::directory(&head.record.change), PathBuf::from(HISTORY)]);
+    for directory in directories {
+        if let Some(directory) = home.directory(directory)? {
+            directory.sync()?;
+        }
+    }
+    sync_file(home, &head.record.log())
+}
+
+/// Makes a file durable if it is there.
+fn sync_file(home: &Directory, file: &FsPath) -> Result<()> {
+    match home.open_beneath(file, OFlags::RDONLY, Mode::empty())? {
+        Some(fd) => rustix::fs::fsync(&fd).map_err(|error| Error::io(home.path().join(file), error)),
+        None => Ok(()),
+    }
+}
