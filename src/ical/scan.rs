@@ -306,6 +306,8 @@ fn property<'f>(found: &'f Found<'_>) -> Result<Property<'f>> {
     std::str::from_utf8(&found.text)
         .ok()
         .and_then(Property::parse)
+        // With parameters these delimit nothing, and whoever reads the component later must not think so.
+        .filter(|property| !property.is("BEGIN") && !property.is("END"))
         .ok_or_else(|| malformed(found.line, "a property, NAME:VALUE"))
 }
 
@@ -384,6 +386,11 @@ mod tests {
             (vec!["BEGIN:VCALENDAR", "BEGIN:VEVENT", "END:VTODO"], "line 3: expected END:VEVENT"),
             (vec!["BEGIN:VCALENDAR", "END:VEVENT"], "line 2: expected END:VCALENDAR"),
             (vec!["BEGIN:VCALENDAR", "SUMMARY"], "line 2: expected a property, NAME:VALUE"),
+            (vec!["BEGIN:VCALENDAR", "BEGIN;X=1:VEVENT"], "line 2: expected a property, NAME:VALUE"),
+            (
+                vec!["BEGIN:VCALENDAR", "BEGIN:VEVENT", "END;X=1:VEVENT"],
+                "line 3: expected a property, NAME:VALUE",
+            ),
             (vec!["BEGIN:VCALENDAR", "BEGIN:VEVENT", "A\0:x"], "line 3: expected text without NUL bytes"),
             (vec!["BEGIN:VCALENDAR", "END:VCALENDAR", "trash"], "line 3: expected BEGIN:VCALENDAR"),
             (deep, "too large: line 9: components nested deeper than 8"),
