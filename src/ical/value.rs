@@ -106,14 +106,19 @@ pub fn parse_duration(value: &str) -> Option<Duration> {
             (b'S', true) => found.seconds += number,
             _ => return None,
         }
+        // Each unit may come again and again.
+        if found.days.max(found.seconds) > MAX_SUM {
+            return None;
+        }
         rest = &rest[digits + 1..];
         any = true;
     }
     any.then_some(Duration { days: sign * found.days, seconds: sign * found.seconds })
 }
 
-/// More of a unit than any calendar means; sums of them stay far from an overflow.
+/// More of a unit than any calendar means, and more days or seconds than they come to together: far from an overflow.
 const MAX_UNITS: i64 = 1_000_000_000;
+const MAX_SUM: i64 = 10_000 * MAX_UNITS;
 
 /// A PERIOD of either form.
 pub fn parse_period(value: &str) -> Option<Span> {
@@ -258,6 +263,14 @@ mod tests {
         for (text, expected) in table {
             let found = parse_duration(text).map(|Duration { days, seconds }| (days, seconds));
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn units_that_come_again_and_again_overflow_nothing() {
+        for (start, unit) in [("P", "1000000000W"), ("-PT", "1000000000H")] {
+            assert!(parse_duration(&format!("{start}{}", unit.repeat(2))).is_some());
+            assert_eq!(parse_duration(&format!("{start}{}", unit.repeat(100_000))), None);
         }
     }
 
