@@ -1,7 +1,7 @@
 //! The free/busy address: when its owner is busy, as far as the asker may know; and what its owner publishes there.
 
 mod publish;
-mod query;
+pub mod query;
 mod read;
 
 use std::sync::Arc;
