@@ -1,10 +1,8 @@
 //! `kalends freebusy`: when a user is busy, as the server would tell it, and what made it so.
 
 use clap::Args;
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
+use super::when::{instant, plain};
 use super::{DataOptions, acl};
 use crate::acl::{Groups, Principal};
 use crate::config::Config;
@@ -78,19 +76,6 @@ fn window(asked: &Asked, config: &Config, default: TimeRange) -> Result<TimeRang
     }
 }
 
-/// An instant, or the start of a day in the server's zone.
-fn instant(text: &str, config: &Config) -> Result<Timestamp> {
-    let zone = config.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
-    let day = || {
-        let day: Date = text.parse().ok()?;
-        Some(day.to_zoned(zone.unwrap_or_else(TimeZone::system)).ok()?.timestamp())
-    };
-    let read = text.parse().ok().or_else(day);
-    read.ok_or_else(|| {
-        Error::BadRequest(format!("{text}: not a time as 2026-01-31 or 2026-01-31T12:00:00Z are"))
-    })
-}
-
 fn line(period: &Period) -> String {
     format!("{} - {}  {}", period.start, period.end, kind(Some(period.kind)))
 }
@@ -119,7 +104,7 @@ fn made(period: &Period, reason: &Reason) -> bool {
 
 fn print_stretch((file, uid, reason): Stretch<'_>) {
     let Reason { start, end, kind: found, rule } = reason;
-    println!("    {start} - {end}  {}: {rule}: {} in {file}", kind(*found), shown(uid));
+    println!("    {start} - {end}  {}: {rule}: {} in {file}", kind(*found), plain(uid));
 }
 
 /// What does not count, and what is not understood.
@@ -131,14 +116,9 @@ fn print_rest(explained: &[Explained]) {
     }
     for explained in explained {
         match explained {
-            Explained::LeftOut { file, uid, why } => println!("left out: {} in {file}: {why}", shown(uid)),
+            Explained::LeftOut { file, uid, why } => println!("left out: {} in {file}: {why}", plain(uid)),
             Explained::Uncounted { calendar, why } => println!("not counted: {calendar}: {why}"),
             Explained::Stretch { .. } => {}
         }
     }
-}
-
-/// A UID is a client's to choose: nothing in it may play tricks on a terminal.
-fn shown(uid: &str) -> String {
-    uid.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

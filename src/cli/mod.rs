@@ -1,11 +1,15 @@
 //! One file for each command, and the table of them.
 
 pub mod acl;
+pub mod diff;
 pub mod freebusy;
+pub mod history;
 pub mod link;
 pub mod log;
 pub mod passwd;
+pub mod restore;
 pub mod serve;
+pub mod when;
 
 use std::path::{Path, PathBuf};
 
@@ -59,6 +63,27 @@ enum Command {
         #[command(flatten)]
         data: DataOptions,
     },
+    /// List the changes of a place: when, who, by what program, and what became of which item.
+    History {
+        #[command(flatten)]
+        asked: history::Asked,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Show how a calendar differs from what it was, item by item.
+    Diff {
+        #[command(flatten)]
+        asked: diff::Asked,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Bring back what a calendar was, or one item of it, or a calendar that was removed; beside a running server too.
+    Restore {
+        #[command(flatten)]
+        asked: restore::Asked,
+        #[command(flatten)]
+        data: DataOptions,
+    },
     /// Write the man pages to a directory.
     Man { directory: PathBuf },
     /// Set a user's password in a password file.
@@ -109,6 +134,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Acl { command, data } => acl::run(command, &data),
         Command::Link { command, data } => link::run(command, &data),
         Command::Freebusy { asked, data } => freebusy::run(&asked, &data),
+        Command::History { asked, data } => history::run(&asked, &data),
+        Command::Diff { asked, data } => diff::run(&asked, &data),
+        Command::Restore { asked, data } => restore::run(&asked, &data),
         Command::Man { directory } => man(&directory),
         Command::Passwd { file, user } => passwd::run(&file, &user),
     }

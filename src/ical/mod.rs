@@ -11,6 +11,7 @@ pub mod mask;
 pub mod meaning;
 pub mod period;
 pub mod recur;
+pub mod revise;
 pub mod scan;
 pub mod series;
 pub mod text;

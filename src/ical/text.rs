@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::line::{lines, logical_len, push_folded, unfold};
+use super::line::{Property, lines, logical_len, push_folded, unfold};
+use super::value::unescape;
 
 /// Appends `text` as one content line, folded between characters, with CRLF.
 pub fn push_line(out: &mut Vec<u8>, text: &str) {
@@ -24,6 +25,15 @@ pub fn escape(value: &str) -> String {
         }
     }
     escaped
+}
+
+/// The SUMMARY of the first component in `raw`, as people read it; empty if it has none.
+pub fn summary(raw: &[u8]) -> String {
+    let is_summary = |text: &str| Property::parse(text).is_some_and(|property| property.is("SUMMARY"));
+    let line = lines(raw).find(|line| is_summary(&line.text));
+    let value = line
+        .and_then(|line| Property::parse(&line.text).map(|property| unescape(property.value).into_owned()));
+    value.unwrap_or_default()
 }
 
 /// The bytes to serve for components as a client wrote them: the same but for what other programs stumble over,
@@ -75,7 +85,7 @@ pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
 
 /// The line with another name for its zone, or nothing if it names none that is renamed.
 fn renamed(text: &str, renames: &Renames<'_>) -> Option<String> {
-    let property = super::line::Property::parse(text)?;
+    let property = Property::parse(text)?;
     if property.is("TZID") {
         let to = renames.get(property.value.trim())?;
         return Some(format!("{}{}:{to}", property.name, property.params));

@@ -147,6 +147,22 @@ impl Journals {
         history::take_directory(&home, &record.change, &top).inspect_err(|_| record.take_back(&home))
     }
 
+    /// Has a whole calendar put in place by `put`, which does it in one step and durably. The caller holds the home's lock.
+    ///
+    /// # Errors
+    /// As `put`'s.
+    pub fn place_calendar(
+        &self,
+        home: &Directory,
+        calendar: &FsPath,
+        cause: &Cause,
+        put: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let record = Record::of_calendar(self.change_name(), cause, calendar);
+        record.append(home)?;
+        put().inspect_err(|_| record.take_back(home))
+    }
+
     /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag.
     fn journal(&self, commit: &Commit, record: &Record) -> Result<String> {
         let journals = self.root.make(JOURNALS)?;

@@ -35,6 +35,15 @@ pub struct Staged<'a> {
     placed: bool,
 }
 
+/// A directory that is being filled and has no name yet that anyone looks at.
+#[derive(Debug)]
+pub struct StagedDirectory<'a> {
+    staging: &'a Staging,
+    name: String,
+    pub directory: Directory,
+    placed: bool,
+}
+
 impl Staging {
     /// Makes a staging directory for this process and removes those of dead ones.
     pub fn open(root: &Directory) -> Result<Staging> {
@@ -84,6 +93,14 @@ impl Staging {
         Ok(staged)
     }
 
+    /// An empty directory that is to go into `target`.
+    pub fn make_directory(&self, target: &Directory) -> Result<StagedDirectory<'_>> {
+        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let directory = self.directory.make_unsynced(&name)?;
+        inherit_directory_acl(target, &directory);
+        Ok(StagedDirectory { staging: self, name, directory, placed: false })
+    }
+
     fn create(&self, target: &Directory) -> Result<(Staged<'_>, OwnedFd)> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
@@ -95,6 +112,34 @@ impl Staging {
         inherit_acl(target, &fd);
         rustix::fs::fchmod(&fd, mode).map_err(|error| Error::io(path, error))?;
         Ok((staged, fd))
+    }
+}
+
+impl StagedDirectory<'_> {
+    /// Gives the directory its name in `target`, durably, where nothing is or an empty directory.
+    pub fn place(mut self, target: &Directory, name: &str) -> Result<()> {
+        self.staging.directory.rename(&self.name, target, name)?;
+        self.placed = true;
+        target.sync().inspect_err(|_| {
+            // Whoever asked is told that nothing was changed, so nothing may be.
+            match target.rename(name, &self.staging.directory, &self.name) {
+                Ok(()) => self.placed = false,
+                Err(error) => tracing::error!("a change that failed cannot be undone: {error}"),
+            }
+        })
+    }
+
+    /// Makes everything in it durable.
+    pub fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(self.directory.fd()).map_err(|error| Error::io(self.directory.path(), error))
+    }
+}
+
+impl Drop for StagedDirectory<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            remove(&self.staging.directory, &self.name);
+        }
     }
 }
 
@@ -141,16 +186,26 @@ impl Drop for Staging {
     }
 }
 
+/// What a directory gives to the files that are made in it.
+const DEFAULT: &str = "system.posix_acl_default";
+
 /// A file staged elsewhere would miss the default ACL of the directory it goes into, which lets local users edit it.
 fn inherit_acl(target: &Directory, file: &OwnedFd) {
+    copy_default_acl(target, file, &["system.posix_acl_access"]);
+}
+
+/// As [`inherit_acl`], for a directory, which passes it on.
+fn inherit_directory_acl(target: &Directory, directory: &Directory) {
+    copy_default_acl(target, directory.fd(), &["system.posix_acl_access", DEFAULT]);
+}
+
+fn copy_default_acl(target: &Directory, to: &OwnedFd, names: &[&str]) {
     let mut acl = [0; 4096];
-    if let Ok(len) = rustix::fs::fgetxattr(target.fd(), "system.posix_acl_default", &mut acl[..]) {
-        let set = rustix::fs::fsetxattr(file, "system.posix_acl_access", &acl[..len], XattrFlags::empty());
-        if let Err(error) = set {
-            tracing::warn!(
-                "{}: its default ACL cannot be given to a new file: {error}",
-                target.path().display()
-            );
+    let Ok(len) = rustix::fs::fgetxattr(target.fd(), DEFAULT, &mut acl[..]) else { return };
+    for name in names {
+        if let Err(error) = rustix::fs::fsetxattr(to, *name, &acl[..len], XattrFlags::empty()) {
+            let path = target.path().display();
+            tracing::warn!("{path}: its default ACL cannot be given to what is new in it: {error}");
         }
     }
 }

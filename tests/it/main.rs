@@ -17,6 +17,7 @@ mod commands;
 mod crash;
 mod freebusy;
 mod guards;
+mod history;
 mod links;
 mod merge;
 mod outside;

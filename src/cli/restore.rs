@@ -1,0 +1,38 @@
+//! `kalends restore`: brings back what was, on a running server too.
+
+use clap::Args;
+
+use super::diff::Which;
+use super::{DataOptions, origin};
+use crate::error::Result;
+use crate::store::{Restored, Store};
+
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// A calendar, as alice/Work/Projects; of main.ics, alice/Calendar or alice/Tasks.
+    place: String,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Restores, and says what that did.
+///
+/// # Errors
+/// A place or a time that cannot be, or that the history does not have.
+pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
+    let config = data.config()?;
+    let store = Store::open_tree(&config)?;
+    let Asked { place, which } = asked;
+    let moment = which.moment(&config)?;
+    let origin = origin(&["restore", place]);
+    let Restored { whole, put, removed } =
+        store.restore(&origin, &place.parse()?, which.uid.as_deref(), moment)?;
+    match (whole, put + removed) {
+        (true, _) => println!("{place} is back, with {put} files"),
+        (false, 0) => println!("{place}: nothing to restore, it is as it was"),
+        (false, _) => {
+            println!("{place}: {put} files restored, {removed} removed; what they replace is in the history")
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! An earlier version that is to count as the newest: programs take what has a later LAST-MODIFIED and a SEQUENCE that is
+//! not lower, and leave alone what has not. Nothing else of the text is touched.
+
+use jiff::civil::DateTime;
+use jiff::fmt::strtime;
+use jiff::{Timestamp, ToSpan};
+
+use super::line::{Property, logical_len, unfold};
+use super::meaning::Age;
+
+/// A component of an item that is being read.
+#[derive(Default)]
+struct Open {
+    last_modified: bool,
+    sequence: bool,
+}
+
+/// `text`, a VCALENDAR, as a version that is newer than one of this `age`; it was brought back at `now`.
+///
+/// SEQUENCE is raised to that of `age` at most: a higher one would speak for the organizer (RFC 5546 §2.1.4).
+pub fn revised(text: &[u8], age: Age, now: Timestamp) -> Vec<u8> {
+    let last_modified = format!("LAST-MODIFIED:{}", later(age.last_modified, now));
+    let sequence = format!("SEQUENCE:{}", age.sequence);
+    let mut out = Vec::with_capacity(text.len() + 64);
+    let (mut rest, mut depth) = (text, 0_usize);
+    let mut open: Option<Open> = None;
+    while let Some((len, physical)) = logical_len(rest) {
+        let (raw, more) = rest.split_at(len);
+        rest = more;
+        let end: &[u8] = if raw.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
+        let mut put = |line: &str| out.extend([line.as_bytes(), end].concat());
+        let unfolded = unfold(raw, physical);
+        let line = String::from_utf8_lossy(&unfolded);
+        let property = Property::parse(&line);
+        let is = |name: &str| property.is_some_and(|property| property.is(name));
+        if is("BEGIN") {
+            depth += 1;
+            let kind = property.map_or("", |property| property.value.trim()).to_ascii_uppercase();
+            if depth == 2 && ["VEVENT", "VTODO", "VJOURNAL"].contains(&kind.as_str()) {
+                open = Some(Open::default());
+            }
+        } else if is("END") {
+            if depth == 2
+                && let Some(done) = open.take()
+            {
+                if !done.last_modified {
+                    put(&last_modified);
+                }
+                if !done.sequence && age.sequence > 0 {
+                    put(&sequence);
+                }
+            }
+            depth = depth.saturating_sub(1);
+        } else if depth == 2
+            && let Some(open) = &mut open
+        {
+            if is("LAST-MODIFIED") {
+                if !std::mem::replace(&mut open.last_modified, true) {
+                    put(&last_modified);
+                }
+                continue;
+            }
+            if is("SEQUENCE") {
+                open.sequence = true;
+                let own = property.and_then(|property| property.value.trim().parse().ok()).unwrap_or(0_u64);
+                if own < age.sequence {
+                    put(&sequence);
+                    continue;
+                }
+            }
+        }
+        out.extend_from_slice(raw);
+    }
+    out
+}
+
+/// A time in UTC as LAST-MODIFIED has it: `now`, or what is after `last`, given by its digits, where some clock is fast.
+fn later(last: u64, now: Timestamp) -> String {
+    const DIGITS: &str = "%Y%m%d%H%M%S";
+    let after = strtime::parse(DIGITS, last.to_string()).ok();
+    let after = after.and_then(|time| time.to_datetime().ok()?.checked_add(1.second()).ok());
+    let now = now.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    now.max(after.unwrap_or(DateTime::MIN)).strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(body: &str, age: Age) -> String {
+        let text = format!("BEGIN:VCALENDAR\r\n{body}END:VCALENDAR\r\n");
+        let revised = revised(text.as_bytes(), age, "2026-11-24T22:00:00Z".parse().expect("a time"));
+        let revised = String::from_utf8(revised).expect("UTF-8");
+        let inner = revised.strip_prefix("BEGIN:VCALENDAR\r\n").expect("a calendar");
+        inner.strip_suffix("END:VCALENDAR\r\n").expect("a calendar").to_owned()
+    }
+
+    #[test]
+    fn stamps_are_replaced_where_they_are_and_added_where_they_are_not() {
+        let age = Age { sequence: 2, ..Age::default() };
+        for (before, after) in [
+            (
+                "BEGIN:VEVENT\r\nSEQUENCE:1\r\nlast-modified;X-A=1:\r\n 20200101T000000Z\r\nSUMMARY:a\r\nEND:VEVENT\r\n",
+                "BEGIN:VEVENT\r\nSEQUENCE:2\r\nLAST-MODIFIED:20261124T220000Z\r\nSUMMARY:a\r\nEND:VEVENT\r\n",
+            ),
+            (
+                "BEGIN:VTODO\nSUMMARY:a\nEND:VTODO\n",
+                "BEGIN:VTODO\nSUMMARY:a\nLAST-MODIFIED:20261124T220000Z\nSEQUENCE:2\nEND:VTODO\n",
+            ),
+            (
+                "BEGIN:VEVENT\r\nSEQUENCE:3\r\nBEGIN:VALARM\r\nLAST-MODIFIED:x\r\nEND:VALARM\r\nEND:VEVENT\r\n",
+                "BEGIN:VEVENT\r\nSEQUENCE:3\r\nBEGIN:VALARM\r\nLAST-MODIFIED:x\r\nEND:VALARM\r\nLAST-MODIFIED:20261124T220000Z\r\nEND:VEVENT\r\n",
+            ),
+            (
+                "BEGIN:VTIMEZONE\r\nLAST-MODIFIED:20200101T000000Z\r\nEND:VTIMEZONE\r\n",
+                "BEGIN:VTIMEZONE\r\nLAST-MODIFIED:20200101T000000Z\r\nEND:VTIMEZONE\r\n",
+            ),
+        ] {
+            assert_eq!(run(before, age), after);
+        }
+    }
+
+    #[test]
+    fn a_version_from_the_future_is_outlived_all_the_same() {
+        let age = Age { last_modified: 20_301_231_235_959, ..Age::default() };
+        let revised = run("BEGIN:VEVENT\r\nEND:VEVENT\r\n", age);
+        assert_eq!(revised, "BEGIN:VEVENT\r\nLAST-MODIFIED:20310101T000000Z\r\nEND:VEVENT\r\n");
+    }
+}

@@ -1,0 +1,336 @@
+//! `kalends restore`: what was comes back, as a change like any other. Copies, never links; what is replaced goes to the
+//! history; what comes back in place of a newer version is made the newest, so that programs take it instead of undoing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path as FsPath;
+
+use jiff::Timestamp;
+
+use super::Store;
+use super::calendar::{State, content_hash};
+use super::commit::{Commit, Made, Operation};
+use super::disk::{Directory, EntryKind};
+use super::origin::Origin;
+use super::place::Path;
+use super::props::PROPS;
+use super::record::{Cause, Did};
+use super::timeline::{Files, Then, Timeline, Version, files_of};
+use super::tree::Found;
+use crate::error::{Error, Result};
+use crate::ical::item::{Item, cut};
+use crate::ical::meaning::Age;
+use crate::ical::revise::revised;
+
+/// How often it is tried anew because somebody changes the files meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// The moment whose state is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    At(Timestamp),
+    /// Before the last save or removal.
+    BeforeLast,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The calendar was gone and is back.
+    pub whole: bool,
+    /// Files that came back or went back to an earlier version.
+    pub put: usize,
+    pub removed: usize,
+}
+
+/// A calendar as it is and as it was, with its home's lock held.
+pub(super) struct Looked<'h> {
+    pub timeline: Timeline<'h>,
+    pub here: Files,
+    pub then: Then,
+    /// The names under which the only item that is meant lies or lay; nothing if all are meant.
+    pub only: Option<BTreeSet<String>>,
+}
+
+impl Store {
+    /// Brings back what was at `place`, or only its item `uid`. On a tree that a server uses too.
+    ///
+    /// # Errors
+    /// `BadRequest` with the reason if the history has no such state; `Conflict` if something else is in the way; `NoSpace`,
+    /// `Io`.
+    pub fn restore(
+        &self,
+        origin: &Origin,
+        place: &Path,
+        uid: Option<&str>,
+        moment: Moment,
+    ) -> Result<Restored> {
+        let _locked = self.lock_home_of(place)?;
+        let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
+        let cause = Cause::new(Did::Restore, origin);
+        for _ in 0..ATTEMPTS {
+            let looked = self.look_back(&home, place, uid, moment)?;
+            if !matches!(self.tree.find(place)?, Found::Calendar(_)) {
+                return self.restore_whole(&home, place, uid, &looked, &cause);
+            }
+            let operations = match uid {
+                None => looked.operations()?,
+                Some(uid) => looked.operations_of(uid)?,
+            };
+            let put = operations.iter().filter(|operation| operation.after.is_some()).count();
+            let restored = Restored { whole: false, put, removed: operations.len() - put };
+            let operations = operations
+                .into_iter()
+                .map(|operation| Operation { file: place.below_home().join(&operation.file), ..operation });
+            let on_disk = self.tree.home_on_disk(&place.home);
+            let commit = Commit {
+                home: on_disk.clone(),
+                operations: operations.collect(),
+                lost: Vec::new(),
+                cause: cause.clone(),
+            };
+            match self.journals.commit(commit)? {
+                Made::Applied => return Ok(restored),
+                Made::Outdated => {}
+                Made::Journaled(journal) => {
+                    return self.journals.apply(&on_disk, &journal).map(|()| restored);
+                }
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    pub(super) fn lock_home_of(&self, place: &Path) -> Result<super::writer::Locked> {
+        self.lock(&place.home).map_err(|error| match error {
+            Error::NotFound => Error::BadRequest(format!("{place}: there is no such home")),
+            other => other,
+        })
+    }
+
+    /// What is and what was at `place`. The caller holds the home's lock.
+    pub(super) fn look_back<'h>(
+        &self,
+        home: &'h Directory,
+        place: &Path,
+        uid: Option<&str>,
+        moment: Moment,
+    ) -> Result<Looked<'h>> {
+        let refuse = |why: String| Error::BadRequest(format!("{place}: {why}"));
+        let calendar = place.below_home();
+        let here = match self.tree.find(place)? {
+            Found::Calendar(directory) => {
+                let names = files_of(&directory)?.into_iter();
+                names.map(|name| (name.clone(), Version(calendar.join(name)))).collect()
+            }
+            Found::Folder(_) => return Err(refuse("this is a folder; name a calendar in it".to_owned())),
+            Found::File(..) => {
+                return Err(refuse("this calendar is one file, which Kalends never changes".to_owned()));
+            }
+            Found::Missing | Found::Blocked => Files::new(),
+        };
+        let timeline = Timeline::read(home)?;
+        let only = uid.map(|uid| timeline.names_of(uid, &calendar, &here)).transpose()?;
+        let what = uid.map_or_else(String::new, |uid| format!(" of {uid}"));
+        let last = timeline.last_change(&calendar, only.as_ref());
+        let from = match moment {
+            Moment::BeforeLast => last.ok_or_else(|| refuse(format!("the history has nothing{what}")))?,
+            Moment::At(at) => match timeline.start() {
+                Some(start) if start <= at => timeline.after(at),
+                Some(start) => return Err(refuse(format!("the history starts at {start}"))),
+                None => return Err(refuse("there is no history yet".to_owned())),
+            },
+        };
+        let then = timeline.before(&calendar, &here, from)?;
+        let counts = |name: &&String| only.as_ref().is_none_or(|only| only.contains(*name));
+        if let Some(name) = then.expired.iter().find(counts) {
+            return Err(refuse(format!("the version that {name} had then has expired")));
+        }
+        if then.files.is_empty() && then.directory.is_none() {
+            return Err(refuse("there was no such calendar then".to_owned()));
+        }
+        Ok(Looked { timeline, here, then, only })
+    }
+
+    /// Brings back a calendar that is not there: put together aside, and in place by one rename.
+    fn restore_whole(
+        &self,
+        home: &Directory,
+        place: &Path,
+        uid: Option<&str>,
+        looked: &Looked<'_>,
+        cause: &Cause,
+    ) -> Result<Restored> {
+        let blocked = || Error::Conflict(format!("{place}: something else is in the way"));
+        if uid.is_some() {
+            let why = "the calendar is gone: restore it without --uid, which brings back all of it";
+            return Err(Error::BadRequest(format!("{place}: {why}")));
+        }
+        if !matches!(self.tree.find(place)?, Found::Missing) {
+            return Err(blocked());
+        }
+        let calendar = place.below_home();
+        // The lowest folder that is there; what is missing below it comes with the calendar.
+        let folder =
+            calendar.ancestors().skip(1).find(|folder| home.directory(folder).is_ok_and(|it| it.is_some()));
+        let folder = folder.unwrap_or(FsPath::new(""));
+        let target = home.existing(folder)?;
+        let missing = calendar.strip_prefix(folder).unwrap_or(&calendar);
+        let Some(top) = missing.iter().next().and_then(|name| name.to_str()) else { return Err(blocked()) };
+        let staged = self.journals.staging().make_directory(&target)?;
+        let inner: std::path::PathBuf = missing.iter().skip(1).collect();
+        let into = staged.directory.make_unsynced(&inner)?;
+        if let Some(directory) = &looked.then.directory {
+            self.copy_rest(&home.existing(directory)?, &into)?;
+        }
+        for (name, version) in &looked.then.files {
+            self.copy_in(&looked.content(name, version)?, &into, name)?;
+        }
+        staged.sync()?;
+        self.journals.place_calendar(home, &calendar, cause, || staged.place(&target, top))?;
+        Ok(Restored { whole: true, put: looked.then.files.len(), removed: 0 })
+    }
+
+    fn copy_in(&self, content: &[u8], into: &Directory, name: &str) -> Result<()> {
+        self.journals.staging().write_unsynced(content, into)?.place(into, name)
+    }
+
+    /// Copies what is no item and says nothing of the calendar either, but was in its directory: rights, strays.
+    fn copy_rest(&self, from: &Directory, into: &Directory) -> Result<()> {
+        let own: BTreeSet<String> = files_of(from)?.into_iter().collect();
+        for (name, kind) in from.entries()? {
+            match kind {
+                EntryKind::File if own.contains(&name) => {}
+                EntryKind::File => {
+                    if let Some((content, _)) = from.read(&name)? {
+                        self.copy_in(&content, into, &name)?;
+                    }
+                }
+                EntryKind::Directory => {
+                    let (from, into) = (from.existing(&name)?, into.make_unsynced(&name)?);
+                    for name in files_of(&from)? {
+                        if let Some((content, _)) = from.read(&name)? {
+                            self.copy_in(&content, &into, &name)?;
+                        }
+                    }
+                    self.copy_rest(&from, &into)?;
+                }
+                EntryKind::Other => tracing::warn!("{}/{name}: not a file, left out", from.path().display()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Looked<'_> {
+    /// What makes the calendar what it was: by file, each under its name in the calendar.
+    fn operations(&self) -> Result<Vec<Operation>> {
+        let mut operations = Vec::new();
+        for (name, version) in &self.then.files {
+            if self.here.get(name) != Some(version) {
+                operations.extend(self.put(name, self.content(name, version)?)?);
+            }
+        }
+        for name in self.here.keys().filter(|name| !self.then.files.contains_key(*name) && *name != PROPS) {
+            operations.push(self.remove(name)?);
+        }
+        Ok(operations)
+    }
+
+    /// What makes the item `uid` what it was, or makes it go if it was not there; others in the same file stay.
+    fn operations_of(&self, uid: &str) -> Result<Vec<Operation>> {
+        let names = self.only.iter().flatten();
+        let mut after: BTreeMap<&str, Option<Vec<u8>>> = BTreeMap::new();
+        let mut apart: Vec<Item> = Vec::new();
+        for name in names {
+            let then = self.then.files.get(name);
+            let here = self.here.get(name);
+            let is_same = then == here;
+            let of = |version: Option<&Version>| {
+                version.map_or(Ok(Vec::new()), |version| self.timeline.items(version))
+            };
+            let (was, is) = (of(then)?, of(here)?);
+            let alone = |items: &[Item]| items.iter().all(|item| &*item.key.uid == uid);
+            match (then, is_same) {
+                (_, true) => {}
+                (Some(version), _) if alone(&was) && alone(&is) && !was.is_empty() => {
+                    after.insert(name, Some(self.content(name, version)?));
+                }
+                _ => {
+                    // The item leaves what others are in, as when a save changes one of them.
+                    let (mine, others): (Vec<Item>, Vec<Item>) =
+                        is.into_iter().partition(|item| &*item.key.uid == uid);
+                    if !mine.is_empty() {
+                        after.insert(name, None);
+                        apart.extend(others);
+                    }
+                    apart.extend(was.into_iter().filter(|item| &*item.key.uid == uid));
+                }
+            }
+        }
+        let mut operations = Vec::new();
+        for item in apart {
+            let name = self.free_name(&item, &after);
+            operations.extend(self.put(&name, item.to_file())?);
+        }
+        for (name, content) in after {
+            match content {
+                Some(content) => operations.extend(self.put(name, content)?),
+                None if self.here.contains_key(name) => operations.push(self.remove(name)?),
+                None => {}
+            }
+        }
+        Ok(operations)
+    }
+
+    fn free_name(&self, item: &Item, taken: &BTreeMap<&str, Option<Vec<u8>>>) -> String {
+        let stem = item.key.file_stem();
+        let names = std::iter::once(format!("{stem}.ics")).chain((2..).map(|n| format!("{stem}-{n}.ics")));
+        let mut free =
+            names.filter(|name| !self.here.contains_key(name) && !taken.contains_key(name.as_str()));
+        free.next().unwrap_or(stem)
+    }
+
+    /// The bytes of a version as they come back: newer than the newest that programs may have, unless it is that one.
+    fn content(&self, name: &str, version: &Version) -> Result<Vec<u8>> {
+        let content = self.timeline.bytes(version)?;
+        let Some(newest) = self.then.newest.get(name).filter(|newest| *newest != version) else {
+            return Ok(content);
+        };
+        let newest = self.timeline.bytes(newest)?;
+        if !name.ends_with(".ics") || newest == content {
+            return Ok(content);
+        }
+        let items = cut(&newest).map(|cut| cut.items).unwrap_or_default();
+        let newer = |age: Age, item: &Item| Age {
+            sequence: age.sequence.max(item.look().age.sequence),
+            last_modified: age.last_modified.max(item.look().age.last_modified),
+            ..age
+        };
+        let mut age = items.iter().fold(Age::default(), newer);
+        if items.len() > 1 {
+            // Of several items each has its own.
+            age.sequence = 0;
+        }
+        let now = Timestamp::now();
+        let revision = revised(&content, age, now);
+        // An earlier restore may have brought it back already.
+        Ok(if revised(&newest, age, now) == revision { newest } else { revision })
+    }
+
+    /// Nothing if that is there already.
+    fn put(&self, name: &str, content: Vec<u8>) -> Result<Option<Operation>> {
+        let before = self.state(name)?;
+        let is_there = before == State::Bytes(content_hash(&content));
+        Ok((!is_there).then(|| Operation { file: name.into(), before, after: Some(content) }))
+    }
+
+    fn remove(&self, name: &str) -> Result<Operation> {
+        Ok(Operation { file: name.into(), before: self.state(name)?, after: None })
+    }
+
+    fn state(&self, name: &str) -> Result<State> {
+        match self.here.get(name) {
+            Some(version) => Ok(State::Bytes(content_hash(&self.timeline.bytes(version)?))),
+            None => Ok(State::Absent),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the history of a home has: its changes in their order, and what a calendar was before any of them.
+//!
+//! What other programs did to the files between two changes of ours is not on record: of that, the version that our next
+//! change found is known, and what nobody says was added is taken for having been there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path as FsPath, PathBuf};
+
+use jiff::Timestamp;
+
+use super::disk::{Directory, EntryKind};
+use super::history::{HISTORY, directory};
+use super::props::{METADATA, PROPS};
+use super::record::{Did, Record, records_from, time_of};
+use crate::error::{Error, Result};
+use crate::ical::item::{Item, cut};
+
+/// Where the bytes of a version are, below the home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version(pub PathBuf);
+
+/// The files of a calendar at some time.
+pub type Files = BTreeMap<String, Version>;
+
+/// All changes of a home that are known, oldest first.
+pub struct Timeline<'h> {
+    pub home: &'h Directory,
+    pub changes: Vec<Record>,
+    /// The name of the oldest change of which anything is kept: what is missing of later ones never was.
+    oldest_kept: Option<String>,
+}
+
+/// A calendar as it was before a change.
+#[derive(Debug, Default)]
+pub struct Then {
+    pub files: Files,
+    /// Of each file that a later change touched: the newest version that is known.
+    pub newest: Files,
+    /// The whole directory, if it was removed since and its files are not in the tree.
+    pub directory: Option<PathBuf>,
+    /// Files whose version of that time has expired.
+    pub expired: BTreeSet<String>,
+}
+
+impl<'h> Timeline<'h> {
+    pub fn read(home: &'h Directory) -> Result<Timeline<'h>> {
+        let mut by_name: BTreeMap<String, Record> = BTreeMap::new();
+        for record in records_from(home, "")? {
+            by_name.insert(record.change.clone(), record);
+        }
+        let mut oldest_kept: Option<String> = None;
+        let entries =
+            home.directory(HISTORY)?.map(|history| history.entries()).transpose()?.unwrap_or_default();
+        for (name, kind) in entries {
+            if kind != EntryKind::Directory || time_of(&name).is_none() {
+                continue;
+            }
+            if oldest_kept.as_ref().is_none_or(|oldest| name < *oldest) {
+                oldest_kept = Some(name.clone());
+            }
+            if !by_name.contains_key(&name) {
+                by_name.insert(name.clone(), unrecorded(home, name));
+            }
+        }
+        Ok(Timeline { home, changes: by_name.into_values().collect(), oldest_kept })
+    }
+
+    /// When the oldest known change was made.
+    pub fn start(&self) -> Option<Timestamp> {
+        self.changes.first().and_then(|record| time_of(&record.change))
+    }
+
+    /// The first change that is later than `at`.
+    pub fn after(&self, at: Timestamp) -> usize {
+        self.changes.partition_point(|record| time_of(&record.change).is_none_or(|time| time <= at))
+    }
+
+    /// The last save or removal that touched `calendar`, or one of these files of it.
+    pub fn last_change(&self, calendar: &FsPath, only: Option<&BTreeSet<String>>) -> Option<usize> {
+        let counts = |record: &Record| {
+            matches!(record.cause.did, Did::Save | Did::Remove | Did::Other)
+                && touched(record, calendar, only)
+                && self.was_made(record)
+        };
+        self.changes.iter().rposition(counts)
+    }
+
+    /// Whether what a change is said to have kept is there, or may have expired: a process may have ended between the
+    /// record and the change.
+    fn was_made(&self, record: &Record) -> bool {
+        let keeps =
+            !record.replaced.is_empty() || !record.removed.is_empty() || record.cause.did == Did::Remove;
+        !keeps || self.may_have_expired(record) || self.kept_directory(record, FsPath::new("")).is_some()
+    }
+
+    fn may_have_expired(&self, record: &Record) -> bool {
+        self.oldest_kept.as_ref().is_none_or(|oldest| record.change < *oldest)
+    }
+
+    fn kept_directory(&self, record: &Record, below: &FsPath) -> Option<Directory> {
+        self.home.directory(directory(&record.change).join(below)).ok().flatten()
+    }
+
+    /// What `calendar`, whose files are `here` now, was before the change at `from`.
+    pub fn before(&self, calendar: &FsPath, here: &Files, from: usize) -> Result<Then> {
+        let mut then = Then { files: here.clone(), newest: here.clone(), ..Then::default() };
+        for record in self.changes[from..].iter().rev() {
+            self.undo(record, calendar, &mut then)?;
+        }
+        Ok(then)
+    }
+
+    fn undo(&self, record: &Record, calendar: &FsPath, then: &mut Then) -> Result<()> {
+        if !record.calendar.is_empty() && FsPath::new(&record.calendar) == calendar {
+            return self.undo_whole(record, calendar, then);
+        }
+        for name in record.added.iter().filter_map(|file| name_in(file, calendar)) {
+            then.files.remove(name);
+            then.expired.remove(name);
+        }
+        for name in record.replaced.iter().chain(&record.removed).filter_map(|file| name_in(file, calendar)) {
+            let kept = directory(&record.change).join(calendar).join(name);
+            let parent = kept.parent().unwrap_or(FsPath::new(""));
+            let is_there = match self.home.directory(parent)? {
+                Some(parent) => parent.kind(name)?.is_some(),
+                None => false,
+            };
+            if is_there {
+                then.expired.remove(name);
+                then.meet(name, kept);
+            } else if self.may_have_expired(record) {
+                then.expired.insert(name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn undo_whole(&self, record: &Record, calendar: &FsPath, then: &mut Then) -> Result<()> {
+        if record.cause.did != Did::Remove {
+            (then.files, then.expired, then.directory) = Default::default();
+            return Ok(());
+        }
+        let Some(kept) = self.kept_directory(record, calendar) else {
+            if self.may_have_expired(record) {
+                then.expired.insert(PROPS.to_owned());
+            }
+            return Ok(());
+        };
+        let at = directory(&record.change).join(calendar);
+        (then.files, then.expired) = Default::default();
+        for name in files_of(&kept)? {
+            then.meet(&name, at.join(&name));
+        }
+        then.directory = Some(at);
+        Ok(())
+    }
+
+    /// The bytes of a version.
+    pub fn bytes(&self, version: &Version) -> Result<Vec<u8>> {
+        let Version(path) = version;
+        let parent = self.home.existing(path.parent().unwrap_or(FsPath::new("")))?;
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let missing = || Error::io(self.home.path().join(path), rustix::io::Errno::NOENT);
+        parent.read(name)?.map(|(content, _)| content).ok_or_else(missing)
+    }
+
+    /// The items of a version; none where it does not parse.
+    pub fn items(&self, version: &Version) -> Result<Vec<Item>> {
+        Ok(cut(&self.bytes(version)?).map(|cut| cut.items).unwrap_or_default())
+    }
+
+    /// The names under which `calendar` has or had an item called `uid`.
+    pub fn names_of(&self, uid: &str, calendar: &FsPath, here: &Files) -> Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        let mut note = |name: &str, version: &Version| {
+            if !names.contains(name) && self.items(version)?.iter().any(|item| &*item.key.uid == uid) {
+                names.insert(name.to_owned());
+            }
+            Ok::<(), Error>(())
+        };
+        here.iter().try_for_each(|(name, version)| note(name, version))?;
+        for record in &self.changes {
+            let Some(kept) = self.kept_directory(record, calendar) else { continue };
+            let at = directory(&record.change).join(calendar);
+            for name in files_of(&kept)? {
+                note(&name, &Version(at.join(&name)))?;
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Then {
+    fn meet(&mut self, name: &str, kept: PathBuf) {
+        self.newest.entry(name.to_owned()).or_insert_with(|| Version(kept.clone()));
+        self.files.insert(name.to_owned(), Version(kept));
+    }
+}
+
+/// The files that are a calendar's own: items and what it says of itself, not who may see it.
+pub fn files_of(calendar: &Directory) -> Result<Vec<String>> {
+    let is_ours = |name: &str| {
+        name == PROPS || METADATA.contains(&name) || name.ends_with(".ics") && !name.starts_with('.')
+    };
+    let files = calendar.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
+    Ok(files.map(|(name, _)| name).filter(|name| is_ours(name)).collect())
+}
+
+/// Whether a change touched a calendar, or one of these files of it.
+fn touched(record: &Record, calendar: &FsPath, only: Option<&BTreeSet<String>>) -> bool {
+    let mut files = record.added.iter().chain(&record.replaced).chain(&record.removed);
+    !record.calendar.is_empty() && FsPath::new(&record.calendar) == calendar
+        || files.any(|file| {
+            name_in(file, calendar).is_some_and(|name| only.is_none_or(|only| only.contains(name)))
+        })
+}
+
+/// The name of a file, given below the home, if it is one of `calendar`'s.
+fn name_in<'f>(file: &'f str, calendar: &FsPath) -> Option<&'f str> {
+    let path = FsPath::new(file);
+    path.file_name().and_then(|name| name.to_str()).filter(|_| path.parent() == Some(calendar))
+}
+
+/// What a change whose record is lost kept: those files were replaced or removed, nobody knows by whom.
+fn unrecorded(home: &Directory, change: String) -> Record {
+    let root = home.path().join(directory(&change));
+    let files = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().flatten();
+    let below = |entry: walkdir::DirEntry| {
+        let below = entry.path().strip_prefix(&root).ok()?.to_str()?.to_owned();
+        let is_lost = FsPath::new(&below).parent().is_some_and(|parent| parent.ends_with("lost"));
+        (entry.file_type().is_file() && !is_lost).then_some(below)
+    };
+    Record { change, replaced: files.filter_map(below).collect(), ..Record::default() }
+}

@@ -1,0 +1,240 @@
+//! `kalends history` and `kalends diff`: what the history of a place tells, item by item.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path as FsPath, PathBuf};
+
+use jiff::Timestamp;
+
+use super::Store;
+use super::history::directory;
+use super::place::Path;
+use super::record::{Cause, Did, Record, time_of};
+use super::restore::Moment;
+use super::timeline::{Timeline, Version, files_of};
+use crate::error::{Error, Result};
+use crate::ical::item::{Item, Key};
+use crate::ical::text::summary;
+
+/// A change as it is told.
+#[derive(Debug)]
+pub struct Told {
+    pub time: Timestamp,
+    pub change: String,
+    pub cause: Cause,
+    pub items: Vec<ToldItem>,
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ToldItem {
+    pub what: What,
+    /// Below the home.
+    pub file: String,
+    /// Empty where the version is not known or has none.
+    pub uid: String,
+    pub summary: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    Added,
+    Replaced,
+    Removed,
+    /// A version that never was in the tree, because what was there won.
+    Lost,
+}
+
+/// An item that differs between then and now: its lines, unfolded, or nothing where it was not or is not there.
+#[derive(Debug)]
+pub struct Differing {
+    pub uid: String,
+    pub summary: String,
+    pub then: Option<String>,
+    pub now: Option<String>,
+}
+
+impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Added => "added",
+            What::Replaced => "replaced",
+            What::Removed => "removed",
+            What::Lost => "lost",
+        }
+    }
+}
+
+impl Store {
+    /// The changes of a calendar, or of all that is in a folder or a home, oldest first; only those of the item `uid` if it
+    /// is named.
+    ///
+    /// # Errors
+    /// `BadRequest` for a place without a home or with nothing in the history.
+    pub fn history(&self, place: &Path, uid: Option<&str>) -> Result<Vec<Told>> {
+        let _locked = self.lock_home_of(place)?;
+        let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
+        let timeline = Timeline::read(&home)?;
+        let mut told = Vec::new();
+        let mut newer = BTreeMap::new();
+        for record in timeline.changes.iter().rev() {
+            let items = self.items_of(&timeline, record, place, &mut newer)?;
+            let is_of_all = uid.is_none() && !items.is_empty();
+            if is_of_all || items.iter().any(|item| Some(item.uid.as_str()) == uid) {
+                let items = items.into_iter().filter(|item| uid.is_none_or(|uid| item.uid == uid)).collect();
+                let time = time_of(&record.change).unwrap_or_default();
+                told.push(Told { time, change: record.change.clone(), cause: record.cause.clone(), items });
+            }
+        }
+        told.reverse();
+        match told.is_empty() {
+            true => Err(Error::BadRequest(format!("{place}: the history has nothing"))),
+            false => Ok(told),
+        }
+    }
+
+    /// What a change did at `place`. `newer` has the version that each file had after it, as far as that is not in the tree.
+    fn items_of(
+        &self,
+        timeline: &Timeline<'_>,
+        record: &Record,
+        place: &Path,
+        newer: &mut BTreeMap<String, Version>,
+    ) -> Result<Vec<ToldItem>> {
+        let below = place.below_home();
+        let at_place = |file: &&String| FsPath::new(file.as_str()).starts_with(&below);
+        let kept = |file: &str| Version(directory(&record.change).join(file));
+        let mut items = Vec::new();
+        for (what, files) in [
+            (What::Added, &record.added),
+            (What::Replaced, &record.replaced),
+            (What::Removed, &record.removed),
+        ] {
+            for file in files.iter().filter(at_place) {
+                let here = || Version(PathBuf::from(file));
+                let after = newer.get(file).cloned().unwrap_or_else(here);
+                let shown = if what == What::Removed { kept(file) } else { after };
+                items.extend(told(timeline, what, file, &shown));
+                if what == What::Added {
+                    newer.remove(file);
+                } else {
+                    newer.insert(file.clone(), kept(file));
+                }
+            }
+        }
+        if !record.calendar.is_empty() && at_place(&&record.calendar) {
+            items.extend(self.items_of_calendar(timeline, record, newer)?);
+        }
+        for file in lost(timeline, record).iter().filter(at_place) {
+            items.extend(told(timeline, What::Lost, file, &kept(file)));
+        }
+        items.sort();
+        Ok(items)
+    }
+
+    /// What a change did that took or brought a whole calendar.
+    fn items_of_calendar(
+        &self,
+        timeline: &Timeline<'_>,
+        record: &Record,
+        newer: &mut BTreeMap<String, Version>,
+    ) -> Result<Vec<ToldItem>> {
+        let calendar = FsPath::new(&record.calendar);
+        let is_removal = record.cause.did == Did::Remove;
+        let at = if is_removal { directory(&record.change).join(calendar) } else { calendar.to_path_buf() };
+        let Some(found) = timeline.home.directory(&at)? else { return Ok(Vec::new()) };
+        let mut items = Vec::new();
+        for name in files_of(&found)? {
+            let file = calendar.join(&name).to_string_lossy().into_owned();
+            let version = Version(at.join(&name));
+            let shown = if is_removal {
+                version.clone()
+            } else {
+                newer.get(&file).cloned().unwrap_or(version.clone())
+            };
+            items.extend(told(timeline, if is_removal { What::Removed } else { What::Added }, &file, &shown));
+            if is_removal {
+                newer.insert(file, version);
+            } else {
+                newer.remove(&file);
+            }
+        }
+        Ok(items)
+    }
+
+    /// The items of a calendar that are not as they were.
+    ///
+    /// # Errors
+    /// As [`Store::restore`].
+    pub fn differences(&self, place: &Path, uid: Option<&str>, moment: Moment) -> Result<Vec<Differing>> {
+        let _locked = self.lock_home_of(place)?;
+        let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
+        let looked = self.look_back(&home, place, uid, moment)?;
+        let (mut then, mut now) = (BTreeMap::new(), BTreeMap::new());
+        let names: BTreeSet<&String> = looked.then.files.keys().chain(looked.here.keys()).collect();
+        for name in names.into_iter().filter(|name| name.ends_with(".ics")) {
+            let (was, is) = (looked.then.files.get(name), looked.here.get(name));
+            if was != is {
+                gather(&looked.timeline, name, was, &mut then)?;
+                gather(&looked.timeline, name, is, &mut now)?;
+            }
+        }
+        let keys: BTreeSet<Key> = then.keys().chain(now.keys()).cloned().collect();
+        let differing = keys.into_iter().map(|key| (then.remove(&key), now.remove(&key), key));
+        let differing = differing.filter(|(then, now, key)| {
+            uid.is_none_or(|uid| &*key.uid == uid)
+                && then.as_ref().map(|it| &it.raw) != now.as_ref().map(|it| &it.raw)
+        });
+        Ok(differing
+            .map(|(then, now, key)| {
+                let summary =
+                    now.as_ref().or(then.as_ref()).map(|item| summary(&item.raw)).unwrap_or_default();
+                let text = |item: Option<Item>| item.map(|item| unfolded(&item.raw));
+                Differing { uid: key.uid.to_string(), summary, then: text(then), now: text(now) }
+            })
+            .collect())
+    }
+}
+
+/// The items of a version by their keys; those without a UID under the name of their file.
+fn gather(
+    timeline: &Timeline<'_>,
+    name: &str,
+    version: Option<&Version>,
+    into: &mut BTreeMap<Key, Item>,
+) -> Result<()> {
+    let Some(version) = version else { return Ok(()) };
+    for mut item in timeline.items(version)? {
+        if item.key.uid.is_empty() {
+            item.key.uid = name.into();
+        }
+        into.insert(item.key.clone(), item);
+    }
+    Ok(())
+}
+
+fn unfolded(raw: &[u8]) -> String {
+    crate::ical::line::lines(raw).map(|line| format!("{}\n", line.text)).collect()
+}
+
+/// The items of a version, as a change is told to have touched them; one without a name if it is not there or is no calendar.
+fn told(timeline: &Timeline<'_>, what: What, file: &str, version: &Version) -> Vec<ToldItem> {
+    let item =
+        |uid: &str, summary: String| ToldItem { what, file: file.to_owned(), uid: uid.to_owned(), summary };
+    let items = timeline.items(version).unwrap_or_default();
+    match items.is_empty() {
+        true => vec![item("", String::new())],
+        false => items.iter().map(|found| item(&found.key.uid, summary(&found.raw))).collect(),
+    }
+}
+
+/// The files that lost in a change, below the home.
+fn lost(timeline: &Timeline<'_>, record: &Record) -> Vec<String> {
+    let root = timeline.home.path().join(directory(&record.change));
+    let files = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().flatten();
+    let below = |entry: walkdir::DirEntry| {
+        let below = entry.path().strip_prefix(&root).ok()?;
+        let is_lost = below.parent().is_some_and(|parent| parent.ends_with("lost"));
+        (entry.file_type().is_file() && is_lost).then(|| below.to_string_lossy().into_owned())
+    };
+    files.filter_map(below).collect()
+}
