@@ -8,6 +8,7 @@ use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
 use super::text::{self, Renames};
 use super::tz;
+use super::value::unescape;
 use crate::error::{Error, Result};
 
 /// A map by keys: they are long, and whole calendars are put into such maps at each save.
@@ -188,12 +189,15 @@ impl<'a> KnownZones<'a> {
 
     /// The zones that a component names.
     fn of(&mut self, component: &Component<'_>, definitions: &Definitions) -> Arc<[Zone]> {
-        let named = |tzid: &String| (tzid.clone(), definitions.get(tzid).map(Arc::as_ptr));
+        // The property escapes what the parameter does not, but some programs copy it as it stands.
+        let defined =
+            |tzid: &String| definitions.get(tzid).or_else(|| definitions.get(unescape(tzid).as_ref()));
+        let named = |tzid: &String| (tzid.clone(), defined(tzid).map(Arc::as_ptr));
         let set = self.sets.entry(component.zones.iter().map(named).collect()).or_insert_with(|| {
             let zone = |tzid: &String| Zone {
                 tzid: tzid.as_str().into(),
                 iana: tz::iana(tzid).map(Arc::from),
-                definition: definitions.get(tzid).cloned(),
+                definition: defined(tzid).cloned(),
             };
             component.zones.iter().map(zone).collect()
         });
@@ -386,6 +390,19 @@ mod tests {
                 .replace("BEGIN:VTODO\r\nUID:1\r\nSUMMARY:same UID\r\nEND:VTODO\r\n", "")
         );
         assert!(todo.zones.is_empty());
+    }
+
+    #[test]
+    fn a_zone_goes_with_its_item_however_its_name_is_escaped() {
+        for tzid in ["Here, there", "\"Here, there\"", "Here\\, there"] {
+            let text =
+                TWO.replace("TZID:Nowhere", "TZID:Here\\, there").replace("=Nowhere", &format!("={tzid}"));
+            let before = &cut(text.as_bytes()).expect("a good calendar").items[0];
+            assert!(before.zones[0].definition.is_some(), "{tzid}");
+            let renames = Renames::from([(&*before.zones[0].tzid, "Nowhere")]);
+            let after = before.clone().with_zones_renamed(&renames);
+            assert_eq!(after.to_file(), cut(TWO.as_bytes()).expect("a good calendar").items[0].to_file());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::line::{Property, logical_len, unfold};
+use super::value::unescape;
 use crate::error::{Error, Result};
 
 /// Longest content line after unfolding, in bytes.
@@ -84,7 +85,7 @@ pub struct Component<'a> {
     /// The value of its UID, if that is not empty.
     pub uid: Option<String>,
     pub class: Class,
-    /// Of a VTIMEZONE, the zone it defines.
+    /// Of a VTIMEZONE, the zone it defines, unescaped.
     pub tzid: Option<String>,
     /// The zones that its TZID parameters name, each once.
     pub zones: Vec<String>,
@@ -295,7 +296,9 @@ impl Component<'_> {
                 self.uid = Some(property.value.trim().to_owned()).filter(|uid| !uid.is_empty());
             }
             b'C' if property.is("CLASS") => self.class = self.class.max(Class::of(property.value)),
-            b'T' if property.is("TZID") => self.tzid = Some(property.value.trim().to_owned()),
+            b'T' if property.is("TZID") => {
+                self.tzid = Some(unescape(property.value.trim()).into_owned());
+            }
             b'X' if property.is("X-MOZ-FAKED-MASTER") => self.faked = true,
             _ => {}
         }

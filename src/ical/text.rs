@@ -87,8 +87,10 @@ pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
 fn renamed(text: &str, renames: &Renames<'_>) -> Option<String> {
     let property = Property::parse(text)?;
     if property.is("TZID") {
-        let to = renames.get(property.value.trim())?;
-        return Some(format!("{}{}:{to}", property.name, property.params));
+        let (written, plain) = (property.value.trim(), unescape(property.value.trim()));
+        let escaped = || renames.iter().find(|(from, _)| unescape(from) == plain).map(|(_, to)| to);
+        let to = renames.get(written).or_else(escaped)?;
+        return Some(format!("{}{}:{}", property.name, property.params, escape(to)));
     }
     let to = renames.get(property.param("TZID")?)?;
     let to = match to.contains([';', ':', ',']) {
