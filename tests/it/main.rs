@@ -18,6 +18,7 @@ mod crash;
 mod freebusy;
 mod guards;
 mod history;
+mod hostile;
 mod links;
 mod merge;
 mod outside;
