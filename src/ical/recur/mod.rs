@@ -59,7 +59,7 @@ impl From<Civil> for DateTime {
     }
 }
 
-/// What is left of the work that one item may cause: periods looked at, days tested, candidates made. A hostile rule runs out of it in
+/// What is left of the work that one item may cause: periods looked at, days tested, candidates made, instants worked out. A hostile rule runs out of it in
 /// a few milliseconds; no honest one comes near.
 #[derive(Debug)]
 pub struct Steps {
@@ -77,7 +77,7 @@ impl Steps {
         Steps { left: 300_000 }
     }
 
-    fn take(&mut self, steps: usize) -> Result<(), TooMuch> {
+    pub(super) fn take(&mut self, steps: usize) -> Result<(), TooMuch> {
         self.left =
             u32::try_from(steps).ok().and_then(|steps| self.left.checked_sub(steps)).ok_or(TooMuch)?;
         Ok(())

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::event::{Event, Length, Mark, NotUnderstood, day};
 use super::period::TimeRange;
-use super::recur::{Civil, Rule, Steps, expand};
+use super::recur::{Civil, Rule, Steps, TooMuch, expand};
 use super::tz::Zone;
 use super::value::When;
 
@@ -47,6 +47,9 @@ pub fn instances_within(
     if let Some(master) = master {
         let ranged = Ranged::of(&events[master], events, &overrides);
         let starts = starts(&events[master], &ranged.reach(events, master, window), steps)?;
+        // Each is moved on its clock, which costs as much as it did to find it.
+        let moves = if ranged.0.is_empty() { 0 } else { 2 * starts.len() };
+        steps.take(moves).map_err(too_much)?;
         for start in starts {
             if !overrides.contains_key(&Mark::At(start.at))
                 && !overrides.contains_key(&start.day(&events[master]))
@@ -222,10 +225,14 @@ fn by_rule(
     let to = Civil(Civil::from(zone.civil(reach.end)).0 + 86_400);
     let until = rule.until.map(|until| Until::new(until, event));
     let to = to.min(until.as_ref().map_or(Civil::MAX, |until| until.civil.into()));
-    let found =
-        expand(rule, event.start.into(), from, to, steps).map_err(|why| NotUnderstood::new("RRULE", why))?;
+    let found = expand(rule, event.start.into(), from, to, steps).map_err(too_much)?;
+    steps.take(found.len()).map_err(too_much)?;
     let latest = until.and_then(|until| until.instant).unwrap_or(Timestamp::MAX);
     Ok(found.into_iter().map(|civil| zone.instant(civil.into())).filter(|at| *at <= latest).collect())
+}
+
+fn too_much(why: TooMuch) -> NotUnderstood {
+    NotUnderstood::new("RRULE", why)
 }
 
 /// Where UNTIL ends a rule: on the clock, and where it was written as an instant, then.

@@ -413,6 +413,15 @@ fn what_is_not_understood_is_named() {
 }
 
 #[test]
+fn a_move_by_a_thousand_years_runs_out_of_steps() {
+    let item = Item::new()
+        .event("DTSTART:10000101T000000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=WEEKLY")
+        .event("RECURRENCE-ID;RANGE=THISANDFUTURE:10000108T000000Z\r\nDTSTART:20260101T000000Z");
+    let found = found(&item, "UTC", "2026-01-01T00:00", "2026-03-01T00:00");
+    assert_eq!(found.map_err(|error| error.property), Err("RRULE".to_owned()));
+}
+
+#[test]
 fn an_alarm_in_an_event_says_nothing_of_its_time() {
     let alarm = "BEGIN:VALARM\r\nTRIGGER:-PT5M\r\nDURATION:PT9H\r\nRRULE:FREQ=DAILY\r\nEND:VALARM";
     let item = berlin("20260101T090000", &format!("{alarm}\r\nDURATION:PT1H"));
