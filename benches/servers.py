@@ -61,8 +61,18 @@ class Server:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def memory_mb(self):
+        return self.status_mb("VmRSS")
+
+    def peak_mb(self):
+        """The most since the start, or since `forget_peak`."""
+        return self.status_mb("VmHWM")
+
+    def forget_peak(self):
+        pathlib.Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")
+
+    def status_mb(self, name):
         status = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+        return int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024
 
 
 def kalends(binary, tree, pinned=False):

@@ -1,5 +1,6 @@
 //! Items: a calendar text cut into them, and an item put into a file of its own. Raw bytes are moved, never rewritten.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -55,6 +56,7 @@ pub struct Item {
     pub raw: Arc<[u8]>,
     pub zones: Arc<[Zone]>,
     /// What stood in the VCALENDAR around it and is neither ours nor for us: PRODID and what nobody knows, as raw lines.
+    /// Where none stood, the PRODID is ours: a calendar must have one.
     pub header: Arc<[u8]>,
     look: OnceLock<Look>,
 }
@@ -145,15 +147,25 @@ fn prodid(object: &Object<'_>) -> String {
 
 /// The lines of a VCALENDAR that go with its items.
 fn header(object: &Object<'_>) -> Arc<[u8]> {
-    object
-        .properties
-        .iter()
-        .filter(|raw| {
-            lines(raw)
-                .all(|line| Property::parse(&line.text).is_some_and(|p| !OURS.iter().any(|name| p.is(name))))
-        })
-        .flat_map(|raw| raw.iter().copied())
-        .collect()
+    let (mut header, mut has_prodid) = (Vec::new(), false);
+    for raw in &object.properties {
+        let mut is_theirs = true;
+        for line in lines(raw) {
+            let property = Property::parse(&line.text);
+            is_theirs &= property.is_some_and(|p| !OURS.iter().any(|name| p.is(name)));
+            has_prodid |= property.is_some_and(|p| p.is("PRODID"));
+        }
+        if is_theirs {
+            header.extend_from_slice(raw);
+        }
+    }
+    if has_prodid {
+        return header.into();
+    }
+    let mut with_ours = Vec::new();
+    text::push_line(&mut with_ours, &format!("PRODID:{}", super::PRODID));
+    with_ours.extend_from_slice(&header);
+    with_ours.into()
 }
 
 /// The VTIMEZONEs of one VCALENDAR by their TZIDs.
@@ -279,11 +291,11 @@ impl Item {
     }
 
     /// The item as it is to be served, see [`text::served`].
-    pub fn into_served(mut self) -> Item {
-        if let std::borrow::Cow::Owned(served) = text::served(&self.raw) {
-            self.raw = served.into();
+    pub fn served(item: Arc<Item>) -> Arc<Item> {
+        match text::served(&item.raw) {
+            Cow::Borrowed(_) => item.clone(),
+            Cow::Owned(served) => Arc::new(Item { raw: served.into(), ..(*item).clone() }),
         }
-        self
     }
 
     /// The item with other names for its zones.
@@ -313,17 +325,16 @@ impl Item {
 
     /// The bytes of the item's file: a VCALENDAR with the item and the VTIMEZONEs that came with it.
     pub fn to_file(&self) -> Vec<u8> {
+        self.file_parts().concat()
+    }
+
+    /// As [`Item::to_file`], in parts and without a copy.
+    pub fn file_parts(&self) -> Vec<&[u8]> {
         let definitions = self.zones.iter().filter_map(|zone| zone.definition.as_ref());
-        let mut file = Vec::with_capacity(self.file_len() + 128);
-        file.extend_from_slice(b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n");
-        if !lines(&self.header).any(|line| Property::parse(&line.text).is_some_and(|p| p.is("PRODID"))) {
-            text::push_line(&mut file, &format!("PRODID:{}", super::PRODID));
-        }
-        file.extend_from_slice(&self.header);
-        definitions.for_each(|definition| file.extend_from_slice(&definition.raw));
-        file.extend_from_slice(&self.raw);
-        file.extend_from_slice(b"END:VCALENDAR\r\n");
-        file
+        let mut parts: Vec<&[u8]> = vec![b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n", &self.header];
+        parts.extend(definitions.map(|definition| &*definition.raw));
+        parts.extend([&*self.raw, b"END:VCALENDAR\r\n"]);
+        parts
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Shape<'a> {
 /// An item, as it is served, and the file it comes from.
 #[derive(Debug)]
 pub struct Stored {
-    pub item: Item,
+    pub item: Arc<Item>,
     pub file: Arc<str>,
     modified: SystemTime,
     /// The busy times that it makes.
@@ -95,7 +95,7 @@ type Swap = (Option<Arc<File>>, Option<Arc<File>>);
 pub struct Change {
     pub file: Arc<str>,
     /// The item it holds now and the hash of its bytes, or nothing if it is gone.
-    pub now: Option<(Item, ContentHash)>,
+    pub now: Option<(Arc<Item>, ContentHash)>,
 }
 
 pub fn content_hash(content: &[u8]) -> ContentHash {
@@ -103,7 +103,7 @@ pub fn content_hash(content: &[u8]) -> ContentHash {
 }
 
 impl Stored {
-    fn new(item: Item, file: &Arc<str>, modified: SystemTime) -> Stored {
+    fn new(item: Arc<Item>, file: &Arc<str>, modified: SystemTime) -> Stored {
         Stored { item, file: file.clone(), modified, busy: OfItem::default() }
     }
 }
@@ -191,7 +191,7 @@ impl Calendar {
         let mut swaps = Vec::new();
         for Change { file, now } in changes {
             let now = now.map(|(item, hash)| {
-                let item = Arc::new(Stored::new(item.into_served(), &file, modified));
+                let item = Arc::new(Stored::new(Item::served(item), &file, modified));
                 Arc::new(File { stamp: None, settled: false, hash: Some(hash), items: vec![item] })
             });
             let then = match &now {
@@ -385,7 +385,7 @@ fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<St
         _ => item,
     };
     let items = items.into_iter().enumerate().map(named);
-    items.map(|item| Arc::new(Stored::new(item.into_served(), file, modified))).collect()
+    items.map(|item| Arc::new(Stored::new(Item::served(Arc::new(item)), file, modified))).collect()
 }
 
 /// Whether the same items come from both; files may have been read again since.

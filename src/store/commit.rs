@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 
 use super::calendar::{State, content_hash};
+use super::content::Content;
 use super::disk::Directory;
 use super::history;
 use super::journal::encode;
@@ -28,7 +29,7 @@ pub struct Operation {
     /// What is there.
     pub before: State,
     /// What is to be there, or nothing if the file goes.
-    pub after: Option<Vec<u8>>,
+    pub after: Option<Content>,
 }
 
 /// All changes of one save.
@@ -38,7 +39,7 @@ pub struct Commit {
     pub home: PathBuf,
     pub operations: Vec<Operation>,
     /// Versions that lost against what is here: kept in the history under these names below the home.
-    pub lost: Vec<(PathBuf, Vec<u8>)>,
+    pub lost: Vec<(PathBuf, Content)>,
     pub cause: Cause,
 }
 
@@ -109,7 +110,10 @@ impl Journals {
 
     fn apply_one(&self, home: &Directory, operation: &Operation, record: &Record) -> Result<Made> {
         let (directory, name) = place(home, &operation.file)?;
-        let staged = operation.after.as_deref().map(|content| self.staging.write(content, &directory));
+        let staged = operation.after.as_ref().map(|content| {
+            let parts = content.parts().into_iter();
+            self.staging.write_parts(parts, &directory)
+        });
         let staged = staged.transpose()?;
         // Looked at as late as can be: writing has taken its time.
         if state(&directory, &name)? != operation.before {
@@ -295,7 +299,7 @@ mod tests {
         Operation {
             file: PathBuf::from(file),
             before: before.map_or(State::Absent, |before| State::Bytes(content_hash(before.as_bytes()))),
-            after: after.map(|after| after.as_bytes().to_vec()),
+            after: after.map(|after| Content::Bytes(after.as_bytes().to_vec())),
         }
     }
 

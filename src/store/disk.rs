@@ -1,6 +1,7 @@
 //! The data directory as file descriptors: opening, listing, reading. Nothing here follows a symlink or leaves the tree.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
@@ -185,22 +186,25 @@ impl Directory {
 
     /// As [`Directory::read`], with another bound than [`MAX_FILE`].
     pub fn read_up_to(&self, name: &str, most: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
-        let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else {
-            return Ok(None);
-        };
+        let Some((file, stamp)) = self.file(name)? else { return Ok(None) };
         let failed = |error: std::io::Error| Error::io(self.path.join(name), error);
-        let stat = rustix::fs::fstat(&fd).map_err(|error| failed(error.into()))?;
-        if !FileType::from_raw_mode(stat.st_mode).is_file() {
-            return Ok(None);
-        }
-        let stamp = Stamp::of(&stat);
         if stamp.size > most {
             return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
         }
         let mut content = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
         // A file that grows while it is read is cut off: its stamp is out of date anyway.
-        std::fs::File::from(fd).take(most).read_to_end(&mut content).map_err(failed)?;
+        file.take(most).read_to_end(&mut content).map_err(failed)?;
         Ok(Some((content, stamp)))
+    }
+
+    /// The regular file `name`, open for reading, with its stamp; nothing if there is none.
+    pub fn file(&self, name: &str) -> Result<Option<(File, Stamp)>> {
+        let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|error| Error::io(self.path.join(name), error))?;
+        let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+        Ok(is_file.then(|| (File::from(fd), Stamp::of(&stat))))
     }
 
     pub fn fd(&self) -> &OwnedFd {

@@ -1,15 +1,20 @@
 //! The bytes of a journal: a line that says what it is, one of JSON with the operations, the files' contents, a checksum.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path as FsPath;
 
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{ContentHash, State, content_hash};
+use super::calendar::{ContentHash, State};
 use super::commit::{Commit, Operation};
+use super::content::Content;
 use super::record::Record;
 use crate::error::{Error, Result};
 
 const MAGIC: &str = "kalends journal 1\n";
+/// How many bytes the checksum at the end has.
+const CHECKSUM: u64 = 32;
 
 /// A journal's first line after the magic.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,15 +52,21 @@ fn hex(hash: &ContentHash) -> String {
 /// A commit as its journal's bytes, in parts: the contents are not copied.
 pub struct Encoded<'c> {
     head: Vec<u8>,
-    contents: Vec<&'c [u8]>,
+    operations: &'c [Operation],
     checksum: ContentHash,
 }
 
 impl Encoded<'_> {
     pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let head = std::iter::once(self.head.as_slice());
-        head.chain(self.contents.iter().copied()).chain([self.checksum.as_slice()])
+        std::iter::once(self.head.as_slice())
+            .chain(contents(self.operations))
+            .chain([self.checksum.as_slice()])
     }
+}
+
+/// The bytes of all operations, in parts.
+fn contents(operations: &[Operation]) -> impl Iterator<Item = &[u8]> {
+    operations.iter().filter_map(|operation| operation.after.as_ref()).flat_map(Content::parts)
 }
 
 /// The journal of a commit, with its record.
@@ -68,40 +79,55 @@ pub fn encode<'c>(commit: &'c Commit, record: &Record) -> Result<Encoded<'c>> {
         Ok(Line {
             file: text(&operation.file)?,
             before: spelled(operation.before),
-            after: operation.after.as_deref().map(|content| hex(&content_hash(content))),
-            length: operation.after.as_ref().map_or(0, Vec::len),
+            after: operation.after.as_ref().map(|content| hex(&content.hash())),
+            length: operation.after.as_ref().map_or(0, Content::length),
         })
     };
     let operations = commit.operations.iter().map(line).collect::<Result<_>>()?;
     let head = Head { home: text(&commit.home)?, record: record.clone(), operations };
-    let json =
-        serde_json::to_vec(&head).map_err(|error| Error::io(&commit.home, std::io::Error::from(error)))?;
-    let head = [MAGIC.as_bytes(), &json, b"\n"].concat();
-    let contents: Vec<&[u8]> =
-        commit.operations.iter().filter_map(|operation| operation.after.as_deref()).collect();
+    let mut bytes = MAGIC.as_bytes().to_vec();
+    serde_json::to_writer(&mut bytes, &head)
+        .map_err(|error| Error::io(&commit.home, io::Error::from(error)))?;
+    bytes.push(b'\n');
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&head);
-    for content in &contents {
-        hasher.update(content);
+    hasher.update(&bytes);
+    for part in contents(&commit.operations) {
+        hasher.update(part);
     }
-    Ok(Encoded { head, checksum: *hasher.finalize().as_bytes(), contents })
+    Ok(Encoded { head: bytes, operations: &commit.operations, checksum: *hasher.finalize().as_bytes() })
 }
 
-/// The operations and the content of each, or nothing if the checksum does not hold.
-pub fn decode(bytes: &[u8]) -> Option<(Head, Vec<&[u8]>)> {
-    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if blake3::hash(bytes).as_bytes() != checksum {
-        return None;
+/// The contents of a journal, one after another.
+pub struct Contents(BufReader<File>);
+
+impl Contents {
+    /// The content of `line`, of which those before have been read.
+    pub fn next(&mut self, line: &Line) -> io::Result<Vec<u8>> {
+        let mut content = vec![0; line.length];
+        self.0.read_exact(&mut content)?;
+        Ok(content)
     }
-    let rest = bytes.strip_prefix(MAGIC.as_bytes())?;
-    let end = memchr::memchr(b'\n', rest)?;
-    let head: Head = serde_json::from_slice(&rest[..end]).ok()?;
-    let mut rest = &rest[end + 1..];
-    let mut contents = Vec::with_capacity(head.operations.len());
-    for line in &head.operations {
-        let (content, more) = rest.split_at_checked(line.length)?;
-        contents.push(content);
-        rest = more;
+}
+
+/// The operations, and the content of each, which is read as it is asked for: a journal may be larger than the memory.
+/// Nothing if it is not whole.
+pub fn decode(mut file: File) -> io::Result<Option<(Head, Contents)>> {
+    let Some(length) = file.metadata()?.len().checked_sub(CHECKSUM) else { return Ok(None) };
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut (&file).take(length), &mut hasher)?;
+    let mut checksum = Vec::new();
+    (&file).take(CHECKSUM).read_to_end(&mut checksum)?;
+    if hasher.finalize().as_bytes() != checksum.as_slice() {
+        return Ok(None);
     }
-    Some((head, contents))
+    file.rewind()?;
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut magic, mut head) = (Vec::new(), Vec::new());
+    reader.read_until(b'\n', &mut magic)?;
+    reader.read_until(b'\n', &mut head)?;
+    let Ok(parsed) = serde_json::from_slice::<Head>(&head) else { return Ok(None) };
+    let contents = parsed.operations.iter().try_fold(0_usize, |sum, line| sum.checked_add(line.length));
+    let rest = length.checked_sub((magic.len() + head.len()) as u64);
+    let whole = magic == MAGIC.as_bytes() && contents.is_some() && contents.map(|sum| sum as u64) == rest;
+    Ok(whole.then_some((parsed, Contents(reader))))
 }

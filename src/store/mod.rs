@@ -6,6 +6,7 @@ mod busy;
 mod calendar;
 mod census;
 mod commit;
+mod content;
 mod disk;
 mod door;
 mod expiry;

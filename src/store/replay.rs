@@ -12,13 +12,21 @@ use rustix::fs::{Mode, OFlags};
 use super::commit::{Journals, file_name, parent, state};
 use super::disk::{Directory, EntryKind};
 use super::history::{self, HISTORY};
-use super::journal::{Head, Line, decode, spelled};
+use super::journal::{Contents, Head, Line, decode, spelled};
 use super::record;
 use crate::error::{Error, Result};
 
 pub const JOURNALS: &str = ".journal";
 /// From this many files on, one sync of the file system costs less than one of each file.
 const SYNC_EACH: usize = 64;
+
+/// What is under a journal's name.
+enum Found {
+    Whole(Box<Head>, Contents),
+    /// Something whose checksum does not hold.
+    Half,
+    Nothing,
+}
 
 impl Journals {
     /// Applies what a crash or a copy has left of a home's commits. The caller holds the home's lock. May be done again.
@@ -37,38 +45,39 @@ impl Journals {
     /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
     pub fn apply(&self, home: &FsPath, journal: &str) -> Result<()> {
         let home = self.root.existing(home)?;
-        if let Some(bytes) = self.journal_named(journal)? {
-            match decode(&bytes) {
-                Some((head, contents)) => {
-                    head.record.append_once(&home)?;
-                    self.place_all(&home, &head, &contents)?;
-                    sync_all(&home, &head)?;
-                }
-                // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
-                None => tracing::warn!("{journal}: a journal that is not whole is removed"),
+        match self.read(journal)? {
+            Found::Whole(head, contents) => {
+                head.record.append_once(&home)?;
+                self.place_all(&home, &head, contents)?;
+                sync_all(&home, &head)?;
             }
+            // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
+            Found::Half => tracing::warn!("{journal}: a journal that is not whole is removed"),
+            Found::Nothing => {}
         }
         self.root.existing(JOURNALS)?.remove(journal)
     }
 
     /// Puts the files of a journal in place that was made just now.
     pub(super) fn place(&self, home: &Directory, journal: &str) -> Result<()> {
-        let bytes = self.journal_named(journal)?.unwrap_or_default();
-        let Some((head, contents)) = decode(&bytes) else { return Ok(()) };
+        let Found::Whole(head, contents) = self.read(journal)? else { return Ok(()) };
         head.record.append(home)?;
-        self.place_all(home, &head, &contents)
+        self.place_all(home, &head, contents)
     }
 
-    /// A journal may be larger than any file that is read for a calendar.
-    fn journal_named(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(None) };
-        Ok(journals.read_up_to(name, u64::MAX)?.map(|(content, _)| content))
+    fn read(&self, journal: &str) -> Result<Found> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Found::Nothing) };
+        let Some((file, _)) = journals.file(journal)? else { return Ok(Found::Nothing) };
+        let decoded = decode(file).map_err(|error| Error::io(journals.path().join(journal), error))?;
+        Ok(decoded.map_or(Found::Half, |(head, contents)| Found::Whole(Box::new(head), contents)))
     }
 
     /// Puts a journal's files in place, as far as they are not.
-    fn place_all(&self, home: &Directory, head: &Head, contents: &[&[u8]]) -> Result<()> {
-        let mut lines = head.operations.iter().zip(contents);
-        lines.try_for_each(|(line, content)| self.apply_line(home, &head.record.change, line, content))
+    fn place_all(&self, home: &Directory, head: &Head, mut contents: Contents) -> Result<()> {
+        head.operations.iter().try_for_each(|line| {
+            let content = contents.next(line).map_err(|error| Error::io(JOURNALS, error))?;
+            self.apply_line(home, &head.record.change, line, &content)
+        })
     }
 
     fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
@@ -135,20 +144,14 @@ impl Journals {
         let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
         let mut homes = Vec::new();
         for (name, _) in journals.entries()? {
-            let bytes = match self.journal_named(&name) {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => continue,
-                Err(error) => {
-                    tracing::error!("a journal cannot be read: {error}");
-                    continue;
-                }
-            };
-            match decode(&bytes) {
-                Some((head, _)) => homes.push(PathBuf::from(head.home)),
-                None => {
+            match self.read(&name) {
+                Ok(Found::Whole(head, _)) => homes.push(PathBuf::from(head.home)),
+                Ok(Found::Half) => {
                     tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
                     journals.unlink(&name)?;
                 }
+                Ok(Found::Nothing) => {}
+                Err(error) => tracing::error!("a journal cannot be read: {error}"),
             }
         }
         homes.sort();

@@ -320,7 +320,7 @@ impl Looked<'_> {
     fn put(&self, name: &str, content: Vec<u8>) -> Result<Option<Operation>> {
         let before = self.state(name)?;
         let is_there = before == State::Bytes(content_hash(&content));
-        Ok((!is_there).then(|| Operation { file: name.into(), before, after: Some(content) }))
+        Ok((!is_there).then(|| Operation { file: name.into(), before, after: Some(content.into()) }))
     }
 
     fn remove(&self, name: &str) -> Result<Operation> {

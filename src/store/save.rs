@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Store;
 use super::commit::{Commit, Made};
+use super::content::Content;
 use super::door::{Admitted, Part, admit};
 use super::merge::{Base, Plan, merge};
 use super::origin::Origin;
@@ -227,7 +228,7 @@ impl Store {
         &self,
         writing: &mut Writing,
         locked: &Locked,
-        lost: Vec<(PathBuf, Vec<u8>)>,
+        lost: Vec<(PathBuf, Content)>,
         cause: Cause,
     ) -> Result<Made> {
         let Some(first) = writing.targets.first() else { return Ok(Made::Applied) };

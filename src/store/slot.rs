@@ -171,6 +171,8 @@ impl Slot {
     pub fn publish(&self, calendar: Calendar, rights: Rights) -> Arc<Loaded> {
         let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now(), seen: None });
         *self.loaded.write() = Some(loaded.clone());
+        // They are of what was: a large one must not stay while the next is made.
+        self.snapshots.lock().clear();
         self.writer.changed();
         loaded
     }

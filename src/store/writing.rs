@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::calendar::{Calendar, Change, State, Stored, content_hash};
+use super::calendar::{Calendar, Change, State, Stored};
 use super::commit::Operation;
+use super::content::Content;
 use super::door::{MAIN, Part};
 use super::merge::{Here, Plan};
 use super::place::Path;
@@ -64,7 +65,7 @@ impl Writing {
     }
 
     /// Turns the plan into operations; gives what lost, for the history.
-    pub fn carry_out(&mut self, plan: &Plan, sent: &[Item]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    pub fn carry_out(&mut self, plan: &Plan, sent: &[Item]) -> Result<Vec<(PathBuf, Content)>> {
         let stored: HashMap<Key, (usize, Arc<Stored>)> = self.stored(plan, sent);
         for target in &mut self.targets {
             target.make_if_new();
@@ -88,7 +89,7 @@ impl Writing {
         let lost = plan.lost.iter().filter_map(|ordinal| {
             let item = &sent[*ordinal];
             let (at, old) = stored.get(&item.key)?;
-            Some((self.targets[*at].below_home(&old.file), item.to_file()))
+            Some((self.targets[*at].below_home(&old.file), Content::Item(Arc::new(item.clone()))))
         });
         Ok(lost.collect())
     }
@@ -156,7 +157,11 @@ impl Target {
     fn make_if_new(&mut self) {
         if self.new {
             let file = self.below_home(PROPS);
-            self.operations.push(Operation { file, before: State::Absent, after: Some(b"{}\n".to_vec()) });
+            self.operations.push(Operation {
+                file,
+                before: State::Absent,
+                after: Some(b"{}\n".to_vec().into()),
+            });
         }
     }
 
@@ -211,12 +216,13 @@ impl Target {
     }
 
     fn put(&mut self, file: Arc<str>, item: &Item) {
-        let bytes = item.to_file();
-        let hash = content_hash(&bytes);
+        let item = Arc::new(item.clone());
+        let content = Content::Item(item.clone());
+        let hash = content.hash();
         let before = self.calendar.state(&file);
-        self.operations.push(Operation { file: self.below_home(&file), before, after: Some(bytes) });
+        self.operations.push(Operation { file: self.below_home(&file), before, after: Some(content) });
         self.written.insert(file.clone());
-        self.changes.push(Change { file, now: Some((item.clone(), hash)) });
+        self.changes.push(Change { file, now: Some((item, hash)) });
     }
 
     fn remove(&mut self, file: Arc<str>) {
