@@ -24,17 +24,17 @@ pub async fn answer(
 ) -> Result<HttpResponse> {
     let who = login::principal(site, request, link).await?;
     let path = target.path(who.me())?;
-    let (store, folder) = (site.store.clone(), path.clone());
+    let (store, asker, folder) = (site.store.clone(), who.clone(), path.clone());
     let (role, members) = blocking(move || {
-        let members = store.list(&who, &folder)?;
-        Ok((store.role_at(&who, &folder)?, members))
+        let members = store.list(&asker, &folder)?;
+        Ok((store.role_at(&asker, &folder)?, members))
     })
     .await?;
     if request.method().as_str() != "PROPFIND" {
         return Err(Error::MethodNotAllowed { allow: ALLOW });
     }
     let depth = Depth::parse(header(request, "depth"))?;
-    let body = site.bodies.read(request, payload, MAX_PROPFIND).await?;
+    let body = site.bodies.read(&who, request, payload, MAX_PROPFIND).await?;
     let wanted = Wanted::parse(&body.bytes)?;
     let urls = site.urls.on_the_way(link);
     let mut resources =

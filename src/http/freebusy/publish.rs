@@ -24,7 +24,7 @@ pub async fn put(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse> {
         early.check(Some(&read::etag(&site, &who, &owner)?))
     })
     .await?;
-    let body = asked.site.bodies.read(asked.request, payload, MAX_BODY).await?;
+    let body = asked.site.bodies.read(&asked.who, asked.request, payload, MAX_BODY).await?;
     let (created, etag) = publish(asked, guard, Some(body.bytes.to_vec())).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     Ok(HttpResponse::build(status).insert_header((ETAG, format!("\"{etag}\""))).finish())

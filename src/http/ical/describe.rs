@@ -14,7 +14,7 @@ pub const MAX_BODY: usize = 64 << 10;
 /// Describes the calendar at `href`. The Depth does not matter: a calendar has no members here.
 pub async fn answer(asked: &Asked<'_>, payload: Payload, href: String) -> Result<HttpResponse> {
     let room = asked.room().await?;
-    let body = asked.site.bodies.read(asked.request, payload, MAX_BODY).await?;
+    let body = asked.site.bodies.read(&asked.who, asked.request, payload, MAX_BODY).await?;
     let wanted = Wanted::parse(&body.bytes)?;
     Ok(multi_status(multistatus(&wanted, &[resource(href, &room)])))
 }

@@ -25,7 +25,7 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
         blocking(move || store.may_save(&who, &place)).await?
     };
     guard.check(current.as_deref())?;
-    let body = asked.site.bodies.read(asked.request, payload, MAX_CALENDAR).await?;
+    let body = asked.site.bodies.read(&asked.who, asked.request, payload, MAX_CALENDAR).await?;
     let saved = save(asked, guard, body).await?;
     let mut response =
         HttpResponse::build(if saved.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT });

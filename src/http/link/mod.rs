@@ -64,7 +64,7 @@ async fn make(
     if !media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json")) {
         return Err(Error::MediaType("application/json"));
     }
-    let body = site.bodies.read(request, payload, MAX_WISH).await?;
+    let body = site.bodies.read(who, request, payload, MAX_WISH).await?;
     let wish: Wish = serde_json::from_slice(&body.bytes)
         .map_err(|error| Error::BadRequest(format!("not a wish for a link: {error}")))?;
     let now = Timestamp::now();
