@@ -44,6 +44,8 @@ pub struct Config {
     pub history_mb: u64,
     /// Peers whose Forwarded or X-Forwarded-For header is believed, and that may pass passwords on over plain HTTP.
     pub proxies: Vec<IpAddr>,
+    /// How many connections one address may have at once; those of `proxies` are not counted.
+    pub connections_per_address: usize,
     pub auth: Auth,
 }
 
@@ -102,6 +104,7 @@ impl Default for Config {
             history_days: 30,
             history_mb: 100,
             proxies: Vec::new(),
+            connections_per_address: 256,
             auth: Auth::default(),
         }
     }
@@ -204,6 +207,10 @@ impl Config {
         if !(1..=1_000_000).contains(&self.cache_mb) {
             return Err(("cache_mb", format!("1 to 1000000, not {}", self.cache_mb)));
         }
+        if !(1..=1_000_000).contains(&self.connections_per_address) {
+            let most = self.connections_per_address;
+            return Err(("connections_per_address", format!("1 to 1000000, not {most}")));
+        }
         if self.history_days > 36_500 {
             return Err(("history_days", format!("0 to 36500, not {}", self.history_days)));
         }
@@ -279,6 +286,7 @@ mod tests {
             ("[aliases]\nalice = \"al@example.org\"", 2, "sequence"),
             ("[aliases]\nalice = [\"mailto:al@example.org\"]", 1, "aliases: mail addresses"),
             ("[aliases]\nalice = [\"al\"]", 1, "aliases: mail addresses"),
+            ("connections_per_address = 0", 1, "connections_per_address: 1 to 1000000, not 0"),
             ("proxies = [\"localhost\"]", 1, "IP address"),
             ("watch = \"inotify\"", 1, "unknown variant `inotify`"),
             ("listen = ", 1, "string"),

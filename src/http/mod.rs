@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod collection;
+mod connections;
 pub mod freebusy;
 pub mod guard;
 pub mod headers;

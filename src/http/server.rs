@@ -9,6 +9,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 
+use super::connections::Connections;
 use super::{Site, answer};
 use crate::error::{Error, Result};
 
@@ -32,13 +33,17 @@ pub enum Listening {
 /// # Errors
 /// `Config` for an address that cannot be read, `Io` for one that cannot be listened at.
 pub fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
+    let connections = Connections::new(site.config.connections_per_address, site.config.proxies.clone());
     let site = Data::new(site);
     let app = move || App::new().app_data(site.clone()).default_service(web::to(answer));
     let server = HttpServer::new(app)
         .client_request_timeout(HEAD)
         .client_disconnect_timeout(Duration::from_secs(2))
         .keep_alive(IDLE)
-        .on_connect(|connection, _| send_at_once(connection))
+        .on_connect(move |connection, data| {
+            send_at_once(connection);
+            connections.admit(connection, data);
+        })
         .shutdown_timeout(LAST_REQUESTS);
     if let Some(path) = listen.strip_prefix("unix:") {
         let server = server.bind_uds(path).map_err(|error| Error::io(path, error))?;

@@ -19,6 +19,7 @@ mod freebusy;
 mod guards;
 mod history;
 mod hostile;
+mod limits;
 mod links;
 mod merge;
 mod outside;
