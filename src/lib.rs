@@ -1,7 +1,7 @@
 //! Kalends: a calendar server whose database is a directory tree.
 //!
 //! The floors, each of which names only the ones to its left:
-//! `config, error ← ical ← acl ← store ← http ← cli`; `auth` stands beside `acl`.
+//! `config, error, name ← ical ← acl ← store ← http ← cli`; `auth` stands beside `acl`.
 
 #![deny(unsafe_code)]
 
@@ -12,4 +12,5 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod ical;
+pub mod name;
 pub mod store;

@@ -10,7 +10,7 @@ use super::system::Account;
 use super::watched::Watched;
 use crate::config::{Auth, Method};
 use crate::error::{Error, Result};
-use crate::store::place::Name;
+use crate::name::Name;
 
 /// Who knows the passwords.
 pub enum Check {

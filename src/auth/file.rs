@@ -6,7 +6,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{ARGON2ID_IDENT, Argon2, Params, PasswordVerifier};
 
 use super::watched::Fault;
-use crate::store::place::Name;
+use crate::name::Name;
 
 const SUPPORTED: &str = "bcrypt (htpasswd -B) or argon2id (kalends passwd)";
 

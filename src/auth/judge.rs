@@ -15,7 +15,7 @@ use super::watched::SystemFiles;
 use crate::acl::Principal;
 use crate::config::Config;
 use crate::error::Result;
-use crate::store::place::Name;
+use crate::name::Name;
 
 /// As much of a name as the log shows.
 const LONGEST_LOGGED: usize = 64;

@@ -77,7 +77,7 @@ fn add(config: &Config, store: &Store, link: &SecretLink) -> Result<String> {
         other => other,
     })?;
     let token = Token::random()?;
-    store.add_link(&token.id(), link)?;
+    store.add_link(&LinkId::of(token.sha256()), link)?;
     let listening = (!config.listen.starts_with("unix:")).then(|| format!("http://{}", config.listen));
     let base_url = config.base_url.clone().or(listening);
     Ok(url(&Urls::new(base_url.as_deref(), config.domain.as_deref()), &token, link))

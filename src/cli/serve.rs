@@ -6,7 +6,7 @@ use crate::auth::Authenticator;
 use crate::config::{Config, Watch};
 use crate::error::Result;
 use crate::http::Site;
-use crate::http::server::{Listening, server};
+use crate::http::server::{Listening, serve};
 use crate::store::Store;
 
 /// How often all histories are looked through for what has expired, in rounds of the next.
@@ -40,10 +40,7 @@ pub fn run(config: Config) -> Result<()> {
             }
         }
     });
-    let system = actix_web::rt::System::new();
-    let (server, listening) = system.block_on(async { server(site, &listen) })?;
-    greet(&listening, users);
-    system.block_on(server).map_err(|error| crate::error::Error::io(listen, error))
+    serve(site, &listen, |listening| greet(listening, users))
 }
 
 fn greet(listening: &Listening, users: Option<Vec<String>>) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::rt::System;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
@@ -27,12 +28,19 @@ pub enum Listening {
     Socket(String),
 }
 
-/// A server that listens at `listen` (`ADDRESS:PORT` or `unix:PATH`) and runs when awaited. It ends on SIGTERM and
-/// SIGINT, after the requests in flight.
+/// Listens at `listen` (`ADDRESS:PORT` or `unix:PATH`), says where with `listens`, and serves until SIGTERM or SIGINT,
+/// then to the end of the requests in flight.
 ///
 /// # Errors
 /// `Config` for an address that cannot be read, `Io` for one that cannot be listened at.
-pub fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
+pub fn serve(site: Site, listen: &str, listens: impl FnOnce(&Listening)) -> Result<()> {
+    let system = System::new();
+    let (server, listening) = system.block_on(async { server(site, listen) })?;
+    listens(&listening);
+    system.block_on(server).map_err(|error| Error::io(listen, error))
+}
+
+fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
     let connections = Connections::new(site.config.connections_per_address, site.config.proxies.clone());
     let site = Data::new(site);
     let app = move || App::new().app_data(site.clone()).default_service(web::to(answer));

@@ -71,7 +71,7 @@ async fn make(
     let link = SecretLink::asked(owner, &wish.place, &wish.role, &wish.label, wish.expires.as_deref(), now)?;
     let (site, maker, token) = (site.clone(), who.clone(), Token::random()?);
     let made = blocking(move || {
-        let id = token.id();
+        let id = LinkId::of(token.sha256());
         site.store.may_share(&maker, &link)?;
         site.store.add_link(&id, &link)?;
         tracing::info!("{maker} made the link {}: {} at {}", id.short(), link.role, link.place);

@@ -80,7 +80,7 @@ pub async fn principal(site: &Data<Site>, request: &HttpRequest, token: &Token) 
     if !login::is_private(site, request) {
         return Err(Error::InsecureTransport);
     }
-    let (site, id, by) = (site.clone(), token.id(), program(request));
+    let (site, id, by) = (site.clone(), LinkId::of(token.sha256()), program(request));
     blocking(move || {
         let now = Timestamp::now();
         let link = site.store.link(&id)?.filter(|link| !link.is_expired(now)).ok_or(Error::NotFound)?;

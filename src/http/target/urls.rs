@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::auth::Token;
+use crate::store::LinkId;
 use crate::store::place::Name;
 
 /// What a path segment need not escape: `pchar` of RFC 3986 §3.3, which is unreserved, sub-delims, `:` and `@`.
@@ -62,7 +63,7 @@ impl Urls {
 
     /// The same addresses as they are written down: with what tells a link from others in the place of its token.
     pub fn masked(&self, link: Option<&Token>) -> Cow<'_, Urls> {
-        let through = |token: &Token| Some(format!("/ical/link/{}", token.id().short()));
+        let through = |token: &Token| Some(format!("/ical/link/{}", LinkId::of(token.sha256()).short()));
         link.map_or(Cow::Borrowed(self), |token| Cow::Owned(Urls { link: through(token), ..self.clone() }))
     }
 
