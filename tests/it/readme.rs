@@ -1,9 +1,12 @@
 //! What the README says works as it stands there.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::need::need;
-use crate::server::Server;
+use crate::server::{Server, example};
+
+const README: &str = include_str!("../../README.md");
 
 #[test]
 fn the_readmes_curl_lines_work_as_pasted() {
@@ -11,8 +14,7 @@ fn the_readmes_curl_lines_work_as_pasted() {
         return;
     }
     let s = Server::start();
-    let readme = include_str!("../../README.md");
-    let lines: Vec<_> = readme.lines().filter(|line| line.starts_with("curl ")).take(4).collect();
+    let lines: Vec<_> = README.lines().filter(|line| line.starts_with("curl ")).take(4).collect();
     assert_eq!(lines.len(), 4, "{lines:?}");
     for (line, part) in lines.into_iter().zip(["Planning", "", "Kick-off", "BEGIN:VFREEBUSY"]) {
         assert!(line.contains("http://127.0.0.1:5545/"), "{line}");
@@ -27,6 +29,44 @@ fn the_readmes_curl_lines_work_as_pasted() {
         assert!(text.contains(part), "{line}: {part} is not in {text}");
     }
     assert_eq!(s.files("users/alice/Copy").len(), 1);
+}
+
+#[test]
+fn the_readmes_commands_work_as_pasted_and_leave_the_tests_example_as_it_is() {
+    let s = Server::start();
+    // Made by the second of the curl lines.
+    s.put("/ical/folder/Copy.ics", "alice", s.read("public/Holidays/new-year.ics")).status(201);
+    let commands = README.lines().map(str::trim).filter(|line| line.starts_with("kalends "));
+    let commands: Vec<_> = commands.filter(|line| line.contains("--data data-example")).collect();
+    assert!(commands.len() >= 6, "{commands:?}");
+    let data = s.path("");
+    let run = |line: &str| {
+        let line = line.replacen("kalends", env!("CARGO_BIN_EXE_kalends"), 1);
+        let line = line.replace("data-example", data.to_str().expect("UTF-8"));
+        let output =
+            Command::new("sh").args(["-c", &line]).env("XDG_CACHE_HOME", s.path("../cache")).output();
+        let output = output.expect("a shell");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let mut id = String::new();
+    for line in commands {
+        let printed = run(&line.replace(" ID", &format!(" {id}")));
+        if line.ends_with(" list") {
+            id = printed.split_whitespace().next().expect("a link").to_owned();
+        }
+    }
+    assert_eq!(files(&data), files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data-example")));
+}
+
+/// The files of an example with their bytes.
+fn files(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = example(root).filter(|entry| entry.file_type().is_file());
+    let named = |entry: walkdir::DirEntry| {
+        let name = entry.path().strip_prefix(root).expect("below").to_path_buf();
+        (name, std::fs::read(entry.path()).expect("a file"))
+    };
+    files.map(named).collect()
 }
 
 #[test]

@@ -302,12 +302,17 @@ fn client() -> Client {
         .expect("a client")
 }
 
-fn copy(from: &Path, to: &Path) {
-    // What the README's lines make in the example when somebody pastes them is no part of it.
+/// What is in `data-example/`, or in a copy of it, from the start: what the README's lines make there when somebody pastes
+/// them is no part of it.
+pub fn example(root: &Path) -> impl Iterator<Item = walkdir::DirEntry> {
     let made = ["Copy", ".history", ".lock", ".tmp", ".journal", "links"];
-    let is_ours = |entry: &walkdir::DirEntry| !made.iter().any(|name| entry.file_name() == *name);
-    for entry in walkdir::WalkDir::new(from).into_iter().filter_entry(is_ours) {
-        let entry = entry.expect("an entry of data-example");
+    let is_ours = move |entry: &walkdir::DirEntry| !made.iter().any(|name| entry.file_name() == *name);
+    let entries = walkdir::WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_ours);
+    entries.map(|entry| entry.expect("an entry of data-example"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in example(from) {
         let target = to.join(entry.path().strip_prefix(from).expect("below"));
         if entry.file_type().is_dir() {
             fs::create_dir_all(target).expect("a directory");
