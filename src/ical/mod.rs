@@ -4,6 +4,7 @@ pub mod availability;
 pub mod busy;
 pub mod busy_events;
 pub mod event;
+pub mod faults;
 pub mod freebusy;
 pub mod item;
 pub mod line;
