@@ -8,7 +8,7 @@ use kalends::cli::{Arguments, log, run};
 fn main() -> ExitCode {
     log::start();
     match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("kalends: {error}");
             ExitCode::FAILURE

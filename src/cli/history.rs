@@ -80,6 +80,7 @@ fn readable(told: &Told, time: &str, bounded: bool) -> String {
         Did::Restore => "restore",
         Did::Publish => "publication",
         Did::Rights => "rights",
+        Did::Repair => "repair",
         Did::Other => "change",
     };
     let who = if who.is_empty() { "unknown" } else { who };

@@ -1,6 +1,7 @@
 //! One file for each command, and the table of them.
 
 pub mod acl;
+pub mod check;
 pub mod diff;
 pub mod freebusy;
 pub mod history;
@@ -12,6 +13,7 @@ pub mod serve;
 pub mod when;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -84,6 +86,8 @@ enum Command {
         #[command(flatten)]
         data: DataOptions,
     },
+    /// Name everything that is wrong with a data directory, and repair it if asked to.
+    Check(check::Asked),
     /// Write the man pages to a directory.
     Man { directory: PathBuf },
     /// Set a user's password in a password file.
@@ -118,11 +122,11 @@ fn origin(words: &[&str]) -> Origin {
     Origin { who, program: "kalends".to_owned(), peer: None, address: words.join(" ") }
 }
 
-/// Does what the arguments say.
+/// Does what the arguments say; gives the exit code.
 ///
 /// # Errors
 /// Whatever went wrong; the text is for the admin.
-pub fn run(arguments: Arguments) -> Result<()> {
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Serve { data, config, listen } => {
             let mut config = Config::find(config.as_deref(), data.as_deref())?;
@@ -137,9 +141,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::History { asked, data } => history::run(&asked, &data),
         Command::Diff { asked, data } => diff::run(&asked, &data),
         Command::Restore { asked, data } => restore::run(&asked, &data),
+        Command::Check(asked) => return Ok(check::run(&asked)),
         Command::Man { directory } => man(&directory),
         Command::Passwd { file, user } => passwd::run(&file, &user),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes `kalends.1` and a page for each command.

@@ -18,7 +18,7 @@ use crate::ical::busy::{Found, Owner, Period, TimeRange, clip, found, merge, ove
 use crate::ical::item::Item;
 
 /// An item with more busy times than this in a window is left out.
-const MOST_OF_ITEM: usize = 20_000;
+pub const MOST_OF_ITEM: usize = 20_000;
 /// What a calendar comes to beyond this many busy times, merged, is left out.
 const MOST_OF_CALENDAR: usize = 100_000;
 

@@ -380,12 +380,17 @@ impl Looked<'_> {
 
 /// The items of a file as they are served: those without a UID get one from the file's name.
 fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<Stored>> {
-    let named = |(ordinal, item): (usize, Item)| match &*item.key.uid {
+    named(items, file)
+        .map(|item| Arc::new(Stored::new(Item::served(Arc::new(item)), file, modified)))
+        .collect()
+}
+
+/// The items of `file`, each with the UID under which it is served.
+pub fn named(items: Vec<Item>, file: &str) -> impl Iterator<Item = Item> {
+    items.into_iter().enumerate().map(move |(ordinal, item)| match &*item.key.uid {
         "" => item.with_uid(&derived_uid(file.as_bytes(), ordinal)),
         _ => item,
-    };
-    let items = items.into_iter().enumerate().map(named);
-    items.map(|item| Arc::new(Stored::new(Item::served(Arc::new(item)), file, modified))).collect()
+    })
 }
 
 /// Whether the same items come from both; files may have been read again since.
@@ -420,8 +425,13 @@ fn serve(files: &BTreeMap<Arc<str>, Arc<File>>) -> Arc<[Arc<Stored>]> {
 }
 
 fn rank(stored: &Stored) -> (u64, u64, SystemTime) {
-    let age = stored.item.look().age;
-    (age.sequence, age.last_modified, stored.modified)
+    precedence(&stored.item, stored.modified)
+}
+
+/// Of two items with one key the one where this is greater is served; of equals, the one whose file's name comes first.
+pub fn precedence(item: &Item, modified: SystemTime) -> (u64, u64, SystemTime) {
+    let age = item.look().age;
+    (age.sequence, age.last_modified, modified)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::tree::Found;
 use crate::acl::{Link, Principal, Reach, Role};
 use crate::error::{Error, Result};
 
-const LINKS: &str = "links";
+pub const LINKS: &str = "links";
 const ENDING: &str = ".json";
 
 /// The longest label, in bytes.
@@ -35,6 +35,11 @@ impl LinkId {
 
     pub fn of(sha256: [u8; 32]) -> LinkId {
         LinkId(sha256.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The id that a link's file is named by.
+    pub(super) fn of_file(name: &str) -> Option<LinkId> {
+        name.strip_suffix(ENDING).and_then(LinkId::read)
     }
 
     /// The id that is the stem of a file's name.
@@ -178,7 +183,7 @@ impl SecretLink {
         Link::new(maker, self.role, reach)
     }
 
-    fn parse(content: &[u8]) -> Result<SecretLink, String> {
+    pub(super) fn parse(content: &[u8]) -> Result<SecretLink, String> {
         let link: SecretLink = serde_json::from_slice(content).map_err(|error| error.to_string())?;
         link.check().map_err(|error| error.to_string())?;
         Ok(link)
@@ -276,7 +281,7 @@ impl Store {
         let Some(links) = self.tree.root.directory(LINKS)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for (name, kind) in links.entries()? {
-            let id = name.strip_suffix(ENDING).and_then(LinkId::read).filter(|_| kind == EntryKind::File);
+            let id = LinkId::of_file(&name).filter(|_| kind == EntryKind::File);
             let Some(id) = id else { continue };
             if let Some(link) = read(&links, &id)? {
                 found.push((id, link));

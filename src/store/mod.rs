@@ -5,6 +5,7 @@ mod answers;
 mod busy;
 mod calendar;
 mod census;
+pub mod check;
 mod commit;
 mod content;
 mod disk;
@@ -101,11 +102,20 @@ impl Store {
     /// # Errors
     /// `Io` if the directory is not there or cannot be written to.
     pub fn open_tree(config: &Config) -> Result<Store> {
+        Store::open_with(config, LastGood::open(&config.cache()))
+    }
+
+    /// As [`Store::open_tree`], without the last good versions of files that broke: for who serves nothing.
+    fn open_uncached(config: &Config) -> Result<Store> {
+        Store::open_with(config, LastGood::default())
+    }
+
+    fn open_with(config: &Config, last_good: LastGood) -> Result<Store> {
         let root = Directory::root(&config.data)?;
         let staging = Staging::open(&root)?;
         let store = Store {
             journals: Journals::open(root.existing("")?, staging),
-            tree: Tree::new(root, &config.public_root, LastGood::open(&config.cache())),
+            tree: Tree::new(root, &config.public_root, last_good),
             writers: Writers::default(),
             slots: Arc::new(Slots::new(config.cache_mb << 20)),
             views: Views::default(),

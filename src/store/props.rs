@@ -28,6 +28,20 @@ struct Stored {
     freebusy: Option<bool>,
 }
 
+impl Stored {
+    fn parse(text: &[u8]) -> serde_json::Result<Stored> {
+        serde_json::from_slice(text)
+    }
+}
+
+/// The time zone that the text of a `.props.json` names.
+///
+/// # Errors
+/// It cannot be understood; then none of its properties counts.
+pub fn zone_in(text: &[u8]) -> serde_json::Result<Option<String>> {
+    Stored::parse(text).map(|stored| stored.time_zone)
+}
+
 impl Props {
     /// The properties of a calendar that says nothing of itself and is called `name`.
     pub fn bare(name: &str) -> Props {
@@ -42,7 +56,7 @@ impl Props {
         }
         props.heading.color = line(directory, "color")?.filter(|color| is_color(color));
         if let Some((text, _)) = directory.read(PROPS)? {
-            let stored: Stored = serde_json::from_slice(&text).unwrap_or_else(|error| {
+            let stored = Stored::parse(&text).unwrap_or_else(|error| {
                 tracing::debug!("{}/{PROPS}: {error}", directory.path().display());
                 Stored::default()
             });
@@ -60,6 +74,7 @@ fn line(directory: &Directory, file: &str) -> Result<Option<String>> {
     Ok(text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()))
 }
 
-fn is_color(text: &str) -> bool {
+/// Whether it is `#RRGGBB`, which alone counts as a color.
+pub fn is_color(text: &str) -> bool {
     text.len() == 7 && text.starts_with('#') && text[1..].bytes().all(|byte| byte.is_ascii_hexdigit())
 }

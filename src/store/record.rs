@@ -36,6 +36,8 @@ pub enum Did {
     /// Of free/busy.
     Publish,
     Rights,
+    /// By a check.
+    Repair,
     /// Something that a later version writes.
     #[default]
     #[serde(other)]

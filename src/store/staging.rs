@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use super::disk::{Directory, EntryKind};
 use crate::error::{Error, Result};
 
-const TMP: &str = ".tmp";
-const LOCK: &str = "lock";
+pub const TMP: &str = ".tmp";
+pub const LOCK: &str = "lock";
 const FILE_MODE: u32 = 0o660;
 
 /// This process's staging directory.

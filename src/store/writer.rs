@@ -14,7 +14,7 @@ use super::disk::Directory;
 use super::place::Home;
 use crate::error::{Error, Result};
 
-const LOCK: &str = ".lock";
+pub const LOCK: &str = ".lock";
 /// How long a writer waits for the others.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks whether another process is done.

@@ -1,0 +1,216 @@
+//! The items of one calendar: what is wrong with each file, and with all of them together.
+
+use std::path::Path as FsPath;
+use std::time::{Duration, SystemTime};
+
+use super::super::busy::{MOST_OF_ITEM, with_text};
+use super::super::calendar::{content_hash, named};
+use super::super::disk::{Directory, MAX_FILE};
+use super::Asked;
+use super::finding::{Finding, Kind};
+use super::keys::{Contested, Keys};
+use super::look::Seen;
+use super::mend::Repair;
+use crate::error::Error;
+use crate::ical::busy::found as busy_of;
+use crate::ical::faults::{Fault, What, faults, line_of};
+use crate::ical::item::{Item, cut};
+
+/// What is known of a calendar's items.
+#[derive(Debug, Default)]
+pub struct Items {
+    pub found: Vec<Finding>,
+    pub repairs: Vec<Repair>,
+    pub keys: Keys,
+}
+
+impl What {
+    fn kind(self) -> Kind {
+        match self {
+            What::Half => Kind::HalfFile,
+            What::Unparsable => Kind::Unparsable,
+            What::Several => Kind::SeveralItems,
+            What::Empty => Kind::StrayFile,
+            What::NoStart => Kind::NoStart,
+            What::NoUid => Kind::NoUid,
+            What::BadValue => Kind::BadValue,
+            What::NoZone => Kind::NoTimeZone,
+            What::LongLine => Kind::LongLine,
+            What::LineEnds => Kind::LineEnds,
+            What::SplitCharacter => Kind::SplitCharacter,
+        }
+    }
+
+    fn is_repairable(self) -> bool {
+        match self {
+            What::Several | What::NoUid | What::LongLine | What::LineEnds | What::SplitCharacter => true,
+            What::Half | What::Unparsable | What::Empty | What::NoStart | What::BadValue | What::NoZone => {
+                false
+            }
+        }
+    }
+}
+
+/// Looks at the items' files among `all`, which are in `directory`; `counts` if its events count in free/busy.
+pub fn items(asked: &Asked<'_>, directory: &Directory, path: &FsPath, all: &[Seen], counts: bool) -> Items {
+    let mut items = Items::default();
+    for seen in all.iter().filter(|seen| seen.is_item_name() && seen.is_file()) {
+        asked.progress.file();
+        let path = path.join(&seen.name);
+        match seen.text() {
+            Some(name) => items.look_at(asked, directory, name, &path, counts),
+            None => {
+                let words = "its name is no UTF-8: it is not served";
+                items.found.push(Finding::new(Kind::UnreachableName, path, words).repairable());
+                items.repairs.push(Repair::Rename { from: seen.name.clone(), to: named_anew(seen) });
+            }
+        }
+    }
+    let (found, contested) = items.keys.judge(directory, path);
+    items.found.extend(found);
+    settle(&mut items, path, contested);
+    items
+}
+
+/// A loose file, which nothing is repaired in: nobody writes to such a calendar but its owner by hand.
+pub fn loose(asked: &Asked<'_>, directory: &Directory, name: &str, path: &FsPath) -> Vec<Finding> {
+    asked.progress.file();
+    let mut items = Items::default();
+    items.look_at(asked, directory, name, path, true);
+    // That is what it is for.
+    items.found.retain(|finding| finding.kind != Kind::SeveralItems);
+    items.found.iter_mut().for_each(|finding| finding.repairable = false);
+    items.found
+}
+
+/// A name for an item's file, where it carries no meaning.
+fn named_anew(seen: &Seen) -> String {
+    format!("{}.ics", &blake3::hash(seen.name.as_encoded_bytes()).to_hex()[..24])
+}
+
+/// Takes back the repairs that could change which of two versions is served.
+fn settle(items: &mut Items, path: &FsPath, contested: Contested) {
+    let Contested { stays, mut twins } = contested;
+    let mut repairs = std::mem::take(&mut items.repairs);
+    for repair in &mut repairs {
+        if let Repair::Split { file, twins: its, .. } = repair {
+            its.extend(twins.remove(file).unwrap_or_default());
+        }
+    }
+    for (file, twins) in twins {
+        // Its only item: the file goes.
+        repairs.retain(
+            |repair| !matches!(repair, Repair::Rewrite { file: rewritten, .. } if *rewritten == file),
+        );
+        repairs.push(Repair::Split { file, hash: None, twins });
+    }
+    repairs.retain(|repair| match repair {
+        Repair::Rewrite { file, .. } | Repair::Split { file, .. } => !stays.contains(file),
+        Repair::Rename { .. } => true,
+    });
+    for finding in items.found.iter_mut().filter(|finding| finding.repairable) {
+        let name = finding.path.strip_prefix(path).ok().and_then(FsPath::to_str);
+        if name.is_some_and(|name| stays.contains(name)) {
+            finding.repairable = false;
+        }
+    }
+    items.repairs = repairs;
+}
+
+impl Items {
+    fn look_at(&mut self, asked: &Asked<'_>, directory: &Directory, name: &str, path: &FsPath, counts: bool) {
+        let content = match read(directory, name) {
+            Ok(Some(content)) => content,
+            // Gone since it was listed.
+            Ok(None) => return,
+            Err(error) => return self.found.push(unread(path, &error)),
+        };
+        let all = faults(&content);
+        let has = |what: &[What]| all.iter().any(|fault| what.contains(&fault.what));
+        let (several, rewrite) = (
+            has(&[What::Several]),
+            has(&[What::NoUid, What::LongLine, What::LineEnds, What::SplitCharacter]) && !has(&[What::Empty]),
+        );
+        let unclear = has(&[What::NoStart, What::BadValue]);
+        self.found.extend(all.into_iter().map(|fault| finding(path, fault)));
+        let cut = match cut(&content) {
+            Ok(cut) => cut,
+            Err(error) => {
+                // What the scanner takes and is too much to be served has not been named yet.
+                if !self.found.iter().any(|finding| finding.path == path && is_broken(finding.kind)) {
+                    self.found.push(Finding::new(Kind::Unparsable, path, error.to_string()));
+                }
+                return;
+            }
+        };
+        let items: Vec<Item> = named(cut.items, name).collect();
+        let hash = Some(content_hash(&content));
+        if several {
+            self.repairs.push(Repair::Split { file: name.to_owned(), hash, twins: Vec::new() });
+        } else if rewrite {
+            self.repairs.push(Repair::Rewrite { file: name.to_owned(), hash });
+        }
+        if counts && !unclear {
+            items.iter().for_each(|item| self.found.extend(uncounted(asked, item, &content, path)));
+        }
+        self.keys.add(name, items.iter().map(|item| &item.key));
+    }
+}
+
+fn is_broken(kind: Kind) -> bool {
+    matches!(kind, Kind::HalfFile | Kind::Unparsable)
+}
+
+fn finding(path: &FsPath, fault: Fault) -> Finding {
+    let Fault { what, line, words } = fault;
+    let words = match what {
+        What::Half | What::Unparsable => format!("{words}: its last good version is served, if there is one"),
+        _ => words,
+    };
+    let finding = Finding::new(what.kind(), path, words).at_line(line);
+    if what.is_repairable() { finding.repairable() } else { finding }
+}
+
+/// The content of a file. One that somebody seems to be writing is looked at once more.
+fn read(directory: &Directory, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    const A_MOMENT: Duration = Duration::from_millis(200);
+    const YOUNG: Duration = Duration::from_secs(1);
+    let Some((content, stamp)) = directory.read_up_to(name, MAX_FILE)? else { return Ok(None) };
+    let is_young = SystemTime::now().duration_since(stamp.modified()).is_ok_and(|age| age < YOUNG);
+    if !is_young || cut(&content).is_ok() {
+        return Ok(Some(content));
+    }
+    std::thread::sleep(A_MOMENT);
+    Ok(directory.read_up_to(name, MAX_FILE)?.map(|(content, _)| content))
+}
+
+/// What a file that cannot be read comes to.
+pub fn unread(path: &FsPath, error: &Error) -> Finding {
+    match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+            let words = format!("more than {} MB: it is not read", MAX_FILE >> 20);
+            Finding::new(Kind::TooLarge, path, words)
+        }
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Finding::new(Kind::NoAccess, path, "whoever runs this check may not read it")
+        }
+        Error::Io { source, .. } => {
+            Finding::new(Kind::Unreadable, path, format!("it cannot be read: {source}"))
+        }
+        other => Finding::new(Kind::Unreadable, path, format!("it cannot be read: {other}")),
+    }
+}
+
+/// What keeps an item out of free/busy.
+fn uncounted(asked: &Asked<'_>, item: &Item, content: &[u8], path: &FsPath) -> Option<Finding> {
+    let (property, reason) = match with_text(item, |text| busy_of(text, &asked.window, &asked.owner)) {
+        Ok(found) if found.periods.len() > MOST_OF_ITEM => {
+            ("RRULE".to_owned(), format!("RRULE: more than {MOST_OF_ITEM} busy times"))
+        }
+        Ok(_) => return None,
+        Err(reason) => (reason.property.clone(), reason.to_string()),
+    };
+    let line = line_of(content, &item.key.uid, &property).or_else(|| line_of(content, "", &property));
+    let words = format!("{reason}: it does not count in free/busy");
+    Some(Finding::new(Kind::FreebusyUnreadable, path, words).at_line(line))
+}

@@ -1,0 +1,159 @@
+//! What processes that died have left: staging directories whose lock is free, and commits that nobody finishes.
+
+use std::path::Path as FsPath;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::super::disk::Directory;
+use super::super::journal::decode;
+use super::super::replay::JOURNALS;
+use super::super::staging::{self, TMP};
+use super::super::tree::Tree;
+use super::super::writer;
+use super::finding::{Finding, Kind};
+use super::look::{Seen, list};
+use crate::error::Result;
+
+/// A staging directory that is younger may be about to be locked.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// Staging directories of processes that are gone.
+pub fn staging(root: &Directory, now: SystemTime) -> Result<Vec<Finding>> {
+    let Some(tmp) = root.directory(TMP)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for seen in list(&tmp)? {
+        let path = FsPath::new(TMP).join(&seen.name);
+        if !seen.is_directory() {
+            let words = format!("{} that no process has staged", seen.what());
+            found.push(Finding::new(Kind::StrayFile, path, words));
+        } else if is_settled(&seen, now) && is_free(&tmp, &FsPath::new(&seen.name).join(staging::LOCK))? {
+            let staged = tmp.directory(&seen.name)?.map_or(Ok(Vec::new()), |left| list(&left))?;
+            let files = staged.iter().filter(|file| file.name != staging::LOCK).count();
+            let words =
+                format!("left by a process that is gone, with {files} files that nobody was told are saved");
+            found.push(Finding::new(Kind::StaleStaging, path, words).repairable());
+        }
+    }
+    Ok(found)
+}
+
+fn is_settled(seen: &Seen, now: SystemTime) -> bool {
+    let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(seen.stat.st_mtime).unwrap_or(0));
+    now.duration_since(modified).is_ok_and(|age| age > SETTLED)
+}
+
+/// Whether no process holds the lock at `path`. Nothing is made for the question, and the lock is held for no time.
+fn is_free(below: &Directory, path: &FsPath) -> Result<bool> {
+    let Some(file) = below.open_beneath(path, OFlags::RDONLY, Mode::empty())? else { return Ok(true) };
+    // A shared one: some file systems give an exclusive one only to who may write.
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        _ => Ok(true),
+    }
+}
+
+/// Commits that are made but that nobody is applying.
+pub fn journals(root: &Directory, tree: &Tree) -> Result<Vec<Finding>> {
+    let Some(journals) = root.directory(JOURNALS)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for seen in list(&journals)? {
+        let path = FsPath::new(JOURNALS).join(&seen.name);
+        match seen.text().filter(|_| seen.is_file()) {
+            Some(name) => found.extend(of_journal(tree, &journals, name, &path)?),
+            None => {
+                let words = format!("{} that is no journal", seen.what());
+                found.push(Finding::new(Kind::StrayFile, path, words));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> Result<Option<Finding>> {
+    let finding = |kind, words: &str| Some(Finding::new(kind, path, words));
+    let opened = match journals.file(name) {
+        // Applied since it was listed.
+        Ok(None) => return Ok(None),
+        Ok(Some((file, _))) => decode(file).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let head = match opened {
+        Ok(Some((head, _))) => head,
+        Ok(None) => {
+            let words = "not a whole journal: nobody was told that it is saved";
+            return Ok(finding(Kind::JournalTorn, words).map(Finding::repairable));
+        }
+        Err(error) => {
+            return Ok(finding(Kind::Unreadable, &format!("a commit that cannot be read ({error})")));
+        }
+    };
+    let commit = format!("a commit of {} files for {}", head.operations.len(), head.home);
+    let home = FsPath::new(&head.home);
+    let home = tree.home_at(home).map(|_| tree.root.directory(home)).transpose()?.flatten();
+    let Some(home) = home else {
+        return Ok(finding(Kind::JournalHomeless, &format!("{commit}, which is gone")));
+    };
+    // Whoever holds the lock is at work on it.
+    if !is_free(&home, FsPath::new(writer::LOCK))? || journals.kind(name)?.is_none() {
+        return Ok(None);
+    }
+    let words = format!("{commit} that was not finished; what is served lacks it");
+    Ok(finding(Kind::JournalWaiting, &words).map(Finding::repairable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::calendar::State;
+    use super::super::super::commit::{Commit, Operation};
+    use super::super::super::journal::encode;
+    use super::super::super::last_good::LastGood;
+    use super::super::super::record::{Cause, Record};
+    use super::*;
+
+    /// What is said of a journal for `home`, in a tree where alice has one; she `is_writing` if somebody holds her lock.
+    fn said(home: &str, is_writing: bool) -> Vec<(Kind, String)> {
+        let data = tempfile::tempdir().expect("a directory");
+        let lock = data.path().join("users/alice/.lock");
+        std::fs::create_dir_all(data.path().join("users/alice")).expect("mkdir");
+        std::fs::create_dir_all(data.path().join(JOURNALS)).expect("mkdir");
+        let operation = Operation {
+            file: "Calendar/a.ics".into(),
+            before: State::Absent,
+            after: Some(b"a".to_vec().into()),
+        };
+        let cause = Cause::default();
+        let commit = Commit { home: home.into(), operations: vec![operation], lost: Vec::new(), cause };
+        let record = Record::new("x".to_owned(), &commit.cause, &commit.operations);
+        let bytes = encode(&commit, &record).expect("encoded").parts().collect::<Vec<_>>().concat();
+        std::fs::write(data.path().join(JOURNALS).join("x"), bytes).expect("write");
+        let lock = std::fs::File::create(lock).expect("a lock");
+        if is_writing {
+            rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("flock");
+        }
+        let root = || Directory::root(data.path()).expect("open");
+        let tree = Tree::new(root(), "public", LastGood::default());
+        let found = journals(&root(), &tree).expect("looked at");
+        found.into_iter().map(|finding| (finding.kind, finding.words)).collect()
+    }
+
+    #[test]
+    fn a_commit_waits_only_where_nobody_is_at_it() {
+        let [(kind, words)] = said("users/alice", false).try_into().expect("one");
+        assert_eq!(kind, Kind::JournalWaiting);
+        assert!(words.starts_with("a commit of 1 files for users/alice"), "{words}");
+        assert_eq!(said("users/alice", true), []);
+    }
+
+    #[test]
+    fn a_commit_for_nobodys_home_is_told_apart() {
+        for home in ["users/bob", "elsewhere", "users/../users/alice"] {
+            assert_eq!(
+                said(home, false).first().map(|(kind, _)| *kind),
+                Some(Kind::JournalHomeless),
+                "{home}"
+            );
+        }
+    }
+}

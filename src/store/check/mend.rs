@@ -1,0 +1,186 @@
+//! Repairs: what a check has found is put right under the home's lock, by commits that keep the originals in the history.
+//! Whatever has changed since it was found is left alone.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+
+use super::super::Store;
+use super::super::calendar::{ContentHash, State, content_hash, named};
+use super::super::commit::{Commit, Made, Operation};
+use super::super::content::Content;
+use super::super::disk::Directory;
+use super::super::place::Home;
+use super::super::record::Cause;
+use super::access::{Service, as_service, mend};
+use super::keys::Twin;
+use super::look::Seen;
+use crate::error::{Error, Result};
+use crate::ical::faults::tidied;
+use crate::ical::item::{Item, cut};
+
+/// One thing to be put right in a directory.
+#[derive(Debug, Clone)]
+pub enum Repair {
+    /// A file of one item gets a UID, CRLF, and lines of good length.
+    Rewrite { file: String, hash: Option<ContentHash> },
+    /// Each item of a file gets a file of its own, but for those that another file has just so.
+    Split { file: String, hash: Option<ContentHash>, twins: Vec<Twin> },
+    /// A name that nothing reaches becomes one that is reached.
+    Rename { from: OsString, to: String },
+}
+
+/// All that is to be put right in one directory.
+#[derive(Debug, Default)]
+pub struct Repairs {
+    pub modes: Vec<Seen>,
+    pub files: Vec<Repair>,
+}
+
+/// How many files are repaired under one lock: others have to write too.
+const AT_ONCE: usize = 64;
+
+/// Where repairs are made, and why.
+pub struct At<'a> {
+    pub home: &'a Home,
+    pub path: &'a FsPath,
+    pub cause: Cause,
+}
+
+impl Repairs {
+    pub fn is_empty(&self) -> bool {
+        self.modes.is_empty() && self.files.is_empty()
+    }
+
+    /// Sets owners and modes; what fails is logged, and will be found again.
+    pub fn set_modes(&self, directory: &Directory, service: Service) {
+        self.modes.iter().for_each(|seen| report(mend(directory, seen, service)));
+    }
+
+    /// Repairs the files of the directory at `path`; what fails is logged, and will be found again.
+    pub fn mend_files(&self, store: &Store, at: &At<'_>, service: Service) {
+        for repairs in self.files.chunks(AT_ONCE) {
+            report(as_service(service, || together(store, at, repairs)));
+        }
+    }
+}
+
+fn report(result: Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!("not repaired: {error}");
+    }
+}
+
+/// Makes some repairs in one commit.
+fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
+    let At { home, path, cause } = at;
+    let _locked = store.lock(home)?;
+    let directory = &store.tree.root.existing(path)?;
+    let on_disk = store.tree.home_on_disk(home);
+    let below = path.strip_prefix(&on_disk).unwrap_or(path);
+    let mut plan = Plan { directory, below, operations: Vec::new(), taken: HashSet::new() };
+    for repair in repairs {
+        match repair {
+            Repair::Rewrite { file, hash } => plan.rewrite(file, *hash)?,
+            Repair::Split { file, hash, twins } => plan.split(file, *hash, twins)?,
+            Repair::Rename { from, to } => rename(directory, from, to)?,
+        }
+    }
+    let commit =
+        Commit { home: on_disk.clone(), operations: plan.operations, lost: Vec::new(), cause: cause.clone() };
+    match store.journals.commit(commit)? {
+        // Who was quicker is looked at again.
+        Made::Applied | Made::Outdated => Ok(()),
+        Made::Journaled(change) => store.journals.apply(&on_disk, &change),
+    }
+}
+
+/// Gives a name that is free to what nothing reaches.
+fn rename(directory: &Directory, from: &OsString, to: &str) -> Result<()> {
+    if directory.kind(to)?.is_some() {
+        return Ok(());
+    }
+    directory.rename(from, directory, to)?;
+    directory.sync()
+}
+
+/// The operations of a commit in the making.
+struct Plan<'a> {
+    directory: &'a Directory,
+    /// The directory below its home.
+    below: &'a FsPath,
+    operations: Vec<Operation>,
+    taken: HashSet<String>,
+}
+
+impl Plan<'_> {
+    /// The content of `file`, if it is still as it was found.
+    fn unchanged(&self, file: &str, hash: Option<ContentHash>) -> Result<Option<(Vec<u8>, ContentHash)>> {
+        let Some((content, _)) = self.directory.read(file)? else { return Ok(None) };
+        let now = content_hash(&content);
+        Ok(hash.is_none_or(|hash| hash == now).then_some((content, now)))
+    }
+
+    fn push(&mut self, file: &str, before: State, after: Option<Content>) {
+        let file: PathBuf = self.below.join(file);
+        self.operations.push(Operation { file, before, after });
+    }
+
+    fn rewrite(&mut self, file: &str, hash: Option<ContentHash>) -> Result<()> {
+        let Some((content, now)) = self.unchanged(file, hash)? else { return Ok(()) };
+        if let Some(after) = rewritten(&content, file)? {
+            self.push(file, State::Bytes(now), Some(after.into()));
+        }
+        Ok(())
+    }
+
+    fn split(&mut self, file: &str, hash: Option<ContentHash>, twins: &[Twin]) -> Result<()> {
+        let Some((content, now)) = self.unchanged(file, hash)? else { return Ok(()) };
+        for twin in twins {
+            if self.unchanged(&twin.other, Some(twin.other_hash))?.is_none() || self.is_written(&twin.other) {
+                return Ok(());
+            }
+        }
+        let is_twin = |item: &Item| twins.iter().any(|twin| twin.key == item.key);
+        let items: Vec<Item> = named(cut(&content)?.items, file).filter(|item| !is_twin(item)).collect();
+        for item in items {
+            let name = self.free_name(&item)?;
+            self.push(&name, State::Absent, Some(Content::Item(Arc::new(item))));
+        }
+        self.push(file, State::Bytes(now), None);
+        Ok(())
+    }
+
+    /// Whether this very commit changes the file.
+    fn is_written(&self, file: &str) -> bool {
+        self.operations.iter().any(|operation| operation.file == self.below.join(file))
+    }
+
+    /// A file name for an item that is not taken.
+    fn free_name(&mut self, item: &Item) -> Result<String> {
+        let stem = item.key.file_stem();
+        let mut name = format!("{stem}.ics");
+        let mut ordinal = 2;
+        while self.directory.kind(&name)?.is_some() || !self.taken.insert(name.clone()) {
+            name = format!("{stem}-{ordinal}.ics");
+            ordinal += 1;
+        }
+        Ok(name)
+    }
+}
+
+/// The text of a file of one item with a UID and good lines; nothing if that would say something else.
+fn rewritten(content: &[u8], file: &str) -> Result<Option<Vec<u8>>> {
+    let had_uid = cut(content)?.items.iter().all(|item| !item.key.uid.is_empty());
+    let one = |content: &[u8]| -> Result<Option<Item>, Error> {
+        let mut items = named(cut(content)?.items, file);
+        Ok(items.next().filter(|_| items.next().is_none()))
+    };
+    let Some(before) = one(content)? else { return Ok(None) };
+    let text = if had_uid { tidied(content) } else { tidied(&before.to_file()) };
+    let says_the_same = one(&text)?.is_some_and(|after| {
+        (&after.key, after.class, after.look()) == (&before.key, before.class, before.look())
+    });
+    Ok((says_the_same && text != content).then_some(text))
+}

@@ -1,0 +1,185 @@
+//! One directory of a home: a folder or a calendar, and what lies in it that should not.
+
+use std::path::Path as FsPath;
+
+use super::super::disk::Directory;
+use super::super::door::MAIN;
+use super::super::history::HISTORY;
+use super::super::props::{METADATA, PROPS, Props};
+use super::super::tree::is_folder;
+use super::super::{published, rights, writer};
+use super::finding::{Finding, Kind};
+use super::keys::Keys;
+use super::look::{Seen, list};
+use super::mend::Repair;
+use super::top::special;
+use super::{Asked, Visit, items, names, sidecars};
+use crate::error::Result;
+
+/// The hidden names that are ours, in a home and in all that is below.
+const HIDDEN: [&str; 5] = [rights::FILE, PROPS, HISTORY, writer::LOCK, published::FILE];
+/// The longest path that the system opens, in bytes.
+const LONGEST: usize = 4095;
+
+/// Looks at the directory at `path`, which is a home's root or below one.
+pub fn directory(asked: &Asked<'_>, path: &FsPath, is_home: bool) -> Result<Visit> {
+    let Some(directory) = asked.tree.root.directory(path)? else {
+        let mut visit = Visit::default();
+        if path.as_os_str().len() > LONGEST {
+            visit.found.push(Finding::new(
+                Kind::UnreachableName,
+                path,
+                "no address leads here: its path is too long",
+            ));
+        }
+        // Else it is gone since it was listed.
+        return Ok(visit);
+    };
+    if is_home || is_folder(&directory)? {
+        return folder(asked, &directory, path, is_home);
+    }
+    /// Beside a commit of several files a calendar may be seen half way.
+    const ATTEMPTS: usize = 3;
+    let mut visit = calendar(asked, &directory, path)?;
+    for _ in 1..ATTEMPTS {
+        let stamp = directory.own_stamp()?;
+        if !visit.found.iter().any(|finding| finding.kind == Kind::UidTwice) {
+            break;
+        }
+        visit = calendar(asked, &directory, path)?;
+        if directory.own_stamp()? == stamp {
+            break;
+        }
+    }
+    Ok(visit)
+}
+
+fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool) -> Result<Visit> {
+    let mut visit = Visit::default();
+    let all = list(directory)?;
+    common(asked, directory, path, &all, &mut visit);
+    for seen in all.iter().filter(|seen| !seen.is_hidden()) {
+        let at = path.join(&seen.name);
+        let ending = if seen.is_file() { ".ics" } else { "" };
+        let has_address = seen.is_directory() || seen.is_item_name() && seen.is_file();
+        if let Some(unreachable) = names::unreachable(&at, seen, ending).filter(|_| has_address) {
+            visit.found.push(rename_if_free(&all, seen, unreachable, &mut visit.repairs.files));
+            continue;
+        }
+        match seen.text() {
+            Some(_) if seen.is_directory() => visit.below.push(seen.name.clone()),
+            Some(name) if seen.is_item_name() && seen.is_file() => {
+                let bare = name.strip_suffix(".ics").unwrap_or(name);
+                if all.iter().any(|other| other.is_directory() && other.name == bare) {
+                    let words = format!("it is not served: the directory {bare} stands before it");
+                    visit.found.push(Finding::new(Kind::Shadowed, &at, words));
+                } else {
+                    let words = "a loose file: it is served as a calendar of its own, which is read-only";
+                    visit.found.push(Finding::new(Kind::LooseFile, &at, words));
+                }
+                visit.found.extend(items::loose(asked, directory, name, &at));
+            }
+            _ if seen.is_file() => {
+                visit.found.push(Finding::new(Kind::StrayFile, &at, "a file that is nothing to a folder"));
+            }
+            _ => {}
+        }
+    }
+    if is_home {
+        visit.found.extend(sidecars::publication_of(directory, path));
+        visit.found.extend(sidecars::history_of(directory, path)?);
+    }
+    Ok(visit)
+}
+
+/// A name that only has to be composed is, where that takes no other's.
+fn rename_if_free(all: &[Seen], seen: &Seen, finding: Finding, repairs: &mut Vec<Repair>) -> Finding {
+    let free = |to: &String| !all.iter().any(|other| other.name.to_str() == Some(to.as_str()));
+    match names::composed(seen).filter(free) {
+        Some(to) => {
+            repairs.push(Repair::Rename { from: seen.name.clone(), to });
+            finding
+        }
+        None => Finding { repairable: false, ..finding },
+    }
+}
+
+fn calendar(asked: &Asked<'_>, directory: &Directory, path: &FsPath) -> Result<Visit> {
+    let mut visit = Visit::default();
+    let all = list(directory)?;
+    common(asked, directory, path, &all, &mut visit);
+    visit.found.extend(sidecars::props(directory, path));
+    for seen in all.iter().filter(|seen| !seen.is_hidden()) {
+        let at = path.join(&seen.name);
+        if seen.is_directory() {
+            visit.found.push(stray(directory, &at, seen));
+        } else if seen.is_file() && seen.is_item_name() && seen.stat.st_nlink > 1 {
+            let words = format!(
+                "the file has {} names: who edits it in place changes the others too",
+                seen.stat.st_nlink
+            );
+            visit.found.push(Finding::new(Kind::HardLink, &at, words));
+        } else if seen.is_file() && !seen.is_item_name() && !METADATA.iter().any(|name| seen.name == *name) {
+            visit.found.push(Finding::new(Kind::StrayFile, &at, "a file that is no item: it is not served"));
+        }
+    }
+    let counts = Props::read(directory, "")?.freebusy;
+    let items = items::items(asked, directory, path, &all, counts);
+    visit.found.extend(items.found);
+    visit.repairs.files.extend(items.repairs);
+    visit.keys = Some(items.keys);
+    Ok(visit)
+}
+
+/// A directory in a calendar.
+fn stray(calendar: &Directory, path: &FsPath, seen: &Seen) -> Finding {
+    let inside = calendar.directory(&seen.name).ok().flatten().and_then(|inside| list(&inside).ok());
+    let items = inside.map_or(0, |inside| inside.iter().filter(|seen| seen.is_item_name()).count());
+    let words = format!("a directory in a calendar: what is in it, {items} items, is not served");
+    Finding::new(Kind::StrayDirectory, path, words)
+}
+
+/// What is the same in folders and calendars: rights, owners and modes, names that clash, what is neither file nor directory.
+fn common(asked: &Asked<'_>, directory: &Directory, path: &FsPath, all: &[Seen], visit: &mut Visit) {
+    visit.found.extend(sidecars::acl(directory, path));
+    let ours = |seen: &&Seen| !seen.is_hidden() || HIDDEN.iter().any(|name| seen.name == *name);
+    for seen in all.iter().filter(ours) {
+        let at = path.join(&seen.name);
+        if seen.is_file() || seen.is_directory() {
+            own(asked, directory, &at, seen, visit);
+        } else if seen.name != rights::FILE {
+            visit.found.push(special(&at, seen));
+        }
+    }
+    let visible = all.iter().filter(|seen| !seen.is_hidden());
+    visit.found.extend(names::clashes(path, visible.filter_map(Seen::text)));
+}
+
+/// Judges owner and mode.
+pub fn own(asked: &Asked<'_>, directory: &Directory, path: &FsPath, seen: &Seen, visit: &mut Visit) {
+    let Some(finding) = asked.judge(directory, path, seen) else { return };
+    // Made by whoever writes first, under their umask.
+    if finding.kind == Kind::Mode && seen.name == writer::LOCK {
+        return;
+    }
+    if finding.repairable {
+        visit.repairs.modes.push(seen.clone());
+    }
+    visit.found.push(finding);
+}
+
+/// Whether it is called as one of the two calendars that main.ics shows.
+pub fn is_half_of_main(path: &FsPath) -> bool {
+    MAIN.iter().any(|name| path.file_name() == Some(name.as_ref()))
+}
+
+/// What is wrong with the two calendars of main.ics together.
+pub fn together(
+    asked: &Asked<'_>,
+    calendar: (&FsPath, &Keys),
+    tasks: (&FsPath, &Keys),
+) -> Result<Vec<Finding>> {
+    let (calendar_directory, tasks_directory) =
+        (asked.tree.root.existing(calendar.0)?, asked.tree.root.existing(tasks.0)?);
+    Ok(tasks.1.judge_together(&tasks_directory, tasks.0, calendar.1, &calendar_directory))
+}
