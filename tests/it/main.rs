@@ -11,6 +11,7 @@ mod server;
 mod addresses;
 mod auth;
 mod bad_input;
+mod check;
 mod class;
 mod clients;
 mod commands;

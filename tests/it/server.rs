@@ -311,7 +311,7 @@ pub fn example(root: &Path) -> impl Iterator<Item = walkdir::DirEntry> {
     entries.map(|entry| entry.expect("an entry of data-example"))
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     for entry in example(from) {
         let target = to.join(entry.path().strip_prefix(from).expect("below"));
         if entry.file_type().is_dir() {

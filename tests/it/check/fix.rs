@@ -1,0 +1,188 @@
+//! `--fix` repairs what can be, loses no byte, changes no meaning, and says what is left.
+
+use std::fs;
+
+use super::{Tree, component, event, file};
+
+/// Every content that was there is there afterwards, somewhere in the tree or its history.
+fn assert_nothing_lost(before: &Tree, run: impl FnOnce(&Tree)) {
+    let old = before.files();
+    run(before);
+    let new: Vec<Vec<u8>> = before.files().into_values().collect();
+    for (name, content) in old {
+        assert!(new.contains(&content), "{name} is lost");
+    }
+}
+
+/// Repairs, with nothing lost; a second run finds what is left and repairs nothing.
+fn fixed(tree: &Tree) -> Vec<String> {
+    let mut left = Vec::new();
+    assert_nothing_lost(tree, |tree| left = tree.fix());
+    assert_eq!(tree.found(), left);
+    let before = tree.files();
+    assert_eq!(tree.fix(), left);
+    assert!(tree.files() == before, "a second repair does nothing");
+    left
+}
+
+const CLEAN: [&str; 0] = [];
+
+#[test]
+fn the_example_is_repaired_but_for_what_nobody_can() {
+    let tree = Tree::example();
+    assert_eq!(
+        fixed(&tree),
+        [
+            "acl-unreadable users/bob/Odd/Typo/.acl.json:2",
+            "half-file users/bob/Odd/Broken/half-written.ics:26",
+            "loose-file users/alice/Work/Travel.ics",
+            "loose-file users/bob/Odd/Loose.ics",
+            "no-time-zone users/bob/Odd/Zones/unknown.ics:7",
+            "shadowed-file users/bob/Odd/Both.ics",
+            "stray-directory users/bob/Odd/Stray/Lost",
+            "uid-twice users/bob/Odd/Twice/older.ics:25",
+        ]
+    );
+}
+
+#[test]
+fn a_file_of_several_items_is_split_and_each_is_as_it_was() {
+    let tree = Tree::new();
+    let (one, two) = (component("VEVENT", "1", "X-ODD:kept\r\n"), component("VTODO", "2", ""));
+    tree.write("users/alice/Calendar/export.ics", file(&["X-WR-CALNAME:Gone", "X-OTHER:stays", &one, &two]));
+    assert_eq!(fixed(&tree), CLEAN);
+    let mut texts: Vec<String> =
+        items(&tree, "users/alice/Calendar").into_iter().map(|(_, text)| text).collect();
+    texts.sort();
+    let expected = |component: &str| file(&["X-OTHER:stays", component]);
+    assert_eq!(texts, [expected(&one), expected(&two)]);
+}
+
+/// The items' files of a calendar.
+fn items(tree: &Tree, calendar: &str) -> Vec<(String, String)> {
+    let calendar = format!("{calendar}/");
+    let files = tree.files().into_iter();
+    files
+        .filter(|(name, _)| name.strip_prefix(&calendar).is_some_and(|name| !name.starts_with('.')))
+        .map(|(name, content)| (name, String::from_utf8(content).expect("UTF-8")))
+        .collect()
+}
+
+#[test]
+fn lines_are_put_right_and_say_the_same() {
+    let long = format!("SUMMARY:{}", "\u{fc}".repeat(60));
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/long.ics", event("1", &format!("{long}\r\n")));
+    tree.write("users/alice/Calendar/bare.ics", event("2", "SUMMARY:a\r\n b\r\n").replace("\r\n", "\n"));
+    let split = event("3", "SUMMARY:X\r\n").into_bytes();
+    let at = split.windows(2).position(|two| two == b"X\r").expect("the X");
+    tree.write("users/alice/Calendar/split.ics", [&split[..at], b"\xc3\r\n \xbc", &split[at + 1..]].concat());
+    assert_eq!(fixed(&tree), CLEAN);
+    let read = |name: &str| fs::read_to_string(tree.path("users/alice/Calendar").join(name)).expect("UTF-8");
+    assert_eq!(read("bare.ics"), event("2", "SUMMARY:a\r\n b\r\n"));
+    assert_eq!(read("split.ics"), event("3", "SUMMARY:\u{fc}\r\n"));
+    assert_eq!(read("long.ics").replace("\r\n ", ""), event("1", &format!("{long}\r\n")));
+    assert!(read("long.ics").lines().all(|line| line.len() <= 75));
+}
+
+#[test]
+fn an_item_without_a_uid_gets_one() {
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/a.ics", event("1", "").replace("UID:1\r\n", ""));
+    assert_eq!(fixed(&tree), CLEAN);
+    let text = fs::read_to_string(tree.path("users/alice/Calendar/a.ics")).expect("UTF-8");
+    assert!(text.contains("BEGIN:VEVENT\r\nUID:kalends-"), "{text}");
+}
+
+#[test]
+fn of_two_equal_versions_one_goes_and_of_unequal_ones_none() {
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/a.ics", event("1", ""));
+    tree.write("users/alice/Calendar/b.ics", event("1", ""));
+    tree.write("users/alice/Calendar/c.ics", event("2", "SEQUENCE:1\r\n"));
+    tree.write("users/alice/Calendar/d.ics", event("2", "SEQUENCE:2\r\n"));
+    assert_eq!(fixed(&tree), ["uid-twice users/alice/Calendar/c.ics:5"]);
+    assert_eq!(items(&tree, "users/alice/Calendar").len(), 3);
+}
+
+#[test]
+fn an_export_beside_its_own_items_is_split_without_doubling_any() {
+    let tree = Tree::new();
+    let items_of = [component("VEVENT", "1", ""), component("VEVENT", "2", "")];
+    tree.write("users/alice/Calendar/one.ics", file(&[&items_of[0]]));
+    tree.write("users/alice/Calendar/export.ics", file(&[&items_of[0], &items_of[1]]));
+    assert_eq!(fixed(&tree), CLEAN);
+    assert_eq!(items(&tree, "users/alice/Calendar").len(), 2);
+    // A version that is not the same keeps the whole file as it is: who is served must not change.
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/one.ics", event("1", "SUMMARY:other\r\n"));
+    tree.write("users/alice/Calendar/export.ics", file(&[&items_of[0], &items_of[1]]));
+    let before = tree.files();
+    assert_eq!(tree.fix().len(), 2);
+    assert!(tree.files() == before);
+}
+
+#[test]
+fn names_are_composed_where_that_takes_no_others() {
+    let tree = Tree::new();
+    tree.write("users/alice/Mu\u{308}ller/a.ics", event("1", ""));
+    tree.write("users/alice/Ku\u{308}hn/a.ics", event("1", ""));
+    tree.write("users/alice/K\u{fc}hn/a.ics", event("2", ""));
+    let left = fixed(&tree);
+    assert_eq!(
+        left,
+        ["name-clash users/alice/K\u{fc}hn", "unreachable-name users/alice/Ku\u{308}hn"],
+        "{left:?}"
+    );
+    assert!(tree.path("users/alice/M\u{fc}ller/a.ics").exists());
+}
+
+#[test]
+fn modes_are_set_and_what_has_another_name_elsewhere_is_left_alone() {
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/a.ics", event("1", ""));
+    let elsewhere = tree.path("../elsewhere");
+    fs::write(&elsewhere, event("2", "")).expect("write");
+    fs::hard_link(&elsewhere, tree.path("users/alice/Calendar/b.ics")).expect("link");
+    for (name, mode) in [
+        ("users/alice/Calendar/a.ics", 0o600),
+        ("users/alice/Calendar", 0o700),
+        ("users", 0o755),
+        ("", 0o755),
+    ] {
+        tree.set_mode(name, mode);
+    }
+    tree.set_mode("../elsewhere", 0o644);
+    assert_eq!(fixed(&tree), ["hard-link users/alice/Calendar/b.ics", "mode users/alice/Calendar/b.ics"]);
+}
+
+#[test]
+fn files_of_root_are_given_to_the_service() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let tree = Tree::new();
+    for entry in walkdir::WalkDir::new(tree.path("")) {
+        chown(entry.expect("an entry").path(), Some(4000), Some(4000)).expect("chown");
+    }
+    tree.write(
+        "users/alice/Calendar/a.ics",
+        file(&[&component("VEVENT", "1", ""), &component("VEVENT", "2", "")]),
+    );
+    assert_eq!(fixed(&tree), CLEAN);
+    for name in tree.files().keys().filter(|name| !name.contains(".history")) {
+        assert_eq!(fs::metadata(tree.path(name)).expect("a file").uid(), 4000, "{name}");
+    }
+}
+
+#[test]
+fn staging_of_the_dead_is_cleared() {
+    let tree = Tree::new();
+    tree.write(".tmp/1-dead/0", "half");
+    let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::open(tree.path(".tmp/1-dead")).expect("a directory").set_modified(an_hour_ago).expect("a time");
+    assert_eq!(fixed(&tree), CLEAN);
+    assert!(!tree.path(".tmp/1-dead").exists());
+}
