@@ -124,7 +124,17 @@ impl Store {
 
     /// What is at `path` now, from memory if that is fresh.
     pub(super) fn load(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
-        self.with_slot(path, |slot| slot.load(&self.tree))
+        self.with_slot(path, |slot| match slot.fresh() {
+            Some(fresh) => Ok(Some(fresh)),
+            None => match self.take_over(&path.home) {
+                Err(error) if slot.is_empty() => Err(error),
+                Err(error) => {
+                    tracing::error!("{path}: a commit of another process cannot be applied yet: {error}");
+                    slot.load(&self.tree)
+                }
+                Ok(()) => slot.load(&self.tree),
+            },
+        })
     }
 
     /// What is at `path` now, compared with the disk.

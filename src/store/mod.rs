@@ -165,6 +165,20 @@ impl Store {
         Ok(locked)
     }
 
+    /// Applies what another process that died has left of its commits in a home, if one did.
+    fn take_over(&self, home: &Home) -> Result<()> {
+        let writer = self.writers.of(home);
+        if writer.is_applying() || !self.tree.standing(home)?.is_half {
+            return Ok(());
+        }
+        let Some(directory) = self.tree.home(home)? else { return Ok(()) };
+        // Whoever holds the lock lives, and is at it.
+        match writer.try_lock(&directory)? {
+            Some(_locked) => self.journals.replay(&self.tree.home_on_disk(home)),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a commit of one file, with the home's lock held.
     ///
     /// # Errors

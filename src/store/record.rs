@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::calendar::State;
 use super::commit::Operation;
 use super::disk::Directory;
-use super::history::{HISTORY, TIME};
+use super::history::{HISTORY, TIME, spelled};
 use super::origin::Origin;
 use crate::error::{Error, Result};
 
@@ -184,6 +184,11 @@ pub fn time_of(change: &str) -> Option<Timestamp> {
 /// The log that a change is in.
 fn log_of(change: &str) -> String {
     format!("{}{ENDING}", change.get(..DAY).unwrap_or(change))
+}
+
+/// The log of what is changed now.
+pub fn log_now() -> String {
+    log_of(&spelled(Timestamp::now()))
 }
 
 /// The day of a log, by its name.

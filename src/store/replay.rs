@@ -10,7 +10,7 @@ use std::path::{Path as FsPath, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::commit::{Journals, file_name, parent, state};
-use super::disk::{Directory, EntryKind};
+use super::disk::{Directory, EntryKind, Stamp};
 use super::history::{self, HISTORY};
 use super::journal::{Contents, Head, Line, decode, spelled};
 use super::record;
@@ -158,6 +158,25 @@ impl Journals {
         homes.dedup();
         Ok(homes)
     }
+}
+
+/// What tells whether a home's files are one state: to be asked before and after they are read by who does not hold the lock.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// A commit is made and not on disk in full.
+    pub is_half: bool,
+    /// Of the day's log, which each commit makes longer.
+    log: Option<Stamp>,
+}
+
+/// How the home at `home` below the data directory stands.
+pub fn standing(root: &Directory, home: &FsPath) -> Result<Standing> {
+    let tag = tag(home);
+    let journals = root.directory(JOURNALS)?.map(|journals| journals.entries()).transpose()?;
+    let is_half = journals.is_some_and(|journals| journals.iter().any(|(name, _)| name.starts_with(&tag)));
+    let history = root.directory(home.join(HISTORY))?;
+    let log = history.map(|history| history.stamp(&record::log_now())).transpose()?.flatten();
+    Ok(Standing { is_half, log })
 }
 
 /// What a home's journals start with.

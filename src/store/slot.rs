@@ -16,7 +16,7 @@ use super::tree::{Found, Tree};
 use super::watch::marks::{Marks, Seen, Sight, WATCHED};
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Nothing older than this is served where nobody watches.
 const FRESH: Duration = Duration::from_secs(1);
@@ -116,29 +116,69 @@ impl Slot {
         let _turn = self.sweeping.lock();
         match self.fresh() {
             Some(fresh) => Ok(Some(fresh)),
-            None => self.sweep(tree),
+            None => self.sweep_beside_writers(tree),
         }
     }
 
-    /// As [`Slot::sweep`], with requests waiting for the outcome.
+    /// As [`Slot::sweep`], with requests waiting for the outcome, and without the home's lock.
     pub fn compare(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         let _turn = self.sweeping.lock();
-        self.sweep(tree)
+        self.sweep_beside_writers(tree)
     }
 
-    /// Compares with the disk, however long ago that was done last.
+    /// As [`Slot::sweep`], without the home's lock: half of a commit that another process is putting in place is no state.
+    /// Until it is whole what was there before is.
+    fn sweep_beside_writers(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
+        const LOOK_AGAIN: Duration = Duration::from_millis(5);
+        const PATIENCE: Duration = Duration::from_secs(30);
+        const ATTEMPTS: usize = 3;
+        let (start, mut attempts) = (Instant::now(), 0);
+        loop {
+            let standing = tree.standing(&self.path.home)?;
+            let before = self.loaded.read().clone();
+            if standing.is_half && !self.writer.is_applying() {
+                if let Some(loaded) = &before {
+                    return self.keep_loaded(tree, loaded);
+                }
+                if start.elapsed() > PATIENCE {
+                    return Err(Error::Busy);
+                }
+                std::thread::sleep(LOOK_AGAIN);
+                continue;
+            }
+            let after = self.look(tree, before.as_ref())?;
+            attempts += 1;
+            let now = tree.standing(&self.path.home)?;
+            if now == standing || self.writer.is_applying() || !now.is_half && attempts == ATTEMPTS {
+                return Ok(self.swap(before.as_ref(), after));
+            }
+        }
+    }
+
+    /// What is in memory stands, for a while.
+    fn keep_loaded(&self, tree: &Tree, before: &Arc<Loaded>) -> Result<Option<Arc<Loaded>>> {
+        let (calendar, rights) = (before.calendar.clone(), nearest(tree, &self.path)?);
+        let kept = Arc::new(Loaded { calendar, rights, swept: Instant::now(), seen: None });
+        Ok(self.swap(Some(before), Some(kept)))
+    }
+
+    /// Compares with the disk, however long ago that was done last. The caller holds the home's lock.
     pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
         let before = self.loaded.read().clone();
+        let after = self.look(tree, before.as_ref())?;
+        Ok(self.swap(before.as_ref(), after))
+    }
+
+    /// What is on disk, read as far as it is not as `before`.
+    fn look(&self, tree: &Tree, before: Option<&Arc<Loaded>>) -> Result<Option<Arc<Loaded>>> {
         let swept = Instant::now();
         let seen = self.sight.now();
         // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
-        if let Some(loaded) = before.as_ref().filter(|_| self.writer.is_applying()) {
+        if let Some(loaded) = before.filter(|_| self.writer.is_applying()) {
             let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
-            return Ok(
-                self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept, seen: None })))
-            );
+            return Ok(Some(Arc::new(Loaded { calendar, rights, swept, seen: None })));
         }
-        let known = before.as_ref().map(|before| &before.calendar);
+        let known = before.map(|before| &before.calendar);
         let name = self.path.last().map_or("", |name| name.as_str());
         let calendar = match tree.find(&self.path)? {
             Found::Calendar(directory) => {
@@ -147,15 +187,15 @@ impl Slot {
             Found::File(folder, file) => {
                 Calendar::sweep(&folder, Shape::File(&file), name, known, &tree.last_good)?
             }
-            Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(self.swap(before.as_ref(), None)),
+            Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(None),
         };
         let rights = nearest(tree, &self.path)?;
         if let Rights::Closed { reason } = &rights
-            && before.as_ref().is_none_or(|before| before.rights != rights)
+            && before.is_none_or(|before| before.rights != rights)
         {
             tracing::warn!("closed to all but the owner: {reason}");
         }
-        Ok(self.swap(before.as_ref(), Some(Arc::new(Loaded { calendar, rights, swept, seen }))))
+        Ok(Some(Arc::new(Loaded { calendar, rights, swept, seen })))
     }
 
     /// Puts `after` in the place of `before`, unless a commit was faster; gives what is there then.

@@ -6,6 +6,7 @@ use super::disk::{Directory, EntryKind};
 use super::last_good::LastGood;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
+use super::replay::{Standing, standing};
 use crate::error::Result;
 
 pub const USERS: &str = "users";
@@ -65,6 +66,11 @@ impl Tree {
 
     pub fn home(&self, home: &Home) -> Result<Option<Directory>> {
         self.root.directory(self.home_on_disk(home))
+    }
+
+    /// See [`standing`].
+    pub fn standing(&self, home: &Home) -> Result<Standing> {
+        standing(&self.root, &self.home_on_disk(home))
     }
 
     /// What `path` leads to. A home's root is a Folder.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::disk::Directory;
 use super::place::Home;
@@ -84,23 +85,21 @@ impl Writer {
         let _waiting = Waiting::join(&self.waiting)?;
         let until = Instant::now() + PATIENCE;
         let turn = self.turn.try_lock_arc_until(until).ok_or(Error::Busy)?;
-        let path = home.path().join(LOCK);
-        // Opened for writing: some file systems lock no others.
-        let flags = OFlags::RDWR | OFlags::CREATE;
-        let file = home
-            .open_beneath(FsPath::new(LOCK), flags, Mode::from_raw_mode(0o660))?
-            .ok_or_else(|| Error::io(&path, rustix::io::Errno::NOENT))?;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Locked { writer: self.clone(), _file: file, _turn: turn }),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
-                    std::thread::sleep(LOOK_AGAIN)
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy),
-                Err(error) => return Err(Error::io(path, error)),
+        let file = open(home)?;
+        while !flock(home, &file)? {
+            if Instant::now() >= until {
+                return Err(Error::Busy);
             }
+            std::thread::sleep(LOOK_AGAIN);
         }
+        Ok(Locked { writer: self.clone(), _file: file, _turn: turn })
+    }
+
+    /// As [`Writer::lock`], but only if nobody has to be waited for.
+    pub fn try_lock(self: &Arc<Writer>, home: &Directory) -> Result<Option<Locked>> {
+        let Some(turn) = self.turn.try_lock_arc() else { return Ok(None) };
+        let file = open(home)?;
+        Ok(flock(home, &file)?.then(|| Locked { writer: self.clone(), _file: file, _turn: turn }))
     }
 
     pub fn changes(&self) -> u64 {
@@ -117,6 +116,25 @@ impl Writer {
 
     pub fn set_applying(&self, applying: bool) {
         self.applying.store(applying, Ordering::Release);
+    }
+}
+
+/// The file that a home's writers lock. Opened for writing: some file systems lock no others.
+fn open(home: &Directory) -> Result<OwnedFd> {
+    let opened =
+        home.open_beneath(FsPath::new(LOCK), OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(0o660))?;
+    opened.ok_or_else(|| Error::io(home.path().join(LOCK), Errno::NOENT))
+}
+
+/// Whether the lock was free, and is taken now.
+fn flock(home: &Directory, file: &OwnedFd) -> Result<bool> {
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(Error::io(home.path().join(LOCK), error)),
+        }
     }
 }
 

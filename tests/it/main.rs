@@ -24,6 +24,7 @@ mod limits;
 mod links;
 mod merge;
 mod outside;
+mod processes;
 mod readme;
 mod reads;
 mod rights;

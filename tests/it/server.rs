@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Server {
     process: Process,
     pub client: Client,
-    directory: TempDir,
+    directory: Arc<TempDir>,
     /// A program and its arguments that starts the server's, if it is not started as it is.
     wrapper: Vec<String>,
 }
@@ -56,6 +56,13 @@ impl Server {
         prepare(&data);
         let wrapper: Vec<String> = wrapper.iter().map(|argument| (*argument).to_owned()).collect();
         let process = Process::start(directory.path(), &wrapper);
+        Server { process, client: client(), directory: Arc::new(directory), wrapper }
+    }
+
+    /// Another server over the same files.
+    pub fn beside(&self) -> Server {
+        let process = Process::start(self.directory.path(), &self.wrapper);
+        let (directory, wrapper) = (self.directory.clone(), self.wrapper.clone());
         Server { process, client: client(), directory, wrapper }
     }
 

@@ -1,0 +1,209 @@
+//! Several processes on one tree: a command beside the server, two servers. Nobody sees half of what another does, and what one
+//! leaves undone another finishes.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::Signal;
+
+use crate::calendar::{components, event, plain, summaries, value};
+use crate::need::need;
+use crate::server::{Server, eventually};
+
+const ADDRESS: &str = "/ical/folder/Plans.ics";
+const DIRECTORY: &str = "users/alice/Plans";
+
+fn version(n: usize, events: usize) -> String {
+    let events: Vec<_> = (0..events).map(|i| event(&format!("e{i}"), &n.to_string(), &[])).collect();
+    plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn save(s: &Server, n: usize, events: usize) {
+    s.put(ADDRESS, "alice", version(n, events)).header("Kalends-Merge", "replace").etag();
+}
+
+/// The one version that all events of a text are of.
+#[track_caller]
+fn version_of(text: &str, events: usize) -> usize {
+    let mut said: Vec<_> = components(text).iter().filter_map(|part| value(part, "SUMMARY")).collect();
+    assert_eq!(said.len(), events, "{said:?}");
+    said.dedup();
+    assert_eq!(said.len(), 1, "half a state: {said:?}");
+    said[0].parse().expect("a number")
+}
+
+fn restore(s: &Server) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kalends"));
+    with_arguments(s, &mut command);
+    command
+}
+
+fn with_arguments(s: &Server, command: &mut Command) {
+    command.args(["restore", "--data"]).arg(s.path("")).arg("alice/Plans");
+    command.env("XDG_CACHE_HOME", s.path("../cache"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+}
+
+#[test]
+fn no_reader_sees_half_of_what_a_command_or_another_server_does() {
+    const EVENTS: usize = 40;
+    let s = Server::start();
+    let other = s.beside();
+    save(&s, 0, EVENTS);
+    save(&s, 1, EVENTS);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for server in [&s, &other] {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    version_of(&server.get(ADDRESS, "alice").text(), EVENTS);
+                }
+            });
+        }
+        for n in 2..8 {
+            assert!(restore(&s).status().expect("the command").success());
+            save(if n % 2 == 0 { &s } else { &other }, n, EVENTS);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    for server in [&s, &other] {
+        eventually("both show the last save", || {
+            (version_of(&server.get(ADDRESS, "alice").text(), EVENTS) == 7).then_some(())
+        });
+    }
+}
+
+#[test]
+fn two_servers_lose_nothing_of_what_is_saved_to_either() {
+    let s = Server::start();
+    let other = s.beside();
+    s.put(ADDRESS, "alice", plain(&[&event("first", "first", &[])])).status(201);
+    std::thread::scope(|scope| {
+        for (name, server) in [("a", &s), ("b", &other)] {
+            scope.spawn(move || {
+                for n in 0..25 {
+                    // One item a time, each into what the other has made of the calendar.
+                    let item = event(&format!("{name}{n}"), &format!("{name}{n}"), &[]);
+                    server.put(ADDRESS, "alice", plain(&[&item])).etag();
+                }
+            });
+        }
+    });
+    for server in [&s, &other] {
+        eventually("both show all of it", || {
+            (summaries(&server.get(ADDRESS, "alice").text()).len() == 51).then_some(())
+        });
+    }
+    assert_eq!(s.files(DIRECTORY).len(), 51);
+}
+
+#[test]
+fn what_a_process_that_died_has_left_is_finished_by_who_reads_next() {
+    const EVENTS: usize = 300;
+    let s = Server::start();
+    let mut other = s.beside();
+    if !need("strace", "strace") {
+        return;
+    }
+    save(&s, 0, EVENTS);
+    s.settle();
+    version_of(&other.get(ADDRESS, "alice").text(), EVENTS);
+    // The other one dies between its answer, for which the journal is enough, and the files.
+    let Some(strace) = strace(&other, "renameat,renameat2,rename", 30) else { return };
+    let answer =
+        other.put(ADDRESS, "alice", version(1, EVENTS)).header("Kalends-Merge", "replace").try_send();
+    eventually("the other is dead", || (!crate::server::runs(other.pid())).then_some(()));
+    end(strace);
+    other.stop(Signal::KILL);
+    assert!(s.has_journal() && answer.is_ok(), "it died before it had answered, or late");
+    let version = version_of(&s.get(ADDRESS, "alice").text(), EVENTS);
+    assert!(version < 2);
+    eventually("the first one shows all of it", || {
+        (version_of(&s.get(ADDRESS, "alice").text(), EVENTS) == 1).then_some(())
+    });
+    s.settle();
+}
+
+/// Kills the server at the `nth` of these calls of a thread; nothing where this process may not trace another.
+fn strace(s: &Server, calls: &str, nth: usize) -> Option<Child> {
+    use std::io::{BufRead, BufReader};
+    let mut child = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")])
+        .args(["-e", &format!("inject={calls}:signal=KILL:when={nth}"), "-p", &s.pid().to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("strace");
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
+    if said.contains("attached") {
+        return Some(child);
+    }
+    println!("skipped: strace may not attach: {said}");
+    child.wait().expect("an ended process");
+    None
+}
+
+fn end(mut strace: Child) {
+    // Where the traced process is dead it may wait for ever for threads that are gone.
+    let _ = strace.kill();
+    let _ = strace.wait();
+}
+
+#[test]
+fn a_kill_at_any_call_of_a_restore_leaves_the_old_or_the_restored_state_and_the_next_restore_works() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let calls = [
+        "fsync,fdatasync,syncfs",
+        "rename,renameat,renameat2",
+        "link,linkat",
+        "unlink,unlinkat",
+        "mkdir,mkdirat",
+    ];
+    // One file, several, and a calendar that was removed.
+    for (events, removed) in [(1, false), (3, false), (3, true)] {
+        let s = Server::start();
+        save(&s, 0, events);
+        let (mut kills, mut n) = (0, 0);
+        for calls in calls {
+            for nth in 1..60 {
+                let old = n;
+                n += 1;
+                if removed {
+                    s.delete(ADDRESS, "alice").status(204);
+                    n = old;
+                } else {
+                    save(&s, n, events);
+                }
+                s.settle();
+                let mut command = Command::new("strace");
+                command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+                command.args(["-e", &format!("inject={calls}:signal=KILL:when={nth}")]);
+                command.arg(env!("CARGO_BIN_EXE_kalends"));
+                with_arguments(&s, &mut command);
+                let survived = command.status().expect("strace").success();
+                // What is served is one state, whatever is left of the command.
+                let state = || match s.get(ADDRESS, "alice").send() {
+                    answer if answer.code == 404 => None,
+                    answer => Some(version_of(&answer.text(), events)),
+                };
+                let allowed = if removed { [None, Some(old)] } else { [Some(n), Some(old)] };
+                let now = state();
+                assert!(allowed.contains(&now), "{calls} {nth}: {now:?}");
+                assert!(restore(&s).status().expect("the command").success(), "after {calls} {nth}");
+                eventually("it is restored", || (state() == Some(old)).then_some(()));
+                assert!(s.files(DIRECTORY).len() == events, "{calls} {nth}");
+                n = old;
+                if survived {
+                    break;
+                }
+                kills += 1;
+            }
+        }
+        println!("{kills} kills with {events} events, removed: {removed}");
+        assert!(kills > 0, "no call of a restore was found, or strace may not trace");
+    }
+}
