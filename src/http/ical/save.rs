@@ -41,19 +41,22 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
 
 /// Saves off the async threads; comes back as soon as the outcome is durable.
 async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
-    let (store, origin, place) = (asked.site.store.clone(), asked.origin(), asked.place.clone());
+    let (site, origin, place) = (asked.site.clone(), asked.origin(), asked.place.clone());
     let basis = basis(asked, &guard);
     let (answer, outcome) = oneshot::channel();
     actix_web::rt::task::spawn_blocking(move || {
-        let Body { bytes, room: _room } = body;
-        let sent = cut(&bytes);
+        let Body { bytes, mut room } = body;
+        let sent = cut(&bytes).and_then(|sent| {
+            site.bodies.widen(&mut room, &origin.who, bytes.len(), sent.items.len())?;
+            Ok(sent)
+        });
         drop(bytes);
         // Whoever waited for the answer may have gone; the save is made all the same.
         let acknowledge = |outcome| drop(answer.send(outcome));
         match sent {
             Ok(sent) => {
                 let precondition = |current: Option<&str>| guard.check(current);
-                store.save(
+                site.store.save(
                     Save { origin: &origin, place: &place, sent, basis, precondition: &precondition },
                     acknowledge,
                 );
