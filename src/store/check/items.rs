@@ -102,7 +102,8 @@ fn settle(items: &mut Items, path: &FsPath, contested: Contested) {
         repairs.retain(
             |repair| !matches!(repair, Repair::Rewrite { file: rewritten, .. } if *rewritten == file),
         );
-        repairs.push(Repair::Split { file, hash: None, twins });
+        let hash = twins.first().map(|twin| twin.hash);
+        repairs.push(Repair::Split { file, hash, twins });
     }
     repairs.retain(|repair| match repair {
         Repair::Rewrite { file, .. } | Repair::Split { file, .. } => !stays.contains(file),

@@ -55,6 +55,8 @@ pub struct Contested {
 #[derive(Debug, Clone)]
 pub struct Twin {
     pub key: Key,
+    /// Of the file that has it, as it was read.
+    pub hash: ContentHash,
     pub other: String,
     pub other_hash: ContentHash,
 }
@@ -201,7 +203,12 @@ fn judge_versions(
         let finding = Finding::new(Kind::UidTwice, path.join(&version.file), words).at_line(version.line);
         found.push(if is_equal { finding.repairable() } else { finding });
         if is_equal {
-            let twin = Twin { key: version.item.key, other: served.file.clone(), other_hash: served.hash };
+            let twin = Twin {
+                key: version.item.key,
+                hash: version.hash,
+                other: served.file.clone(),
+                other_hash: served.hash,
+            };
             contested.twins.entry(version.file).or_default().push(twin);
         } else {
             contested.stays.extend([version.file, served.file.clone()]);
