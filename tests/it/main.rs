@@ -15,6 +15,7 @@ mod check;
 mod class;
 mod clients;
 mod commands;
+mod copies;
 mod crash;
 mod freebusy;
 mod guards;

@@ -66,6 +66,12 @@ impl Server {
         Server { process, client: client(), directory, wrapper }
     }
 
+    /// A server over `data` in a directory, with a cache of its own.
+    pub fn over(directory: TempDir) -> Server {
+        let process = Process::start(directory.path(), &[]);
+        Server { process, client: client(), directory: Arc::new(directory), wrapper: Vec::new() }
+    }
+
     /// Stops the process with `signal` and starts another one over the same files.
     pub fn restart(&mut self, signal: Signal) {
         self.process.stop(signal);
