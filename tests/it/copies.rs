@@ -53,6 +53,9 @@ fn rsync(from: &Path, to: &Path) {
     run("rsync", &["-a"], &[&from.join(""), to]);
 }
 
+/// A program's name, and how it copies one directory to another.
+type Copier = (&'static str, fn(&Path, &Path));
+
 fn save(s: &Server, n: usize) {
     let events: Vec<_> = (0..EVENTS).map(|i| event(&format!("e{i}"), &n.to_string(), &[])).collect();
     let body = plain(&events.iter().map(String::as_str).collect::<Vec<_>>());
@@ -86,7 +89,7 @@ fn a_copy_taken_at_any_moment_under_load_opens_clean() {
                 acknowledged.store(n, Ordering::SeqCst);
             }
         });
-        let copiers: [(&str, fn(&Path, &Path)); 3] = [("cp", cp), ("tar", tar), ("rsync", rsync)];
+        let copiers: [Copier; 3] = [("cp", cp), ("tar", tar), ("rsync", rsync)];
         for (program, copy) in copiers.into_iter().cycle().take(9) {
             let directory = tempfile::tempdir().expect("a temporary directory");
             let before = acknowledged.load(Ordering::SeqCst);

@@ -110,7 +110,7 @@ fn what_a_process_that_died_has_left_is_finished_by_who_reads_next() {
     s.settle();
     version_of(&other.get(ADDRESS, "alice").text(), EVENTS);
     // The other one dies between its answer, for which the journal is enough, and the files.
-    let Some(strace) = strace(&other, "renameat,renameat2,rename", 30) else { return };
+    let Some(strace) = strace(&other, "renameat,renameat2,rename", "signal=KILL:when=30") else { return };
     let answer =
         other.put(ADDRESS, "alice", version(1, EVENTS)).header("Kalends-Merge", "replace").try_send();
     eventually("the other is dead", || (!crate::server::runs(other.pid())).then_some(()));
@@ -125,12 +125,40 @@ fn what_a_process_that_died_has_left_is_finished_by_who_reads_next() {
     s.settle();
 }
 
-/// Kills the server at the `nth` of these calls of a thread; nothing where this process may not trace another.
-fn strace(s: &Server, calls: &str, nth: usize) -> Option<Child> {
+#[test]
+fn what_an_editor_writes_while_a_save_is_on_its_way_to_the_disk_is_merged_and_not_replaced() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let s = Server::start();
+    s.put(ADDRESS, "alice", plain(&[&event("a", "old", &[]), &event("b", "B", &[])])).status(201);
+    let etag = s.get(ADDRESS, "alice").etag();
+    let file = format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:a"));
+    // Between the look at the files and the rename there is the staged file's fsync: that takes long now.
+    let Some(strace) = strace(&s, "fsync", "delay_enter=1000000") else { return };
+    let answer = std::thread::scope(|scope| {
+        let mine = plain(&[&event("a", "mine", &[]), &event("b", "B", &[])]);
+        let save = scope.spawn(|| s.put(ADDRESS, "alice", mine).header("If", &format!("([{etag}])")).send());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        s.write(&file, plain(&[&event("a", "theirs", &[])]));
+        save.join().expect("an answer")
+    });
+    end(strace);
+    assert_eq!(answer.code, 204, "{answer}");
+    assert!(answer.header("Kalends-Merge").contains("conflicts=1"), "{answer}");
+    eventually("the save is served", || {
+        (summaries(&s.get(ADDRESS, "alice").text()) == ["B", "mine"]).then_some(())
+    });
+    let kept = s.tree("users/alice/.history");
+    assert!(kept.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("SUMMARY:theirs")));
+}
+
+/// Does `what` to these calls of the server; nothing where this process may not trace another.
+fn strace(s: &Server, calls: &str, what: &str) -> Option<Child> {
     use std::io::{BufRead, BufReader};
     let mut child = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")])
-        .args(["-e", &format!("inject={calls}:signal=KILL:when={nth}"), "-p", &s.pid().to_string()])
+        .args(["-e", &format!("inject={calls}:{what}"), "-p", &s.pid().to_string()])
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
