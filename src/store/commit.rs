@@ -368,6 +368,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_power_cut_left_of_ours_is_written_again_and_is_nobodys_change() {
+        for left in ["", "A new", "A new\0\0\0\0\0", "\0\0\0\0\0\0\0\0\0\0", "\0\0\0ew text"] {
+            let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
+            let operations = vec![
+                operation("Calendar/a.ics", Some("a"), Some("A new text")),
+                operation("Calendar/b.ics", Some("b"), Some("B")),
+            ];
+            let Ok(Made::Journaled(name)) = tree.journals.commit(commit(operations)) else {
+                panic!("a journal")
+            };
+            std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), left).expect("write");
+            tree.journals.apply(HOME.as_ref(), &name).expect("apply");
+            assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "A new text"), ("Calendar/b.ics", "B")]));
+            assert_eq!(tree.history(), ["a", "b"], "{left:?}");
+        }
+    }
+
+    #[test]
     fn half_a_journal_changes_nothing() {
         let tree = Tree::new(&[("Calendar/a.ics", "a")]);
         let operations = vec![

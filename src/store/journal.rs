@@ -97,6 +97,12 @@ pub fn encode<'c>(commit: &'c Commit, record: &Record) -> Result<Encoded<'c>> {
     Ok(Encoded { head: bytes, operations: &commit.operations, checksum: *hasher.finalize().as_bytes() })
 }
 
+/// Whether a file is what a power cut may leave of `meant`, whose name was on the disk before its content: the start of
+/// it, or nothing, with zeros for what is missing.
+pub fn is_torn(found: &[u8], meant: &[u8]) -> bool {
+    found.len() <= meant.len() && found.iter().zip(meant).all(|(found, meant)| *found == 0 || found == meant)
+}
+
 /// The contents of a journal, one after another.
 pub struct Contents(BufReader<File>);
 

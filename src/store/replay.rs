@@ -1,7 +1,8 @@
 //! Journals that are made and not on disk in full: applied, also by whoever finds one that a crash or a copy has left.
 //!
 //! It may be killed anywhere and done again. An operation is applied only to its before-state; its after-state is left alone;
-//! anything else is somebody's later change, which stays, and ours goes to the history. A journal that another change follows
+//! what a power cut has left of that is written again; anything else is somebody's later change, which stays, and ours goes
+//! to the history. A journal that another change follows
 //! in the home's log was applied in full: it came into a copy of the tree by chance, and is dropped.
 
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use super::commit::{Journals, file_name, parent, state};
 use super::disk::{Directory, EntryKind, Stamp};
 use super::history::{self, HISTORY};
-use super::journal::{Contents, Head, Line, decode, spelled};
+use super::journal::{Contents, Head, Line, decode, is_torn, spelled};
 use super::record;
 use crate::error::{Error, Result};
 
@@ -103,13 +104,18 @@ impl Journals {
         if current == line.after {
             return Ok(());
         }
-        if current != line.before {
+        // Files are placed before their content is durable: a power cut may have left us half of ours.
+        let torn = current != line.before && line.after.is_some() && is_left_of(&directory, &name, content)?;
+        if current != line.before && !torn {
             return self.lose(home, change, line, content);
         }
         if line.after.is_none() {
             return history::take(home, change, file);
         }
         let staged = self.staging.write_unsynced(content, &directory)?;
+        if torn {
+            return staged.place(&directory, &name);
+        }
         if current.is_some() {
             history::keep(home, change, file)?;
             return staged.place(&directory, &name);
@@ -177,6 +183,11 @@ pub fn standing(root: &Directory, home: &FsPath) -> Result<Standing> {
     let history = root.directory(home.join(HISTORY))?;
     let log = history.map(|history| history.stamp(&record::log_now())).transpose()?.flatten();
     Ok(Standing { is_half, log })
+}
+
+/// Whether what is under a name now is left of `content` after a power cut.
+fn is_left_of(directory: &Directory, name: &str, content: &[u8]) -> Result<bool> {
+    Ok(directory.read(name)?.is_some_and(|(found, _)| is_torn(&found, content)))
 }
 
 /// What a home's journals start with.
