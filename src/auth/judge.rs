@@ -56,6 +56,10 @@ impl Judge {
         self.cache.key(header_value)
     }
 
+    pub fn forget(&self, header_value: &[u8]) {
+        self.cache.forget(&self.key(header_value));
+    }
+
     pub fn remembered(&self, header_value: &[u8]) -> Option<Arc<Principal>> {
         let now = Instant::now();
         let millis = now.saturating_duration_since(self.start).as_millis() as u64;

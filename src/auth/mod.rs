@@ -71,6 +71,11 @@ impl Authenticator {
         self.judge.remembered(header_value)
     }
 
+    /// Checks this header value again when it comes next: what was to follow the login has failed.
+    pub fn forget(&self, header_value: &[u8]) {
+        self.judge.forget(header_value);
+    }
+
     /// Who this header value is. One that is no Basic login is nobody's.
     ///
     /// A check that has begun ends, and counts, also if the client goes away meanwhile.

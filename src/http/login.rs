@@ -43,6 +43,8 @@ pub async fn principal(
         // A login without a home still reads what others share: a full disk is no reason to refuse that.
         if let Err(error) = blocking(move || store.ensure_home(&user)).await {
             tracing::error!("a home cannot be made: {error}");
+            // The next request tries again: for a remembered login nothing is made.
+            site.auth.forget(value.as_bytes());
         }
     }
     Ok(principal)

@@ -306,3 +306,12 @@ fn what_is_made_belongs_to_the_service_and_its_group() {
     assert_eq!(mode(&format!("users/dave/New/Deep/Plans/{file}")), 0o660);
     assert!(s.has("users/dave/New/Deep/Plans/.props.json"));
 }
+
+#[test]
+fn a_home_that_could_not_be_made_is_made_as_soon_as_it_can_be() {
+    let s = Server::start();
+    s.write("users/dave", "in the way");
+    s.get("/ical/main.ics", "dave").status(404);
+    s.remove("users/dave");
+    s.get("/ical/main.ics", "dave").status(200);
+}
