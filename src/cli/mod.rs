@@ -25,7 +25,7 @@ use crate::store::Origin;
 
 /// A calendar server whose database is a directory tree.
 #[derive(Debug, Parser)]
-#[command(name = "kalends", version, about, max_term_width = 100)]
+#[command(name = "kalends", version = env!("KALENDS_VERSION"), about, max_term_width = 100)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -218,6 +218,9 @@ impl Directory {
 
     /// Makes the names in this directory durable.
     pub fn sync(&self) -> Result<()> {
+        if cfg!(broken = "no-directory-sync") {
+            return Ok(());
+        }
         rustix::fs::fsync(&self.fd).map_err(|error| Error::io(&self.path, error))
     }
 

@@ -82,7 +82,9 @@ impl Staging {
         }
         let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
         // Without this the name could outlive a power cut and the content not.
-        file.sync_all().map_err(failed)?;
+        if !cfg!(broken = "no-file-sync") {
+            file.sync_all().map_err(failed)?;
+        }
         Ok(staged)
     }
 
@@ -146,6 +148,10 @@ impl Drop for StagedDirectory<'_> {
 impl Staged<'_> {
     /// Gives the file its name in `target`, over what is there. The caller syncs `target`.
     pub fn place(mut self, target: &Directory, name: &str) -> Result<()> {
+        if cfg!(broken = "in-place") {
+            let (from, to) = (self.staging.directory.path().join(&self.name), target.path().join(name));
+            return std::fs::copy(from, &to).map(drop).map_err(|error| Error::io(to, error));
+        }
         self.staging.directory.rename(&self.name, target, name)?;
         self.placed = true;
         Ok(())
