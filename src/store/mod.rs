@@ -159,7 +159,12 @@ impl Store {
     fn lock(&self, home: &Home) -> Result<Locked> {
         let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
         let locked = self.writers.of(home).lock(&directory)?;
-        self.journals.replay(&self.tree.home_on_disk(home))?;
+        let on_disk = self.tree.home_on_disk(home);
+        if !self.journals.pending(&on_disk)?.is_empty() {
+            // Who looks meanwhile must not take half of it for what is here.
+            locked.writer.set_applying(true);
+            self.journals.replay(&on_disk)?;
+        }
         self.written.lock().insert(home.clone());
         locked.writer.set_applying(false);
         Ok(locked)

@@ -233,12 +233,15 @@ impl Store {
     ) -> Result<Made> {
         let Some(first) = writing.targets.first() else { return Ok(Made::Applied) };
         let home = self.tree.home_on_disk(&first.path.home);
-        let operations =
+        let operations: Vec<_> =
             writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
-        let made = self.journals.commit(Commit { home, operations, lost, cause })?;
+        let writer = &locked.writer;
+        // Before the first file is there, until the last one is: nobody may take half of a commit for what is here.
+        writer.set_applying(operations.len() + lost.len() > 1);
+        let made = self.journals.commit(Commit { home, operations, lost, cause });
+        writer.set_applying(matches!(made, Ok(Made::Journaled(_))));
+        let made = made?;
         if !matches!(made, Made::Outdated) {
-            // Before it is shown: nobody may compare it with a disk that does not have it yet.
-            locked.writer.set_applying(matches!(made, Made::Journaled(_)));
             self.show(writing);
         }
         Ok(made)

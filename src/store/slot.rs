@@ -134,6 +134,7 @@ impl Slot {
         const ATTEMPTS: usize = 3;
         let (start, mut attempts) = (Instant::now(), 0);
         loop {
+            let begun = self.writer.begun();
             let standing = tree.standing(&self.path.home)?;
             let before = self.loaded.read().clone();
             if standing.is_half && !self.writer.is_applying() {
@@ -147,6 +148,10 @@ impl Slot {
                 continue;
             }
             let after = self.look(tree, before.as_ref())?;
+            // A commit of ours that began meanwhile may have put half of its files there.
+            if let Some(loaded) = before.as_ref().filter(|_| self.writer.begun() != begun) {
+                return self.keep_loaded(tree, loaded);
+            }
             attempts += 1;
             let now = tree.standing(&self.path.home)?;
             if now == standing || self.writer.is_applying() || !now.is_half && attempts == ATTEMPTS {

@@ -35,8 +35,10 @@ pub struct Writers {
 pub struct Writer {
     /// Held by the one that writes.
     turn: Arc<Mutex<()>>,
-    /// A commit is made and not on disk in full yet: what is in memory is right, what is on disk is not.
+    /// A commit of several files is being made, or not on disk in full yet: what is in memory is right, what is on disk is not.
     applying: AtomicBool,
+    /// How many such commits have begun.
+    begun: AtomicU64,
     /// How often something may have changed: what was read before the last time is not what is there now.
     changes: AtomicU64,
     /// How many wait for their turn.
@@ -115,7 +117,13 @@ impl Writer {
     }
 
     pub fn set_applying(&self, applying: bool) {
+        self.begun.fetch_add(u64::from(applying), Ordering::AcqRel);
         self.applying.store(applying, Ordering::Release);
+    }
+
+    /// How many commits of several files have begun: who looked at files while that changed may have seen half of one.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
     }
 }
 

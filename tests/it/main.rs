@@ -26,6 +26,7 @@ mod links;
 mod merge;
 mod outside;
 mod processes;
+mod readers;
 mod readme;
 mod reads;
 mod rights;
