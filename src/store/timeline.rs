@@ -87,10 +87,17 @@ impl<'h> Timeline<'h> {
 
     /// Whether what a change is said to have kept is there, or may have expired: a process may have ended between the
     /// record and the change.
-    fn was_made(&self, record: &Record) -> bool {
-        let keeps =
-            !record.replaced.is_empty() || !record.removed.is_empty() || record.cause.did == Did::Remove;
-        !keeps || self.may_have_expired(record) || self.kept_directory(record, FsPath::new("")).is_some()
+    pub fn was_made(&self, record: &Record) -> bool {
+        let mut kept = record.replaced.iter().chain(&record.removed).peekable();
+        let is_there = |below: &str| {
+            let path = self.home.path().join(directory(&record.change)).join(below);
+            path.symlink_metadata().is_ok()
+        };
+        let made = match record.cause.did {
+            Did::Remove => is_there(&record.calendar),
+            _ => kept.peek().is_none() || kept.any(|file| is_there(file)),
+        };
+        made || self.may_have_expired(record)
     }
 
     fn may_have_expired(&self, record: &Record) -> bool {

@@ -76,7 +76,7 @@ impl Store {
         let timeline = Timeline::read(&home)?;
         let mut told = Vec::new();
         let mut newer = BTreeMap::new();
-        for record in timeline.changes.iter().rev() {
+        for record in timeline.changes.iter().rev().filter(|record| timeline.was_made(record)) {
             let items = self.items_of(&timeline, record, place, &mut newer)?;
             let is_of_all = uid.is_none() && !items.is_empty();
             if is_of_all || items.iter().any(|item| Some(item.uid.as_str()) == uid) {

@@ -303,3 +303,26 @@ fn rights_and_publications_are_on_record_and_a_restore_leaves_rights_alone() {
     assert_eq!(text.matches("rights").count(), 2, "{text}");
     assert!(text.contains("acl set"), "{text}");
 }
+
+#[test]
+fn a_change_that_was_recorded_and_never_made_is_none() {
+    let s = Server::start();
+    save(&s, &[event("a", "one", &[])]);
+    save(&s, &[event("a", "two", &[])]);
+    // As a process leaves it that ends between the record and what it was to do.
+    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ");
+    let log = format!("users/alice/.history/{}.log", &time.to_string()[..8]);
+    for line in [
+        format!(r#"{{"change":"{time}-1","did":"remove","who":"alice","calendar":"Work/Plans"}}"#),
+        format!(r#"{{"change":"{time}-2","did":"save","who":"alice","replaced":["Work/Plans/x.ics"]}}"#),
+    ] {
+        s.write(&log, format!("{}{line}\n", s.read(&log)));
+    }
+    let told = kalends(&s, &["history", PLACE]).expect("a history");
+    assert!(
+        !told.contains("removal") && told.lines().filter(|line| !line.starts_with(' ')).count() == 2,
+        "{told}"
+    );
+    restore(&s, &[PLACE]);
+    served(&s, &["one"]);
+}
