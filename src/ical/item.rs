@@ -318,7 +318,8 @@ impl Item {
     }
 
     /// About how many bytes its file has.
-    fn file_len(&self) -> usize {
+    /// About how many bytes the item's file has.
+    pub fn file_len(&self) -> usize {
         let definitions = self.zones.iter().filter_map(|zone| zone.definition.as_ref());
         self.raw.len() + self.header.len() + definitions.map(|definition| definition.raw.len()).sum::<usize>()
     }

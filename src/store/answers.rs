@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::busy::{Busy, Counted};
-use super::calendar::Contents;
+use super::gist::Gist;
 use super::place::{Home, Path, Place};
 use super::published::Published;
-use super::slot::Loaded;
+use super::slot::Held;
 use super::snapshot::compress;
 use super::{Store, census, door};
 use crate::acl::{Principal, Role};
@@ -67,7 +67,7 @@ pub struct Answers {
 struct Kept {
     question: Question,
     /// Weak: what was dropped to save memory is not held by what was made from it.
-    contents: Vec<Weak<Contents>>,
+    calendars: Vec<Weak<Gist>>,
     published: Option<Weak<Published>>,
     answer: Arc<Answer>,
 }
@@ -130,7 +130,7 @@ impl Store {
         if let Some(ready) = sources.ready(question) {
             return Ok(ready);
         }
-        let busy = self.made_from(&sources, &question.scope.home(), question.window)?;
+        let (sources, busy) = self.made_from(sources, who, &question.scope, question.window)?;
         let answer = Arc::new(Answer::new(write(&busy), busy.modified));
         sources.answers.keep(&sources, question, &answer);
         Ok(answer)
@@ -141,17 +141,41 @@ impl Store {
     /// # Errors
     /// As [`Store::busy`].
     pub fn busy_now(&self, who: &Principal, home: &Home, window: TimeRange) -> Result<Busy> {
-        self.made_from(&self.sources(who, &Scope::Home(home.clone()))?, home, window)
+        let scope = Scope::Home(home.clone());
+        Ok(self.made_from(self.sources(who, &scope)?, who, &scope, window)?.1)
     }
 
     fn sources(&self, who: &Principal, scope: &Scope) -> Result<Sources> {
         let census = self.census(&scope.home())?;
-        let load = |path: &Path| Ok(self.load(path)?.map(|(_, loaded)| loaded));
+        sources(who, scope, census.as_deref(), |path| self.load_held(path))
+    }
+
+    /// As [`Store::sources`], with all texts.
+    fn whole_sources(&self, who: &Principal, scope: &Scope) -> Result<Sources> {
+        let census = self.census(&scope.home())?;
+        let load = |path: &Path| Ok(self.load_unread(path)?.map(|(_, loaded)| Held::Whole(loaded)));
         sources(who, scope, census.as_deref(), load)
     }
 
-    fn made_from(&self, sources: &Sources, home: &Home, window: TimeRange) -> Result<Busy> {
-        self.put_together(home, &sources.calendars, sources.published.as_deref(), window)
+    /// What the sources come to, and those that it is made from: these, or with their texts if it takes texts.
+    fn made_from(
+        &self,
+        sources: Sources,
+        who: &Principal,
+        scope: &Scope,
+        window: TimeRange,
+    ) -> Result<(Sources, Busy)> {
+        let home = scope.home();
+        let put_together = |sources: &Sources| {
+            self.put_together(&home, &sources.calendars, sources.published.as_deref(), window)
+        };
+        if let Some(busy) = put_together(&sources)? {
+            return Ok((sources, busy));
+        }
+        let sources = self.whole_sources(who, scope)?;
+        // With all texts there, nothing is missing.
+        let busy = put_together(&sources)?.ok_or(Error::Busy)?;
+        Ok((sources, busy))
     }
 
     /// As [`Store::busy`], but from memory alone: nothing if that is not enough for an answer.
@@ -159,7 +183,7 @@ impl Store {
         let census = self.fresh_census(&question.scope.home())?;
         let fresh = |path: &Path| {
             let slot = self.slots.get(path).ok_or(Error::NotFound)?;
-            slot.fresh().map(Some).ok_or(Error::NotFound)
+            slot.fresh_held().map(Some).ok_or(Error::NotFound)
         };
         sources(who, &question.scope, Some(&census), fresh).ok()?.ready(question)
     }
@@ -170,7 +194,7 @@ fn sources(
     who: &Principal,
     scope: &Scope,
     census: Option<&census::Counted>,
-    load: impl Fn(&Path) -> Result<Option<Arc<Loaded>>>,
+    load: impl Fn(&Path) -> Result<Option<Held>>,
 ) -> Result<Sources> {
     let mut sources = Sources { calendars: Vec::new(), published: None, answers: Arc::default() };
     let mut role = Role::None;
@@ -191,12 +215,11 @@ fn sources(
             Scope::Place(place) => place.paths(),
         };
         for path in wanted {
-            let Some(loaded) = load(&path)? else { continue };
-            let here = loaded.role(who, &path)?;
+            let Some(held) = load(&path)? else { continue };
+            let here = held.role(who, &path)?;
             role = role.max(here);
-            let contents = &loaded.calendar.contents;
-            if here >= Role::Freebusy && contents.props.freebusy {
-                sources.calendars.push(Counted { path, contents: contents.clone() });
+            if here >= Role::Freebusy && held.gist().props.freebusy {
+                sources.calendars.push(Counted::new(path, &held));
             }
         }
     }
@@ -214,19 +237,19 @@ impl Sources {
 
 impl Kept {
     fn is_for(&self, question: &Question, sources: &Sources) -> bool {
-        let same = |(kept, counted): (&Weak<Contents>, &Counted)| {
-            std::ptr::eq(kept.as_ptr(), Arc::as_ptr(&counted.contents))
+        let same = |(kept, counted): (&Weak<Gist>, &Counted)| {
+            std::ptr::eq(kept.as_ptr(), Arc::as_ptr(&counted.gist))
         };
         let published = sources.published.as_ref().map(Arc::as_ptr);
         self.question == *question
             && self.published.as_ref().map(Weak::as_ptr) == published
-            && self.contents.len() == sources.calendars.len()
-            && self.contents.iter().zip(&sources.calendars).all(same)
+            && self.calendars.len() == sources.calendars.len()
+            && self.calendars.iter().zip(&sources.calendars).all(same)
     }
 
     /// Whether something that it was made from is gone for good.
     fn is_outdated(&self) -> bool {
-        self.contents.iter().any(|contents| contents.strong_count() == 0)
+        self.calendars.iter().any(|gist| gist.strong_count() == 0)
             || self.published.as_ref().is_some_and(|published| published.strong_count() == 0)
     }
 }
@@ -236,13 +259,13 @@ impl Answers {
     const MOST: usize = 8;
 
     fn keep(&self, sources: &Sources, question: &Question, answer: &Arc<Answer>) {
-        let contents = sources.calendars.iter().map(|counted| Arc::downgrade(&counted.contents)).collect();
+        let calendars = sources.calendars.iter().map(|counted| Arc::downgrade(&counted.gist)).collect();
         let published = sources.published.as_ref().map(Arc::downgrade);
         let mut kept = self.kept.lock();
         kept.retain(|kept| !kept.is_outdated() && !kept.is_for(question, sources));
         while kept.len() >= Answers::MOST {
             kept.pop_front();
         }
-        kept.push_back(Kept { question: question.clone(), contents, published, answer: answer.clone() });
+        kept.push_back(Kept { question: question.clone(), calendars, published, answer: answer.clone() });
     }
 }

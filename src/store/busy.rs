@@ -1,5 +1,5 @@
-//! The busy times of calendars, worked out once: each item keeps what it makes of the horizon, each calendar's contents what
-//! their items make together. A change costs the items that changed, and putting the rest together again.
+//! The busy times of calendars, worked out once: each item keeps what it makes of the horizon, each calendar's gist what
+//! its items make together. A change costs the items that changed, and putting the rest together again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use parking_lot::Mutex;
 
 use super::Store;
 use super::calendar::{Contents, Stored};
+use super::gist::Gist;
 use super::owners::holds;
 use super::place::{Home, Path};
 use super::published::Published;
+use super::slot::Held;
 use crate::error::Result;
 use crate::ical::busy::{Found, Owner, Period, TimeRange, clip, found, merge, overlay};
 use crate::ical::item::Item;
@@ -41,16 +43,8 @@ pub struct Worked {
 /// What one item comes to; empty until it is asked for.
 #[derive(Debug, Default)]
 pub struct OfItem {
-    /// Guards what is remembered; boxed, because most items lie outside.
-    known: Mutex<(u64, Option<Box<Outcome>>)>,
-}
-
-/// What is known of one item.
-#[derive(Debug, Clone)]
-enum Outcome {
-    Found(Found),
-    /// It is not understood, and was named in the log.
-    LeftOut,
+    /// Guards what is remembered; boxed, because most items lie outside. Nothing too for what is not understood.
+    known: Mutex<(u64, Option<Box<Found>>)>,
 }
 
 /// What busy times depend on beside the items.
@@ -73,30 +67,51 @@ impl Basis {
 /// A calendar whose busy times count.
 #[derive(Debug, Clone)]
 pub struct Counted {
-    pub path: Path,
-    pub contents: Arc<Contents>,
+    path: Path,
+    pub gist: Arc<Gist>,
+    /// Its texts, if they are there.
+    contents: Option<Arc<Contents>>,
+}
+
+impl Counted {
+    pub fn new(path: Path, held: &Held) -> Counted {
+        Counted { path, gist: held.gist().clone(), contents: held.contents().cloned() }
+    }
+
+    /// What it comes to; nothing if that is not known and its texts are not there.
+    fn worked(&self, basis: Basis, is_kept: bool) -> Option<Arc<Worked>> {
+        let Counted { path, gist, contents } = self;
+        let known = gist.busy.lock().clone().filter(|known| known.basis.hash == basis.hash);
+        if known.is_some() {
+            return known;
+        }
+        let contents = contents.as_ref()?;
+        Some(match is_kept {
+            true => worked(path, contents, basis),
+            false => Arc::new(Worked::unkept(path, contents, basis)),
+        })
+    }
 }
 
 impl Store {
-    /// What the calendars and the publication of one home come to within the window.
+    /// What the calendars and the publication of one home come to within the window; nothing if it takes texts that are not there.
     pub(super) fn put_together(
         &self,
         home: &Home,
         calendars: &[Counted],
         published: Option<&Published>,
         window: TimeRange,
-    ) -> Result<Busy> {
+    ) -> Result<Option<Busy>> {
         let horizon = self.owners.horizon(Timestamp::now())?;
         let mut periods = Vec::new();
         let mut availabilities = Vec::new();
         let mut modified = published.map_or(SystemTime::UNIX_EPOCH, |published| published.modified);
-        for Counted { path, contents } in calendars {
-            modified = modified.max(contents.modified);
-            let owner = self.owners.of(home, contents);
-            let worked = match holds(&horizon, &window) {
-                true => worked(path, contents, Basis::new(horizon, owner)),
-                false => Arc::new(Worked::unkept(contents, Basis::new(window, owner))),
-            };
+        let is_kept = holds(&horizon, &window);
+        for counted in calendars {
+            modified = modified.max(counted.gist.modified);
+            let owner = self.owners.of(home, &counted.gist);
+            let basis = Basis::new(if is_kept { horizon } else { window }, owner);
+            let Some(worked) = counted.worked(basis, is_kept) else { return Ok(None) };
             periods.extend(clip(&worked.found.periods, &window));
             availabilities.extend_from_slice(&worked.found.availabilities);
         }
@@ -104,94 +119,112 @@ impl Store {
         if let Some(published) = published {
             periods.extend(clip(&published.periods, &window));
         }
-        Ok(Busy { periods: merge(periods), modified })
+        Ok(Some(Busy { periods: merge(periods), modified }))
     }
-}
 
-impl Store {
     /// Works out again what was asked for before a calendar changed.
-    pub(super) fn keep_warm(&self, path: &Path, before: &Contents, now: &Contents) {
-        let was_asked = before.busy.lock().is_some();
+    pub(super) fn keep_warm(&self, path: &Path, before: &Held, now: &Held) {
+        let was_asked = before.gist().busy.lock().is_some();
         if was_asked && let Ok(horizon) = self.owners.horizon(Timestamp::now()) {
-            worked(path, now, Basis::new(horizon, self.owners.of(&path.home, now)));
+            let basis = Basis::new(horizon, self.owners.of(&path.home, now.gist()));
+            Counted::new(path.clone(), now).worked(basis, true);
         }
     }
 }
 
-/// What a calendar comes to, from memory if nothing has changed.
+/// What a calendar comes to, which is remembered.
 fn worked(path: &Path, contents: &Contents, basis: Basis) -> Arc<Worked> {
-    let known = contents.busy.lock().clone();
-    if let Some(known) = known.filter(|known| known.basis.hash == basis.hash) {
-        return known;
-    }
-    let mut all = Found::default();
+    let mut all = All::default();
     let mut newly_left_out = 0;
     for stored in contents.items.iter() {
-        newly_left_out += usize::from(stored.busy.add_to(&mut all, path, stored, &basis));
+        newly_left_out += usize::from(stored.busy.add_to(&mut all, path, contents, stored, &basis));
     }
     if newly_left_out > 0 {
         tracing::warn!("{path}: {newly_left_out} items left out of free/busy");
     }
-    let worked = Arc::new(Worked::new(all, basis));
-    *contents.busy.lock() = Some(worked.clone());
+    let worked = Arc::new(all.worked(path, contents, basis));
+    *contents.gist.busy.lock() = Some(worked.clone());
     worked
 }
 
-impl Worked {
-    fn new(found: Found, basis: Basis) -> Worked {
-        Worked { found: Found { periods: merge(found.periods), ..found }, basis }
-    }
+/// What the items of a calendar come to so far.
+#[derive(Default)]
+struct All {
+    found: Found,
+    /// Whether there were more busy times than there is room for.
+    is_cut: bool,
+}
 
-    /// For a window that is asked for seldom: nothing is remembered, and nothing logged.
-    fn unkept(contents: &Contents, basis: Basis) -> Worked {
-        let mut all = Found::default();
-        for stored in contents.items.iter() {
-            if let Ok(found) = of_item(stored, &basis.window, &basis.owner) {
-                add(&mut all, &found);
+impl All {
+    /// Adds what an item comes to, as long as there is room: a small calendar must not become a large answer.
+    fn add(&mut self, more: &Found) {
+        let periods = &mut self.found.periods;
+        if periods.len() > MOST_OF_CALENDAR {
+            *periods = merge(std::mem::take(periods));
+            if periods.len() > MOST_OF_CALENDAR / 2 {
+                self.is_cut = true;
+                return;
             }
         }
-        Worked::new(all, basis)
+        periods.extend_from_slice(&more.periods);
+        self.found.availabilities.extend_from_slice(&more.availabilities);
+    }
+
+    fn worked(self, path: &Path, contents: &Contents, basis: Basis) -> Worked {
+        if self.is_cut && contents.gist.is_news("more than fit") {
+            let room = MOST_OF_CALENDAR;
+            tracing::warn!("{path}: more than {room} busy times: what is over is left out of free/busy");
+        }
+        let mut periods = merge(self.found.periods);
+        periods.shrink_to_fit();
+        Worked { found: Found { periods, ..self.found }, basis }
+    }
+}
+
+impl Worked {
+    /// For a window that is asked for seldom: nothing is remembered, and no item named.
+    fn unkept(path: &Path, contents: &Contents, basis: Basis) -> Worked {
+        let mut all = All::default();
+        for stored in contents.items.iter() {
+            if let Ok(found) = of_item(stored, &basis.window, &basis.owner) {
+                all.add(&found);
+            }
+        }
+        all.worked(path, contents, basis)
+    }
+
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Worked>() + size_of_val(&*self.found.periods) + size_of_val(&*self.found.availabilities)
     }
 }
 
 impl OfItem {
-    /// Adds what `stored` makes of the window; whether it is left out and was not before.
-    fn add_to(&self, all: &mut Found, path: &Path, stored: &Stored, basis: &Basis) -> bool {
+    /// Adds what `stored` makes of the window; whether it is left out and the log has not named it before.
+    fn add_to(
+        &self,
+        all: &mut All,
+        path: &Path,
+        contents: &Contents,
+        stored: &Stored,
+        basis: &Basis,
+    ) -> bool {
         let mut known = self.known.lock();
-        let is_new = known.0 != basis.hash;
-        if is_new {
-            *known = (basis.hash, outcome(path, stored, basis));
+        if known.0 == basis.hash {
+            known.1.iter().for_each(|found| all.add(found));
+            return false;
         }
-        match known.1.as_deref() {
-            Some(Outcome::Found(found)) => add(all, found),
-            Some(Outcome::LeftOut) => return is_new,
-            None => {}
-        }
-        false
-    }
-}
-
-/// Adds what an item comes to, as long as there is room: a small calendar must not become a large answer.
-fn add(all: &mut Found, found: &Found) {
-    if all.periods.len() > MOST_OF_CALENDAR {
-        all.periods = merge(std::mem::take(&mut all.periods));
-        if all.periods.len() > MOST_OF_CALENDAR / 2 {
-            return;
-        }
-    }
-    all.periods.extend_from_slice(&found.periods);
-    all.availabilities.extend_from_slice(&found.availabilities);
-}
-
-/// Nothing for an item that makes nobody busy.
-fn outcome(path: &Path, stored: &Stored, basis: &Basis) -> Option<Box<Outcome>> {
-    match of_item(stored, &basis.window, &basis.owner) {
-        Ok(found) if found == Found::default() => None,
-        Ok(found) => Some(Box::new(Outcome::Found(found))),
-        Err(reason) => {
+        let found = of_item(stored, &basis.window, &basis.owner);
+        let of_none = |found: &Found| *found == Found::default();
+        known.0 = basis.hash;
+        known.1 = found.as_ref().ok().filter(|found| !of_none(found)).cloned().map(Box::new);
+        known.1.iter().for_each(|found| all.add(found));
+        let Err(reason) = found else { return false };
+        let is_news = contents.gist.is_news((&stored.file, &reason));
+        if is_news {
             tracing::warn!("{path}: {}: left out of free/busy: {reason}", stored.file);
-            Some(Box::new(Outcome::LeftOut))
         }
+        is_news
     }
 }
 

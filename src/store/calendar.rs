@@ -1,93 +1,49 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
-
-use super::busy::{OfItem, Worked};
-use super::disk::{Directory, EntryKind, Stamp};
+use super::disk::Directory;
+use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
+use super::listing::{Listing, is_item, list};
 use super::props::Props;
 use super::threads::side_by_side;
-use crate::error::{Error, Result};
-use crate::ical::item::{Item, Key, KeyMap, cut, derived_uid};
+use crate::error::Result;
+use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::scan::Class;
 
-/// A hash of a file's bytes.
-pub type ContentHash = [u8; 32];
+pub use super::file::{ContentHash, State, Stored, content_hash, named};
+pub use super::listing::Shape;
 
-/// Where a calendar's items are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape<'a> {
-    /// Each `*.ics` in the directory.
-    Directory,
-    /// One file of the directory, which is a folder; such a calendar is read-only.
-    File(&'a str),
-}
-
-/// An item, as it is served, and the file it comes from.
-#[derive(Debug)]
-pub struct Stored {
-    pub item: Arc<Item>,
-    pub file: Arc<str>,
-    modified: SystemTime,
-    /// The busy times that it makes.
-    pub busy: OfItem,
-}
+use super::file::{File, Files, Looked};
 
 /// What a calendar holds; the same `Arc` for as long as nothing changes.
 #[derive(Debug)]
 pub struct Contents {
     /// In the order of file names. One for each key.
     pub items: Arc<[Arc<Stored>]>,
-    pub props: Props,
-    /// The newest time of the items and the directory.
-    pub modified: SystemTime,
+    /// What of it is kept when the texts are dropped.
+    pub gist: Arc<Gist>,
     pub read_only: bool,
     /// Whether any item is not for everybody who may read the calendar.
     pub has_classes: bool,
     /// About how much memory the items take.
     pub bytes: usize,
-    /// The busy times that its items make together; guards the pointer only.
-    pub busy: Mutex<Option<Arc<Worked>>>,
 }
 
 /// A calendar's contents and what they were read from.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     pub contents: Arc<Contents>,
-    files: Arc<BTreeMap<Arc<str>, Arc<File>>>,
+    files: Arc<Files>,
     /// Names that a file of ours cannot have, because something else has them.
     blocked: Arc<[String]>,
 }
 
-/// One file as it was read.
-#[derive(Debug)]
-struct File {
-    /// Nothing if we wrote it and have not looked since.
-    stamp: Option<Stamp>,
-    /// Whether the stamp alone tells that the file is still the same.
-    settled: bool,
-    /// Nothing if it cannot be read.
-    hash: Option<ContentHash>,
-    /// What is served of it; of a file that does not parse, what was good last.
-    items: Vec<Arc<Stored>>,
-}
-
-/// What is under a name, as a commit finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Absent,
-    Bytes(ContentHash),
-    /// Too large, not to be opened, or no regular file.
-    Unreadable,
-}
-
-/// A file before and after a commit.
+/// A file before and after a change.
 type Swap = (Option<Arc<File>>, Option<Arc<File>>);
 
 /// What a commit did to a file.
@@ -98,22 +54,14 @@ pub struct Change {
     pub now: Option<(Arc<Item>, ContentHash)>,
 }
 
-pub fn content_hash(content: &[u8]) -> ContentHash {
-    *blake3::hash(content).as_bytes()
-}
-
-impl Stored {
-    fn new(item: Arc<Item>, file: &Arc<str>, modified: SystemTime) -> Stored {
-        Stored { item, file: file.clone(), modified, busy: OfItem::default() }
-    }
-}
-
 impl Contents {
-    fn new(items: Arc<[Arc<Stored>]>, props: Props, modified: SystemTime, read_only: bool) -> Arc<Contents> {
-        const BESIDE_THE_TEXT: usize = 400;
-        let bytes = items.iter().map(|stored| stored.item.raw.len() + BESIDE_THE_TEXT).sum();
+    fn new(items: Arc<[Arc<Stored>]>, gist: Arc<Gist>, read_only: bool) -> Arc<Contents> {
+        // What the allocator gives for the many small parts of an item, measured.
+        const BESIDE_THE_TEXT: usize = 1_200;
+        let of_item = |item: &Item| item.file_len() + BESIDE_THE_TEXT;
+        let bytes = items.iter().map(|stored| of_item(&stored.item)).sum();
         let has_classes = items.iter().any(|stored| stored.item.class > Class::Public);
-        Arc::new(Contents { items, props, modified, read_only, has_classes, bytes, busy: Mutex::default() })
+        Arc::new(Contents { items, gist, read_only, has_classes, bytes })
     }
 }
 
@@ -121,7 +69,7 @@ impl Calendar {
     /// A calendar that is about to be made.
     pub fn empty(name: &str) -> Calendar {
         Calendar {
-            contents: Contents::new(Arc::new([]), Props::bare(name), SystemTime::now(), false),
+            contents: Contents::new(Arc::new([]), Gist::new(Props::bare(name), SystemTime::now()), false),
             files: Arc::new(BTreeMap::new()),
             blocked: Arc::new([]),
         }
@@ -140,75 +88,104 @@ impl Calendar {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let Listing { names, blocked, stamp: listed } = list(directory, shape, known)?;
-        let read = side_by_side(&names, |names| {
-            let mut read = Vec::with_capacity(names.len());
-            // Both are in the order of names.
-            let mut known = known_from(known, names).peekable();
-            for name in names {
-                while known.next_if(|(before, _)| *before < name).is_some() {}
-                let before = known.next_if(|(before, _)| *before == name).map(|(_, file)| file);
-                if let Some(now) = (Looked { name, before, last_good }).sweep(directory)? {
-                    read.push((name.clone(), now));
-                }
-            }
-            Ok(read)
-        })?;
+        let read = side_by_side(&names, |names| look(directory, names, known, last_good))?;
         let untouched = read.len() == known.len()
             && read.iter().zip(known.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
         let files = match before.filter(|_| untouched) {
             Some(before) => before.files.clone(),
             None => Arc::new(read.into_iter().collect()),
         };
-        let props = match shape {
-            Shape::Directory => Props::read(directory, name)?,
-            Shape::File(_) => Props::bare(name),
+        let props = shape.props(directory, name)?;
+        let modified = newest(&files, shape.own_time(listed));
+        let read_only = shape != Shape::Directory;
+        let Some(before) = before.filter(|before| before.contents.read_only == read_only) else {
+            let gist = Gist::new(props, modified);
+            let contents = Contents::new(serve(&files), gist, read_only);
+            return Ok(Calendar { contents, files, blocked });
         };
-        let own_time = if shape == Shape::Directory { listed.modified() } else { SystemTime::UNIX_EPOCH };
-        let modified = files
-            .values()
-            .filter_map(|file| file.stamp)
-            .map(|stamp| stamp.modified())
-            .fold(own_time, SystemTime::max);
-        let same_items = before.is_some_and(|before| untouched || same_items(&before.files, &files));
-        let contents = match before {
-            Some(before)
-                if same_items && before.contents.props == props && before.contents.modified == modified =>
+        let items = match untouched || same_items(&before.files, &files) {
+            true => before.contents.items.clone(),
+            false => serve(&files),
+        };
+        Ok(Calendar { contents: before.contents.with(items, props, modified), files, blocked })
+    }
+
+    /// As [`Calendar::sweep`] of a directory in which only files of these names may be different; nothing if others may be
+    /// too: those that share a file with one of them.
+    pub fn sweep_names(
+        &self,
+        directory: &Directory,
+        names: &BTreeSet<Arc<str>>,
+        last_good: &LastGood,
+    ) -> Result<Option<Calendar>> {
+        let unsettled = self.files.iter().filter(|(_, file)| !file.settled).map(|(name, _)| name);
+        let names: BTreeSet<&Arc<str>> = names.iter().chain(unsettled).collect();
+        let mut changed = Vec::new();
+        for name in names {
+            if directory.is_shared(name)? {
+                return Ok(None);
+            }
+            if !is_item(name) {
+                continue;
+            }
+            let before = self.files.get(name);
+            let now = Looked { name, before, last_good }.sweep(directory)?;
+            // Something that is no file has come or gone.
+            if self.blocked.iter().any(|blocked| **blocked == **name)
+                || now.is_none() && directory.kind(name)?.is_some()
             {
-                before.contents.clone()
+                return Ok(None);
             }
-            _ => {
-                let same = before.filter(|_| same_items);
-                let items = same.map_or_else(|| serve(&files), |before| before.contents.items.clone());
-                Contents::new(items, props, modified, shape != Shape::Directory)
+            if before.map(Arc::as_ptr) != now.as_ref().map(Arc::as_ptr) {
+                changed.push((name.clone(), now));
             }
-        };
-        Ok(Calendar { contents, files, blocked })
+        }
+        let listed = Shape::Directory.own_time(directory.own_stamp()?);
+        let (files, items) = self.replaced(changed);
+        let Gist { props, .. } = &*self.contents.gist;
+        let contents = self.contents.with(items, props.clone(), newest(&files, listed));
+        Ok(Some(Calendar { contents, files, blocked: self.blocked.clone() }))
     }
 
     /// The calendar after a commit of ours, which the next sweep will look at again.
     pub fn with(&self, changes: Vec<Change>, modified: SystemTime) -> Calendar {
+        let written = |Change { file, now }: Change| {
+            let now = now.map(|(item, hash)| Arc::new(File::written(&file, item, hash, modified)));
+            (file, now)
+        };
+        let (files, items) = self.replaced(changes.into_iter().map(written).collect());
+        let gist = self.contents.gist.after(self.contents.gist.props.clone(), modified);
+        let contents = Contents::new(items, gist, false);
+        Calendar { contents, files, blocked: self.blocked.clone() }
+    }
+
+    /// The files and what is served of them after some were replaced, made or removed.
+    fn replaced(&self, changed: Vec<(Arc<str>, Option<Arc<File>>)>) -> (Arc<Files>, Arc<[Arc<Stored>]>) {
+        if changed.is_empty() {
+            return (self.files.clone(), self.contents.items.clone());
+        }
         let mut files = (*self.files).clone();
         let mut swaps = Vec::new();
-        for Change { file, now } in changes {
-            let now = now.map(|(item, hash)| {
-                let item = Arc::new(Stored::new(Item::served(item), &file, modified));
-                Arc::new(File { stamp: None, settled: false, hash: Some(hash), items: vec![item] })
-            });
+        for (name, now) in changed {
             let then = match &now {
-                Some(now) => files.insert(file, now.clone()),
-                None => files.remove(&file),
+                Some(now) => files.insert(name, now.clone()),
+                None => files.remove(&name),
             };
             swaps.push((then, now));
         }
-        let items = self.swapped(&swaps).unwrap_or_else(|| serve(&files));
-        let contents = Contents::new(items, self.contents.props.clone(), modified, false);
-        Calendar { contents, files: Arc::new(files), blocked: self.blocked.clone() }
+        let items = match swaps.iter().all(|(then, now)| has_same_items(then.as_deref(), now.as_deref())) {
+            true => self.contents.items.clone(),
+            false => self.swapped(&swaps).unwrap_or_else(|| serve(&files)),
+        };
+        (Arc::new(files), items)
     }
 
-    /// The items after a few of them were replaced under their keys, which is what most commits do; nothing for others.
+    /// The items after a few of them were replaced under their keys, which is what most changes do; nothing for others.
     fn swapped(&self, swaps: &[Swap]) -> Option<Arc<[Arc<Stored>]>> {
         const FEW: usize = 16;
-        if swaps.len() > FEW {
+        let all: usize = self.files.values().map(|file| file.items.len()).sum();
+        // Of one key twice, another one may be the newer now.
+        if swaps.len() > FEW || all != self.contents.items.len() {
             return None;
         }
         let mut items = self.contents.items.to_vec();
@@ -230,6 +207,25 @@ impl Calendar {
         self.files.values().all(|file| file.settled)
     }
 
+    /// What tells whether the files are still the same when nothing else is kept of them; nothing if that would not do: while
+    /// a later change may go unseen, or something is served that the files do not have.
+    pub fn digest(&self) -> Option<Digest> {
+        let stamp = |file: &File| file.stamp.filter(|_| file.settled && !file.broken);
+        let stamps = self.files.iter().map(|(name, file)| Some((&**name, stamp(file)?)));
+        digest(stamps)
+    }
+
+    /// The calendar as the one that goes on from what was kept: its gist is that one while nothing has changed.
+    pub fn going_on(self, gist: &Arc<Gist>, then: &Digest) -> Calendar {
+        let Gist { props, modified, .. } = &*self.contents.gist;
+        let gist = match gist.is_of(props, *modified) && self.digest().as_ref() == Some(then) {
+            true => gist.clone(),
+            false => gist.after(props.clone(), *modified),
+        };
+        let items = self.contents.items.clone();
+        Calendar { contents: Contents::new(items, gist, self.contents.read_only), ..self }
+    }
+
     /// Whether the name is taken.
     pub fn has(&self, file: &str) -> bool {
         self.files.contains_key(file) || self.blocked.iter().any(|blocked| blocked == file)
@@ -237,11 +233,7 @@ impl Calendar {
 
     /// What was found under the name.
     pub fn state(&self, file: &str) -> State {
-        match self.files.get(file).map(|file| file.hash) {
-            None => State::Absent,
-            Some(None) => State::Unreadable,
-            Some(Some(hash)) => State::Bytes(hash),
-        }
+        self.files.get(file).map_or(State::Absent, |file| file.state())
     }
 
     /// All items of a file, those too that another file's version stands before.
@@ -250,165 +242,73 @@ impl Calendar {
     }
 }
 
-/// A directory as it was listed.
-struct Listing {
-    /// The items' files, and those that are known and were not listed, in order.
-    names: Vec<Arc<str>>,
-    /// What has an item's name and is no regular file.
-    blocked: Arc<[String]>,
-    stamp: Stamp,
+impl Contents {
+    /// The contents with these items and properties: the very same if they are no others.
+    fn with(
+        self: &Arc<Contents>,
+        items: Arc<[Arc<Stored>]>,
+        props: Props,
+        modified: SystemTime,
+    ) -> Arc<Contents> {
+        if Arc::ptr_eq(&self.items, &items) && self.gist.is_of(&props, modified) {
+            return self.clone();
+        }
+        Contents::new(items, self.gist.after(props, modified), self.read_only)
+    }
 }
 
-/// Lists the items' files in `directory`.
-///
-/// A listing beside somebody's renames may miss names: it is made again while the directory changes, and a name that
-/// was known is dropped only when its own stat says that it is gone.
-fn list(directory: &Directory, shape: Shape<'_>, known: &BTreeMap<Arc<str>, Arc<File>>) -> Result<Listing> {
-    if let Shape::File(name) = shape {
-        return Ok(Listing {
-            names: vec![name.into()],
-            blocked: Arc::new([]),
-            stamp: directory.own_stamp()?,
-        });
-    }
-    let mut attempts = 3;
-    loop {
-        let before = directory.own_stamp()?;
-        let entries = directory.entries()?;
-        let stamp = directory.own_stamp()?;
-        attempts -= 1;
-        if before != stamp && attempts > 0 {
-            continue;
+/// The newest time of the files, and of the directory.
+fn newest(files: &Files, directory: SystemTime) -> SystemTime {
+    let stamps = files.values().filter_map(|file| file.stamp);
+    stamps.map(|stamp| stamp.modified()).fold(directory, SystemTime::max)
+}
+
+/// The files of these names, which are in order, as they are now.
+fn look(
+    directory: &Directory,
+    names: &[Arc<str>],
+    known: &Files,
+    last_good: &LastGood,
+) -> Result<Vec<(Arc<str>, Arc<File>)>> {
+    let mut read = Vec::with_capacity(names.len());
+    // Both are in the order of names.
+    let mut known = known_from(known, names).peekable();
+    for name in names {
+        while known.next_if(|(before, _)| *before < name).is_some() {}
+        let before = known.next_if(|(before, _)| *before == name).map(|(_, file)| file);
+        if let Some(now) = (Looked { name, before, last_good }).sweep(directory)? {
+            read.push((name.clone(), now));
         }
-        let named = entries.into_iter().filter(|(name, _)| name.ends_with(".ics") && !name.starts_with('.'));
-        let (files, others): (Vec<_>, Vec<_>) = named.partition(|(_, kind)| *kind == EntryKind::File);
-        let mut names: Vec<Arc<str>> = files.into_iter().map(|(name, _)| name.into()).collect();
-        names.sort_unstable();
-        let missed: Vec<_> =
-            known.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
-        names.extend(missed);
-        names.sort_unstable();
-        return Ok(Listing { names, blocked: others.into_iter().map(|(name, _)| name).collect(), stamp });
     }
+    Ok(read)
 }
 
 /// The files of `known` from the first of `names` on.
 fn known_from<'k>(
-    known: &'k BTreeMap<Arc<str>, Arc<File>>,
+    known: &'k Files,
     names: &[Arc<str>],
 ) -> impl Iterator<Item = (&'k Arc<str>, &'k Arc<File>)> {
     let start = names.first().map_or(Bound::Unbounded, |first| Bound::Included(&**first));
     known.range::<str, _>((start, Bound::Unbounded))
 }
 
-/// A file that is being looked at.
-struct Looked<'a> {
-    name: &'a Arc<str>,
-    before: Option<&'a Arc<File>>,
-    last_good: &'a LastGood,
-}
-
-impl Looked<'_> {
-    /// The file as it is now, or nothing if it is gone.
-    fn sweep(&self, directory: &Directory) -> Result<Option<Arc<File>>> {
-        let Some(stamp) = directory.stamp(self.name)? else { return Ok(None) };
-        if let Some(before) = self.before.filter(|before| before.settled && before.stamp == Some(stamp)) {
-            return Ok(Some(before.clone()));
-        }
-        let read_at = SystemTime::now();
-        let file = match directory.read(self.name) {
-            Ok(Some((content, stamp))) => {
-                let hash = content_hash(&content);
-                let items = self.items(directory, &content, hash, stamp);
-                File { stamp: Some(stamp), settled: !stamp.is_racy(read_at), hash: Some(hash), items }
-            }
-            Ok(None) => return Ok(None),
-            // A smaller calendar than there is must not be served: clients would delete what is missing in it.
-            Err(error) if error.is_passing() && self.before.is_none() => return Err(error),
-            Err(error @ Error::Io { .. }) => {
-                tracing::warn!("cannot be read: {error}");
-                let settled = !error.is_passing();
-                File { stamp: Some(stamp), settled, hash: None, items: self.kept(directory, stamp) }
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Some(Arc::new(file)))
-    }
-
-    fn path(&self, directory: &Directory) -> PathBuf {
-        directory.path().join(&**self.name)
-    }
-
-    /// What is served of the file, which was read just now.
-    fn items(
-        &self,
-        directory: &Directory,
-        content: &[u8],
-        hash: ContentHash,
-        stamp: Stamp,
-    ) -> Vec<Arc<Stored>> {
-        let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
-        if let Some(before) = self.before.filter(|before| before.hash == Some(hash) && same_time(before)) {
-            return before.items.clone();
-        }
-        match cut(content) {
-            Ok(cut) => {
-                self.last_good.forget(&self.path(directory));
-                stored(cut.items, self.name, stamp.modified())
-            }
-            Err(error) => {
-                let path = self.path(directory);
-                tracing::warn!(
-                    "{}: {error}; its last good version is served, if there is one",
-                    path.display()
-                );
-                self.kept(directory, stamp)
-            }
-        }
-    }
-
-    /// What was good of the file before it broke: from memory, else from the cache.
-    fn kept(&self, directory: &Directory, stamp: Stamp) -> Vec<Arc<Stored>> {
-        if let Some(before) = self.before {
-            self.last_good.keep(&self.path(directory), &before.items);
-            return before.items.clone();
-        }
-        let cached = self.last_good.recall(&self.path(directory)).and_then(|content| cut(&content).ok());
-        cached.map(|cut| stored(cut.items, self.name, stamp.modified())).unwrap_or_default()
-    }
-}
-
-/// The items of a file as they are served: those without a UID get one from the file's name.
-fn stored(items: Vec<Item>, file: &Arc<str>, modified: SystemTime) -> Vec<Arc<Stored>> {
-    named(items, file)
-        .map(|item| Arc::new(Stored::new(Item::served(Arc::new(item)), file, modified)))
-        .collect()
-}
-
-/// The items of `file`, each with the UID under which it is served.
-pub fn named(items: Vec<Item>, file: &str) -> impl Iterator<Item = Item> {
-    items.into_iter().enumerate().map(move |(ordinal, item)| match &*item.key.uid {
-        "" => item.with_uid(&derived_uid(file.as_bytes(), ordinal)),
-        _ => item,
-    })
-}
-
 /// Whether the same items come from both; files may have been read again since.
-fn same_items(before: &BTreeMap<Arc<str>, Arc<File>>, after: &BTreeMap<Arc<str>, Arc<File>>) -> bool {
-    let same = |one: &Arc<File>, other: &Arc<File>| {
-        Arc::ptr_eq(one, other)
-            || one.items.len() == other.items.len()
-                && one.items.iter().zip(&other.items).all(|(one, other)| Arc::ptr_eq(one, other))
-    };
+fn same_items(before: &Files, after: &Files) -> bool {
     before.len() == after.len()
-        && before
-            .iter()
-            .zip(after)
-            .all(|((name, one), (other_name, other))| name == other_name && same(one, other))
+        && before.iter().zip(after).all(|((name, one), (other_name, other))| {
+            name == other_name && has_same_items(Some(one), Some(other))
+        })
+}
+
+fn has_same_items(one: Option<&File>, other: Option<&File>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other) || one.has_same_items(other),
+        (one, other) => one.or(other).is_none_or(|file| file.items.is_empty()),
+    }
 }
 
 /// One item for each key: of two, the one with the higher SEQUENCE, then LAST-MODIFIED, then the newer file.
-fn serve(files: &BTreeMap<Arc<str>, Arc<File>>) -> Arc<[Arc<Stored>]> {
+fn serve(files: &Files) -> Arc<[Arc<Stored>]> {
     let mut items: Vec<Arc<Stored>> = Vec::with_capacity(files.len());
     let mut by_key: KeyMap<&Key, usize> = KeyMap::with_capacity_and_hasher(files.len(), Default::default());
     for stored in files.values().flat_map(|file| &file.items) {

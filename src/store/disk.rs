@@ -67,6 +67,23 @@ impl Stamp {
         self.size
     }
 
+    /// The same bytes for equal stamps alone.
+    pub fn bytes(&self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        let fields = [
+            self.inode,
+            self.size,
+            self.modified.0.cast_unsigned(),
+            self.modified.1,
+            self.changed.0.cast_unsigned(),
+            self.changed.1,
+        ];
+        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Whether a later write could have left the very same stamp: the file's times are not older than its reading by
     /// more than the clock's grain.
     pub fn is_racy(&self, read_at: SystemTime) -> bool {
@@ -162,6 +179,12 @@ impl Directory {
     pub fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
         let stat = self.stat(name)?;
         Ok(stat.filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file()).map(|stat| Stamp::of(&stat)))
+    }
+
+    /// Whether the regular file `name` has other names too, through which it may change.
+    pub fn is_shared(&self, name: &str) -> Result<bool> {
+        let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode).is_file();
+        Ok(self.stat(name)?.is_some_and(|stat| is_file(&stat) && stat.st_nlink > 1))
     }
 
     /// The stamp of this directory.

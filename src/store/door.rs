@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Store;
 use super::place::{Home, Name, Path, Place};
 use super::rights::nearest;
-use super::slot::{Loaded, Slot};
+use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;
 use super::views::View;
@@ -85,6 +85,7 @@ impl Store {
         let fresh = |path: &Path| {
             let slot = self.slots.get(path).ok_or(Error::NotFound)?;
             let loaded = slot.fresh().ok_or(Error::NotFound)?;
+            slot.note_reader();
             Ok(Some((slot, loaded)))
         };
         let admitted = self.enter(who, place, need, fresh).ok()?;
@@ -124,15 +125,37 @@ impl Store {
 
     /// What is at `path` now, from memory if that is fresh.
     pub(super) fn load(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
-        self.with_slot(path, |slot| match slot.fresh() {
+        let loaded = self.load_unread(path)?;
+        loaded.iter().for_each(|(slot, _)| slot.note_reader());
+        Ok(loaded)
+    }
+
+    /// As [`Store::load`], by who does not read the texts.
+    pub(super) fn load_unread(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+        self.load_as(path, Slot::fresh, |slot| slot.load(&self.tree))
+    }
+
+    /// What is at `path` now, perhaps without its texts.
+    pub(super) fn load_held(&self, path: &Path) -> Result<Option<Held>> {
+        let held = self.load_as(path, Slot::fresh_held, |slot| slot.load_held(&self.tree))?;
+        Ok(held.map(|(_, held)| held))
+    }
+
+    fn load_as<T>(
+        &self,
+        path: &Path,
+        fresh: impl Fn(&Slot) -> Option<T>,
+        load: impl Fn(&Slot) -> Result<Option<T>>,
+    ) -> Result<Option<(Arc<Slot>, T)>> {
+        self.with_slot(path, |slot| match fresh(slot) {
             Some(fresh) => Ok(Some(fresh)),
             None => match self.take_over(&path.home) {
                 Err(error) if slot.is_empty() => Err(error),
                 Err(error) => {
                     tracing::error!("{path}: a commit of another process cannot be applied yet: {error}");
-                    slot.load(&self.tree)
+                    load(slot)
                 }
-                Ok(()) => slot.load(&self.tree),
+                Ok(()) => load(slot),
             },
         })
     }
@@ -142,20 +165,20 @@ impl Store {
         self.with_slot(path, |slot| slot.sweep(&self.tree))
     }
 
-    fn with_slot(
+    fn with_slot<T>(
         &self,
         path: &Path,
-        look: impl Fn(&Slot) -> Result<Option<Arc<Loaded>>>,
-    ) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+        look: impl Fn(&Slot) -> Result<Option<T>>,
+    ) -> Result<Option<(Arc<Slot>, T)>> {
         // Names that lead nowhere must not fill the memory.
         if self.slots.peek(path).is_none() && self.tree.home(&path.home)?.is_none() {
             return Ok(None);
         }
         let slot = self.slots.get_or_make(path, || self.writers.of(&path.home));
-        let was_empty = slot.is_empty();
+        let had_texts = slot.has_texts();
         let loaded = look(&slot)?;
         match loaded {
-            Some(_) if was_empty => self.slots.filled(),
+            Some(_) if !had_texts && slot.has_texts() => self.slots.filled(),
             Some(_) => {}
             None => self.slots.forget_if_empty(path),
         }
@@ -178,8 +201,10 @@ impl Store {
 
     /// A calendar is called what it says; main.ics, which is two, is called after its owner.
     fn heading(&self, place: &Place, parts: &[Part]) -> Heading {
-        let first =
-            parts.first().map(|part| part.loaded.calendar.contents.props.heading.clone()).unwrap_or_default();
+        let first = parts
+            .first()
+            .map(|part| part.loaded.calendar.contents.gist.props.heading.clone())
+            .unwrap_or_default();
         let time_zone = first.time_zone.or_else(|| self.owners.zone_name().map(str::to_owned));
         match place {
             Place::Calendar(_) => Heading { time_zone, ..first },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-use super::calendar::Contents;
+use super::gist::Gist;
 use super::place::Home;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -37,11 +37,11 @@ impl Owners {
     }
 
     /// The owner of a home; whole days and floating times are in the calendar's zone if it has one.
-    pub fn of(&self, home: &Home, contents: &Contents) -> Owner {
+    pub fn of(&self, home: &Home, calendar: &Gist) -> Owner {
         let user = home.owner();
         let address = |user: &str| Some(format!("{user}@{}", self.domain.as_ref()?));
         let aliases = user.and_then(|user| self.aliases.get(user)).into_iter().flatten().cloned();
-        let own = contents.props.heading.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let own = calendar.props.heading.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
         Owner {
             addresses: user.and_then(address).into_iter().chain(aliases).collect(),
             zone: own.unwrap_or_else(|| self.zone.clone()),

@@ -49,14 +49,14 @@ impl Store {
         window: &TimeRange,
         explained: &mut Vec<Explained>,
     ) -> Result<()> {
-        let Some((_, loaded)) = self.load(path)? else { return Ok(()) };
+        let Some((_, loaded)) = self.load_unread(path)? else { return Ok(()) };
         let contents = &loaded.calendar.contents;
-        if !contents.props.freebusy {
+        if !contents.gist.props.freebusy {
             let why = "its .props.json says \"freebusy\": false";
             explained.push(Explained::Uncounted { calendar: path.clone(), why });
             return Ok(());
         }
-        let owner = self.owners.of(home, contents);
+        let owner = self.owners.of(home, &contents.gist);
         for stored in contents.items.iter() {
             let (file, uid) = (format!("{path}/{}", stored.file), stored.item.key.uid.to_string());
             match with_text(&stored.item, |text| reasons(text, window, &owner)) {

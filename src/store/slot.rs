@@ -1,19 +1,20 @@
-//! Loaded calendars: each in a slot of its own, swept when its last sweep is older than a second, unless `watch` knows that
-//! nothing has changed since.
+//! One loaded calendar: swept when its last sweep is older than a second, unless `watch` knows that nothing has changed since;
+//! without its texts when nobody reads those.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::calendar::{Calendar, Shape};
+use super::calendar::{Calendar, Contents, Shape};
+use super::disk::Directory;
+use super::gist::{Digest, Gist};
 use super::place::{Path, Place};
 use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;
 use super::tree::{Found, Tree};
-use super::watch::marks::{Marks, Seen, Sight, WATCHED};
+use super::watch::marks::{Seen, Sight, WATCHED};
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
@@ -26,9 +27,31 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Loaded {
     pub calendar: Calendar,
     pub rights: Rights,
+    at: At,
+}
+
+/// A calendar as it was at the last sweep, without its texts.
+#[derive(Debug)]
+pub struct Condensed {
+    gist: Arc<Gist>,
+    digest: Digest,
+    rights: Rights,
+    at: At,
+}
+
+/// When something was compared with the disk.
+#[derive(Debug, Clone, Copy)]
+struct At {
     swept: Instant,
     /// The marks before it was swept; nothing if it was not watched, or not swept.
     seen: Option<Seen>,
+}
+
+/// What is in memory of a calendar.
+#[derive(Debug, Clone)]
+pub enum Held {
+    Whole(Arc<Loaded>),
+    Condensed(Arc<Condensed>),
 }
 
 /// The place of one calendar in memory.
@@ -36,25 +59,32 @@ pub struct Loaded {
 pub struct Slot {
     pub path: Path,
     writer: Arc<Writer>,
-    sight: Sight,
+    pub(super) sight: Sight,
     /// Guards the pointer; what it points to never changes.
-    loaded: RwLock<Option<Arc<Loaded>>>,
+    held: RwLock<Option<Held>>,
     /// Held by the one that sweeps, so that others wait for its outcome instead of doing the same.
     sweeping: Mutex<()>,
     /// The pictures that were made with this calendar first in them; guards the list.
     snapshots: Mutex<Vec<(Place, Arc<Snapshot>)>>,
     /// When it was last asked for, in milliseconds since `Slots` was made.
-    used: AtomicU64,
+    pub(super) used: AtomicU64,
+    /// Whether anybody has read its texts since they were loaded.
+    read: AtomicBool,
 }
 
-/// All slots, bounded by the bytes in them.
-#[derive(Debug)]
-pub struct Slots {
-    /// Guards the map only.
-    by_path: RwLock<HashMap<Path, Arc<Slot>>>,
-    born: Instant,
-    budget: usize,
-    pub marks: Marks,
+/// How much of a calendar a sweep looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What was marked, as far as that is known.
+    Marked,
+    All,
+}
+
+/// Whether somebody wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Needed,
+    Spared,
 }
 
 impl Loaded {
@@ -62,35 +92,125 @@ impl Loaded {
     pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
         self.rights.role(who, path)
     }
+}
 
+impl At {
     fn is_fresh(&self, now: Option<Seen>) -> bool {
         let unchanged = self.seen.is_some() && self.seen == now;
         self.swept.elapsed() < if unchanged { WATCHED } else { FRESH }
     }
 }
 
+impl Held {
+    /// As [`Loaded::role`].
+    pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
+        match self {
+            Held::Whole(loaded) => loaded.rights.role(who, path),
+            Held::Condensed(condensed) => condensed.rights.role(who, path),
+        }
+    }
+
+    pub fn gist(&self) -> &Arc<Gist> {
+        match self {
+            Held::Whole(loaded) => &loaded.calendar.contents.gist,
+            Held::Condensed(condensed) => &condensed.gist,
+        }
+    }
+
+    /// Its texts, if they are there.
+    pub fn contents(&self) -> Option<&Arc<Contents>> {
+        match self {
+            Held::Whole(loaded) => Some(&loaded.calendar.contents),
+            Held::Condensed(_) => None,
+        }
+    }
+
+    /// Whether its stamps tell of every later change.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Held::Whole(loaded) => loaded.calendar.is_settled(),
+            Held::Condensed(_) => true,
+        }
+    }
+
+    fn at(&self) -> At {
+        match self {
+            Held::Whole(loaded) => loaded.at,
+            Held::Condensed(condensed) => condensed.at,
+        }
+    }
+
+    fn whole(self) -> Option<Arc<Loaded>> {
+        match self {
+            Held::Whole(loaded) => Some(loaded),
+            Held::Condensed(_) => None,
+        }
+    }
+
+    /// The same, which stands for a while.
+    fn kept(&self, rights: Rights) -> Held {
+        let at = At { swept: Instant::now(), seen: None };
+        match self {
+            Held::Whole(loaded) => {
+                Held::Whole(Arc::new(Loaded { calendar: loaded.calendar.clone(), rights, at }))
+            }
+            Held::Condensed(condensed) => {
+                let Condensed { gist, digest, .. } = &**condensed;
+                Held::Condensed(Arc::new(Condensed { gist: gist.clone(), digest: *digest, rights, at }))
+            }
+        }
+    }
+
+    fn is(&self, other: &Held) -> bool {
+        match (self, other) {
+            (Held::Whole(one), Held::Whole(other)) => Arc::ptr_eq(one, other),
+            (Held::Condensed(one), Held::Condensed(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 impl Slot {
-    fn new(path: Path, writer: Arc<Writer>, sight: Sight) -> Slot {
+    pub fn new(path: Path, writer: Arc<Writer>, sight: Sight) -> Slot {
         Slot {
             path,
             writer,
             sight,
-            loaded: RwLock::default(),
+            held: RwLock::default(),
             sweeping: Mutex::default(),
             snapshots: Mutex::default(),
             used: AtomicU64::new(0),
+            read: AtomicBool::new(false),
         }
     }
 
     /// What is in memory, if that is not too old.
+    pub fn fresh_held(&self) -> Option<Held> {
+        let held = self.held.read();
+        held.as_ref().filter(|held| held.at().is_fresh(self.sight.now())).cloned()
+    }
+
+    /// As [`Slot::fresh_held`], with the texts.
     pub fn fresh(&self) -> Option<Arc<Loaded>> {
-        let loaded = self.loaded.read();
-        let is_fresh = |loaded: &Loaded| loaded.is_fresh(self.sight.now());
-        loaded.as_ref().filter(|loaded| is_fresh(loaded)).cloned()
+        self.fresh_held()?.whole()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.loaded.read().is_none()
+        self.held.read().is_none()
+    }
+
+    pub fn has_texts(&self) -> bool {
+        matches!(*self.held.read(), Some(Held::Whole(_)))
+    }
+
+    /// Says that somebody reads the texts.
+    pub fn note_reader(&self) {
+        self.read.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its texts are in memory and nobody has asked for them.
+    pub fn is_unread(&self) -> bool {
+        self.has_texts() && !self.read.load(Ordering::Relaxed)
     }
 
     /// Whether a commit is in memory that the disk does not have in full.
@@ -100,12 +220,17 @@ impl Slot {
 
     /// Whether nothing was marked since the last sweep.
     pub fn is_unchanged(&self) -> bool {
-        self.loaded.read().as_ref().is_some_and(|loaded| loaded.seen == self.sight.now())
+        self.held.read().as_ref().is_some_and(|held| held.at().seen == self.sight.now())
     }
 
     /// What is in memory, however old.
+    pub fn held(&self) -> Option<Held> {
+        self.held.read().clone()
+    }
+
+    /// As [`Slot::held`], with the texts.
     pub fn current(&self) -> Option<Arc<Loaded>> {
-        self.loaded.read().clone()
+        self.held()?.whole()
     }
 
     /// What is there now, swept if need be; nothing if there is no such calendar.
@@ -116,19 +241,38 @@ impl Slot {
         let _turn = self.sweeping.lock();
         match self.fresh() {
             Some(fresh) => Ok(Some(fresh)),
-            None => self.sweep_beside_writers(tree),
+            None => Ok(self.look_beside_writers(tree, Texts::Needed)?.and_then(Held::whole)),
         }
     }
 
-    /// As [`Slot::sweep`], with requests waiting for the outcome, and without the home's lock.
-    pub fn compare(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
+    /// As [`Slot::load`], for who can do without the texts.
+    pub fn load_held(&self, tree: &Tree) -> Result<Option<Held>> {
+        if let Some(fresh) = self.fresh_held() {
+            return Ok(Some(fresh));
+        }
         let _turn = self.sweeping.lock();
-        self.sweep_beside_writers(tree)
+        match self.fresh_held() {
+            Some(fresh) => Ok(Some(fresh)),
+            None => self.look_beside_writers(tree, Texts::Spared),
+        }
     }
 
-    /// As [`Slot::sweep`], without the home's lock: half of a commit that another process is putting in place is no state.
+    /// Compares with the disk what was marked or may have changed unseen, with requests waiting for the outcome.
+    pub fn compare(&self, tree: &Tree) -> Result<Option<Held>> {
+        let _turn = self.sweeping.lock();
+        self.look_beside_writers(tree, Texts::Spared)
+    }
+
+    /// Compares all of it with the disk, however long ago that was done last. The caller holds the home's lock.
+    pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
+        let before = self.held();
+        let after = self.read_now(tree, before.as_ref(), Extent::All)?.map(|now| Held::Whole(Arc::new(now)));
+        Ok(self.placed(before.as_ref(), after, Texts::Needed).and_then(Held::whole))
+    }
+
+    /// Compares with the disk without the home's lock: half of a commit that another process is putting in place is no state.
     /// Until it is whole what was there before is.
-    fn sweep_beside_writers(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
+    fn look_beside_writers(&self, tree: &Tree, texts: Texts) -> Result<Option<Held>> {
         const LOOK_AGAIN: Duration = Duration::from_millis(5);
         const PATIENCE: Duration = Duration::from_secs(30);
         const ATTEMPTS: usize = 3;
@@ -136,10 +280,11 @@ impl Slot {
         loop {
             let begun = self.writer.begun();
             let standing = tree.standing(&self.path.home)?;
-            let before = self.loaded.read().clone();
+            let before = self.held();
+            let enough = |held: &&Held| texts == Texts::Spared || held.contents().is_some();
             if standing.is_half && !self.writer.is_applying() {
-                if let Some(loaded) = &before {
-                    return self.keep_loaded(tree, loaded);
+                if let Some(held) = before.as_ref().filter(enough) {
+                    return self.keep_held(tree, held, texts);
                 }
                 if start.elapsed() > PATIENCE {
                     return Err(Error::Busy);
@@ -147,79 +292,154 @@ impl Slot {
                 std::thread::sleep(LOOK_AGAIN);
                 continue;
             }
-            let after = self.look(tree, before.as_ref())?;
+            let after = self.read_held(tree, before.as_ref(), texts)?;
             // A commit of ours that began meanwhile may have put half of its files there.
-            if let Some(loaded) = before.as_ref().filter(|_| self.writer.begun() != begun) {
-                return self.keep_loaded(tree, loaded);
+            if let Some(held) = before.as_ref().filter(|_| self.writer.begun() != begun).filter(enough) {
+                return self.keep_held(tree, held, texts);
             }
             attempts += 1;
             let now = tree.standing(&self.path.home)?;
             if now == standing || self.writer.is_applying() || !now.is_half && attempts == ATTEMPTS {
-                return Ok(self.swap(before.as_ref(), after));
+                return Ok(self.placed(before.as_ref(), after, texts));
             }
         }
     }
 
     /// What is in memory stands, for a while.
-    fn keep_loaded(&self, tree: &Tree, before: &Arc<Loaded>) -> Result<Option<Arc<Loaded>>> {
-        let (calendar, rights) = (before.calendar.clone(), nearest(tree, &self.path)?);
-        let kept = Arc::new(Loaded { calendar, rights, swept: Instant::now(), seen: None });
-        Ok(self.swap(Some(before), Some(kept)))
+    fn keep_held(&self, tree: &Tree, held: &Held, texts: Texts) -> Result<Option<Held>> {
+        let kept = held.kept(nearest(tree, &self.path)?);
+        Ok(self.placed(Some(held), Some(kept), texts))
     }
 
-    /// Compares with the disk, however long ago that was done last. The caller holds the home's lock.
-    pub fn sweep(&self, tree: &Tree) -> Result<Option<Arc<Loaded>>> {
-        let before = self.loaded.read().clone();
-        let after = self.look(tree, before.as_ref())?;
-        Ok(self.swap(before.as_ref(), after))
-    }
-
-    /// What is on disk, read as far as it is not as `before`.
-    fn look(&self, tree: &Tree, before: Option<&Arc<Loaded>>) -> Result<Option<Arc<Loaded>>> {
-        let swept = Instant::now();
-        let seen = self.sight.now();
-        // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
-        if let Some(loaded) = before.filter(|_| self.writer.is_applying()) {
-            let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
-            return Ok(Some(Arc::new(Loaded { calendar, rights, swept, seen: None })));
+    /// What is there after `after` was put in the place of `before`.
+    fn placed(&self, before: Option<&Held>, after: Option<Held>, texts: Texts) -> Option<Held> {
+        match self.swap(before, after.clone()) {
+            // The texts were dropped meanwhile: those that were read are as good.
+            Some(Held::Condensed(_)) if texts == Texts::Needed => after,
+            now => now,
         }
-        let known = before.map(|before| &before.calendar);
-        let name = self.path.last().map_or("", |name| name.as_str());
-        let calendar = match tree.find(&self.path)? {
-            Found::Calendar(directory) => {
-                Calendar::sweep(&directory, Shape::Directory, name, known, &tree.last_good)?
+    }
+
+    /// What is on disk now, without its texts if nothing has changed and they are not needed.
+    fn read_held(&self, tree: &Tree, before: Option<&Held>, texts: Texts) -> Result<Option<Held>> {
+        let at = At { swept: Instant::now(), seen: self.sight.now() };
+        if let (Some(Held::Condensed(condensed)), Texts::Spared) = (before, texts) {
+            let Some((directory, loose)) = self.find(tree)? else { return Ok(None) };
+            let Condensed { gist, digest, .. } = &**condensed;
+            if gist.still_holds(digest, &directory, shape(loose.as_deref()), self.name())? {
+                let rights = nearest(tree, &self.path)?;
+                let now = Condensed { gist: gist.clone(), digest: *digest, rights, at };
+                return Ok(Some(Held::Condensed(Arc::new(now))));
             }
-            Found::File(folder, file) => {
-                Calendar::sweep(&folder, Shape::File(&file), name, known, &tree.last_good)?
-            }
-            Found::Folder(_) | Found::Missing | Found::Blocked => return Ok(None),
+        }
+        Ok(self.read_now(tree, before, Extent::Marked)?.map(|now| Held::Whole(Arc::new(now))))
+    }
+
+    /// What is on disk now.
+    fn read_now(&self, tree: &Tree, before: Option<&Held>, extent: Extent) -> Result<Option<Loaded>> {
+        let at = At { swept: Instant::now(), seen: self.sight.now() };
+        // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
+        if let Some(Held::Whole(loaded)) = before.filter(|_| self.writer.is_applying()) {
+            let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
+            return Ok(Some(Loaded { calendar, rights, at: At { seen: None, ..at } }));
+        }
+        if let (Extent::Marked, Some(Held::Whole(loaded))) = (extent, before)
+            && let Some(now) = self.read_marked(tree, loaded, at)?
+        {
+            return Ok(Some(now));
+        }
+        let Some((directory, loose)) = self.find(tree)? else { return Ok(None) };
+        let known = before.and_then(|before| match before {
+            Held::Whole(loaded) => Some(&loaded.calendar),
+            Held::Condensed(_) => None,
+        });
+        let calendar =
+            Calendar::sweep(&directory, shape(loose.as_deref()), self.name(), known, &tree.last_good)?;
+        let calendar = match before {
+            Some(Held::Condensed(condensed)) => calendar.going_on(&condensed.gist, &condensed.digest),
+            _ => calendar,
         };
         let rights = nearest(tree, &self.path)?;
         if let Rights::Closed { reason } = &rights
-            && before.is_none_or(|before| before.rights != rights)
+            && before.is_none_or(|before| *before.rights() != rights)
         {
             tracing::warn!("closed to all but the owner: {reason}");
         }
-        Ok(Some(Arc::new(Loaded { calendar, rights, swept, seen })))
+        Ok(Some(Loaded { calendar, rights, at }))
     }
 
-    /// Puts `after` in the place of `before`, unless a commit was faster; gives what is there then.
-    fn swap(&self, before: Option<&Arc<Loaded>>, after: Option<Arc<Loaded>>) -> Option<Arc<Loaded>> {
-        let mut loaded = self.loaded.write();
-        if loaded.as_ref().map(Arc::as_ptr) == before.map(Arc::as_ptr) {
-            *loaded = after;
+    /// What is on disk now if nothing can be different but the marked names; nothing if that is in doubt.
+    fn read_marked(&self, tree: &Tree, loaded: &Loaded, now: At) -> Result<Option<Loaded>> {
+        let seen = loaded.at.seen.filter(|_| loaded.at.swept.elapsed() < WATCHED);
+        let Some(names) = seen.and_then(|seen| self.sight.marked_since(seen)) else { return Ok(None) };
+        if loaded.calendar.contents.read_only {
+            return Ok(None);
         }
-        loaded.clone()
+        let Some(directory) = tree.root.directory(tree.on_disk(&self.path))? else { return Ok(None) };
+        let calendar = loaded.calendar.sweep_names(&directory, &names, &tree.last_good)?;
+        // What makes no events is looked for no later than after a look at everything.
+        let at = At { swept: loaded.at.swept, ..now };
+        Ok(calendar.map(|calendar| Loaded { calendar, rights: loaded.rights.clone(), at }))
+    }
+
+    /// The calendar's directory, or the folder in which it is one file.
+    fn find(&self, tree: &Tree) -> Result<Option<(Directory, Option<String>)>> {
+        Ok(match tree.find(&self.path)? {
+            Found::Calendar(directory) => Some((directory, None)),
+            Found::File(folder, file) => Some((folder, Some(file))),
+            Found::Folder(_) | Found::Missing | Found::Blocked => None,
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.path.last().map_or("", |name| name.as_str())
+    }
+
+    /// Puts `after` in the place of `before`, unless somebody was faster; gives what is there then.
+    fn swap(&self, before: Option<&Held>, after: Option<Held>) -> Option<Held> {
+        let mut held = self.held.write();
+        let same = match (held.as_ref(), before) {
+            (Some(held), Some(before)) => held.is(before),
+            (held, before) => held.is_none() && before.is_none(),
+        };
+        if same {
+            *held = after;
+        }
+        held.clone()
     }
 
     /// Shows what a commit has made of the calendar.
     pub fn publish(&self, calendar: Calendar, rights: Rights) -> Arc<Loaded> {
-        let loaded = Arc::new(Loaded { calendar, rights, swept: Instant::now(), seen: None });
-        *self.loaded.write() = Some(loaded.clone());
+        let at = At { swept: Instant::now(), seen: None };
+        let loaded = Arc::new(Loaded { calendar, rights, at });
+        *self.held.write() = Some(Held::Whole(loaded.clone()));
         // They are of what was: a large one must not stay while the next is made.
         self.snapshots.lock().clear();
         self.writer.changed();
         loaded
+    }
+
+    /// Keeps what free/busy needs and lets the texts go; says whether. Not for what a commit is under way in, nor for what
+    /// nobody asks free/busy of.
+    pub fn condense(&self) -> bool {
+        let mut held = self.held.write();
+        // Asked under the lock: a save that begins now will find the texts gone and load them again.
+        if self.writer.is_busy() {
+            return false;
+        }
+        let Some(Held::Whole(loaded)) = &*held else { return false };
+        let gist = &loaded.calendar.contents.gist;
+        let Some(digest) = loaded.calendar.digest().filter(|_| gist.busy.lock().is_some()) else {
+            return false;
+        };
+        let condensed =
+            Condensed { gist: gist.clone(), digest, rights: loaded.rights.clone(), at: loaded.at };
+        let texts = held.replace(Held::Condensed(Arc::new(condensed)));
+        self.read.store(false, Ordering::Relaxed);
+        drop(held);
+        self.snapshots.lock().clear();
+        drop(texts);
+        true
     }
 
     /// A picture of `place` that was made before and that `fits`.
@@ -241,107 +461,25 @@ impl Slot {
         snapshots.push((place.clone(), snapshot));
     }
 
-    fn bytes(&self) -> usize {
-        let contents = self.loaded.read().as_ref().map_or(0, |loaded| loaded.calendar.contents.bytes);
-        contents + self.snapshots.lock().iter().map(|(_, snapshot)| snapshot.bytes()).sum::<usize>()
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let held = self.held();
+        let texts = held.as_ref().and_then(Held::contents).map_or(0, |contents| contents.bytes);
+        let gist = held.map_or(0, |held| held.gist().bytes());
+        let snapshots: usize = self.snapshots.lock().iter().map(|(_, snapshot)| snapshot.bytes()).sum();
+        size_of::<Slot>() + texts + gist + snapshots
     }
 }
 
-impl Slots {
-    pub fn new(budget: usize) -> Slots {
-        Slots { by_path: RwLock::default(), born: Instant::now(), budget, marks: Marks::default() }
-    }
-
-    /// The slot of `path`, if somebody asked for it before.
-    pub fn get(&self, path: &Path) -> Option<Arc<Slot>> {
-        let slot = self.by_path.read().get(path).cloned()?;
-        self.touch(&slot);
-        Some(slot)
-    }
-
-    /// As [`Slots::get`], by who does not ask for the calendar's sake.
-    pub fn peek(&self, path: &Path) -> Option<Arc<Slot>> {
-        self.by_path.read().get(path).cloned()
-    }
-
-    /// The paths of all that hold something.
-    pub fn paths(&self) -> Vec<Path> {
-        let by_path = self.by_path.read();
-        by_path.values().filter(|slot| !slot.is_empty()).map(|slot| slot.path.clone()).collect()
-    }
-
-    /// Says that something changed in a calendar, if it is loaded.
-    pub fn mark(&self, path: &Path) {
-        if let Some(slot) = self.peek(path) {
-            slot.sight.mark();
-            self.marks.look_at(path);
+impl Held {
+    fn rights(&self) -> &Rights {
+        match self {
+            Held::Whole(loaded) => &loaded.rights,
+            Held::Condensed(condensed) => &condensed.rights,
         }
     }
+}
 
-    pub fn get_or_make(&self, path: &Path, writer: impl FnOnce() -> Arc<Writer>) -> Arc<Slot> {
-        if let Some(slot) = self.get(path) {
-            return slot;
-        }
-        let mut by_path = self.by_path.write();
-        let slot = by_path
-            .entry(path.clone())
-            .or_insert_with(|| Arc::new(Slot::new(path.clone(), writer(), self.marks.sight(&path.home))));
-        self.touch(slot);
-        slot.clone()
-    }
-
-    /// Puts a slot back that a commit has filled: it may have been forgotten while it held nothing.
-    pub fn put(&self, slot: &Arc<Slot>) {
-        self.by_path.write().insert(slot.path.clone(), slot.clone());
-        self.marks.look_at(&slot.path);
-        self.marks.moved();
-    }
-
-    /// A slot that held nothing holds something now.
-    pub fn filled(&self) {
-        self.marks.moved();
-        self.evict();
-    }
-
-    /// Forgets a slot that holds nothing: names that lead nowhere must not fill the memory.
-    pub fn forget_if_empty(&self, path: &Path) {
-        let mut by_path = self.by_path.write();
-        if by_path.get(path).is_some_and(|slot| slot.loaded.read().is_none()) {
-            by_path.remove(path);
-        }
-    }
-
-    pub fn forget(&self, path: &Path) {
-        self.by_path.write().remove(path);
-        self.marks.moved();
-    }
-
-    fn touch(&self, slot: &Slot) {
-        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        slot.used.store(now, Ordering::Relaxed);
-    }
-
-    /// Drops what was not asked for the longest, until the rest fits the budget.
-    pub fn evict(&self) {
-        let mut slots: Vec<Arc<Slot>> = self.by_path.read().values().cloned().collect();
-        let mut bytes: usize = slots.iter().map(|slot| slot.bytes()).sum();
-        if bytes <= self.budget {
-            return;
-        }
-        slots.sort_by_key(|slot| slot.used.load(Ordering::Relaxed));
-        // The newest stays: somebody is being answered from it.
-        slots.pop();
-        for slot in slots {
-            if bytes <= self.budget {
-                break;
-            }
-            // Asked under the lock that `put` takes: a commit that begins now puts its slot back.
-            let mut by_path = self.by_path.write();
-            // The disk does not have all of it yet.
-            if !slot.writer.is_applying() {
-                bytes -= slot.bytes().min(bytes);
-                by_path.remove(&slot.path);
-            }
-        }
-    }
+fn shape(loose: Option<&str>) -> Shape<'_> {
+    loose.map_or(Shape::Directory, Shape::File)
 }

@@ -94,8 +94,11 @@ impl Snapshot {
     pub fn new(sources: Vec<Source>, heading: Heading) -> Snapshot {
         let shown = shown(&sources);
         let whole = whole(&heading, shown.iter().map(Shown::item));
-        let modified =
-            sources.iter().map(|source| source.contents.modified).max().unwrap_or(SystemTime::UNIX_EPOCH);
+        let modified = sources
+            .iter()
+            .map(|source| source.contents.gist.modified)
+            .max()
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         Snapshot {
             etag: blake3::hash(&whole.text).to_hex()[..32].to_owned(),
             body: whole.text.into(),

@@ -116,6 +116,11 @@ impl Writer {
         self.applying.load(Ordering::Acquire)
     }
 
+    /// Whether somebody writes, or a commit is not on disk in full yet.
+    pub fn is_busy(&self) -> bool {
+        self.turn.is_locked() || self.is_applying()
+    }
+
     pub fn set_applying(&self, applying: bool) {
         self.begun.fetch_add(u64::from(applying), Ordering::AcqRel);
         self.applying.store(applying, Ordering::Release);

@@ -12,7 +12,7 @@ use crate::store::place::{Home, Name, Path};
 use crate::store::props::{METADATA, PROPS};
 use crate::store::published;
 use crate::store::rights;
-use crate::store::slot::Slots;
+use crate::store::slots::Slots;
 use crate::store::tree::USERS;
 
 /// Turns events into marks.
@@ -127,7 +127,7 @@ impl Marker {
         }
         let directory = Path { home: home.clone(), names: above };
         // Of any name: it may be a hard link of an item, which then changes without an event of its own.
-        self.slots.mark(&directory);
+        self.slots.mark(&directory, last);
         let Some(stem) = last.strip_suffix(".ics").filter(|_| !last.starts_with('.')) else { return };
         // In a folder it is a calendar of its own, which came or went.
         if change != Change::Altered
@@ -137,7 +137,7 @@ impl Marker {
         }
         let mut loose = directory;
         loose.names.extend(Name::new(stem));
-        self.slots.mark(&loose);
+        self.slots.mark(&loose, last);
     }
 
     /// Whether the name is a directory's, as far as that can be told of what is gone.

@@ -1,7 +1,7 @@
 //! What is known to have changed on disk and was not looked at since. Marked by whoever learns of a change, taken by the
 //! worker of `watch`, and asked by each slot whether what it holds still stands.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -54,6 +54,17 @@ pub struct Sight {
     /// Of the home; 0 while it is not watched.
     home: Arc<AtomicU64>,
     own: AtomicU64,
+    /// Guards the names, and that a mark's number is in them when it can be seen.
+    names: Mutex<Names>,
+}
+
+/// Which names were marked lately.
+#[derive(Debug, Default)]
+struct Names {
+    /// Each with its newest mark.
+    newest: HashMap<Arc<str>, u64>,
+    /// The last mark whose name is not known any more.
+    forgotten: u64,
 }
 
 /// The marks that a calendar had when it was compared with the disk.
@@ -70,9 +81,27 @@ impl Sight {
         (home != 0).then(|| Seen { home, own: self.own.load(Ordering::SeqCst) })
     }
 
-    /// Says that something of this calendar is different.
-    pub fn mark(&self) {
-        self.own.fetch_add(1, Ordering::SeqCst);
+    /// Says that what has this name in the calendar's directory is different.
+    pub fn mark(&self, name: &str) {
+        /// From so many on it is no less work to look at all files.
+        const MOST: usize = 500;
+        let mut names = self.names.lock();
+        let number = self.own.load(Ordering::SeqCst) + 1;
+        if names.newest.len() >= MOST && !names.newest.contains_key(name) {
+            *names = Names { newest: HashMap::new(), forgotten: number - 1 };
+        }
+        names.newest.insert(name.into(), number);
+        self.own.store(number, Ordering::SeqCst);
+    }
+
+    /// The names that were marked after something was `seen`; nothing if other things may be different too.
+    pub fn marked_since(&self, seen: Seen) -> Option<BTreeSet<Arc<str>>> {
+        let names = self.names.lock();
+        if self.now()?.home != seen.home || seen.own < names.forgotten {
+            return None;
+        }
+        let since = names.newest.iter().filter(|(_, number)| **number > seen.own);
+        Some(since.map(|(name, _)| name.clone()).collect())
     }
 }
 
@@ -84,7 +113,7 @@ impl Marks {
 
     /// The marks of a calendar in `home`.
     pub fn sight(&self, home: &Home) -> Sight {
-        Sight { home: self.of(home), own: AtomicU64::new(0) }
+        Sight { home: self.of(home), own: AtomicU64::new(0), names: Mutex::default() }
     }
 
     fn of(&self, home: &Home) -> Arc<AtomicU64> {
@@ -204,7 +233,7 @@ mod tests {
         marks.watched(&home("alice"));
         let before = sight.now();
         assert!(before.is_some());
-        sight.mark();
+        sight.mark("1.ics");
         assert_ne!(sight.now(), before);
         let before = sight.now();
         marks.mark_home(&home("alice"));
@@ -222,6 +251,30 @@ mod tests {
         assert_eq!(sight.now(), None);
         marks.watched(&home("alice"));
         assert_ne!(sight.now(), before);
+    }
+
+    #[test]
+    fn the_names_that_were_marked_since_a_reading_are_known_and_in_doubt_it_is_all() {
+        let marks = Marks::default();
+        let sight = marks.sight(&home("alice"));
+        marks.watched(&home("alice"));
+        let since =
+            |seen| sight.marked_since(seen).map(|names| names.iter().map(ToString::to_string).collect());
+        let first = sight.now().expect("watched");
+        assert_eq!(since(first), Some(Vec::<String>::new()));
+        sight.mark("1.ics");
+        sight.mark("2.ics");
+        let second = sight.now().expect("watched");
+        sight.mark("1.ics");
+        assert_eq!(since(first), Some(vec!["1.ics".to_owned(), "2.ics".to_owned()]));
+        assert_eq!(since(second), Some(vec!["1.ics".to_owned()]));
+        (0..1000).for_each(|n| sight.mark(&format!("{n}.ics")));
+        assert_eq!(since(second), None, "a storm");
+        let third = sight.now().expect("watched");
+        sight.mark("3.ics");
+        assert_eq!(since(third), Some(vec!["3.ics".to_owned()]));
+        marks.mark_home(&home("alice"));
+        assert_eq!(since(third), None, "anything in the home");
     }
 
     #[test]

@@ -159,13 +159,16 @@ impl Worker {
         if slot.is_applying() {
             return slots.marks.look_again(path, repeats);
         }
-        let before = slot.current();
+        let before = slot.held();
         let now = slot.compare(&self.store.tree);
         if let (Some(before), Ok(Some(now))) = (&before, &now) {
-            self.store.keep_warm(path, &before.calendar.contents, &now.calendar.contents);
+            self.store.keep_warm(path, before, now);
+            if before.contents().is_none() && now.contents().is_some() {
+                slots.evict();
+            }
         }
         match now {
-            Ok(Some(loaded)) if repeats > 0 && !(loaded.calendar.is_settled() && slot.is_unchanged()) => {
+            Ok(Some(held)) if repeats > 0 && !(held.is_settled() && slot.is_unchanged()) => {
                 slots.marks.look_again(path, repeats - 1);
             }
             Ok(Some(_)) => {}
