@@ -34,13 +34,7 @@ impl Server {
 
     /// As [`Server::start`], with lines put before all others of its `kalends.toml`.
     pub fn configured(lines: &str) -> Server {
-        Server::prepared(|data| {
-            let file = data.join("kalends.toml");
-            let before = fs::read_to_string(&file).expect("the example's configuration");
-            let kept = before.lines().filter(|line| !redefines(lines, line));
-            let text = kept.fold(format!("{lines}\n"), |text, line| text + line + "\n");
-            fs::write(file, text).expect("a configuration");
-        })
+        Server::prepared(|data| configure(data, lines))
     }
 
     /// As [`Server::start`], after `prepare` has changed the copy.
@@ -218,6 +212,15 @@ pub fn write(data: &Path, name: &str, bytes: impl AsRef<[u8]>) {
     let path = data.join(name);
     fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
     fs::write(&path, bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// Puts lines before all others of the `kalends.toml` in `data`.
+pub fn configure(data: &Path, lines: &str) {
+    let file = data.join("kalends.toml");
+    let before = fs::read_to_string(&file).expect("the example's configuration");
+    let kept = before.lines().filter(|line| !redefines(lines, line));
+    let text = kept.fold(format!("{lines}\n"), |text, line| text + line + "\n");
+    fs::write(file, text).expect("a configuration");
 }
 
 /// Waits until `condition` gives a value.

@@ -22,8 +22,8 @@ pub struct Directories {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Watched {
-    /// A name may lead to another directory by now.
-    identity: Identity,
+    /// A name may lead to another directory by now. Nothing if its watch may be gone.
+    identity: Option<Identity>,
     calendar: bool,
 }
 
@@ -57,6 +57,12 @@ impl Directories {
             by_path.retain(|watched, _| !watched.starts_with(path));
         }
         known
+    }
+
+    /// Takes no watch for granted any more: that a directory went may have been among the events that were lost, and the one
+    /// that is there now may have its number.
+    pub fn doubt(&self) {
+        self.by_path.lock().values_mut().for_each(|watched| watched.identity = None);
     }
 
     fn set_calendar(&self, path: &FsPath, calendar: bool) {
@@ -127,7 +133,7 @@ impl Watches {
             return Err(Refusal::Blind(name));
         }
         let path = self.root.join(below);
-        let identity = directory.identity()?;
+        let identity = Some(directory.identity()?);
         // Before it is watched: an event that it went must find it here.
         let before =
             self.directories.by_path.lock().insert(path.clone(), Watched { identity, calendar: false });

@@ -73,6 +73,7 @@ impl EventHandler for Marker {
         match event {
             Ok(event) if event.need_rescan() => {
                 tracing::info!("more changes at once than the kernel reports: all loaded homes are compared");
+                self.directories.doubt();
                 self.slots.marks.mark_everything();
             }
             Ok(event) => {
@@ -81,6 +82,7 @@ impl EventHandler for Marker {
             }
             Err(error) => {
                 tracing::warn!("watching: {error}; all loaded homes are compared");
+                self.directories.doubt();
                 self.slots.marks.mark_everything();
             }
         }

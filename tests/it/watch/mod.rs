@@ -2,6 +2,9 @@
 //! minute. So each test first waits until the directory it changes is watched: after that a change that is not noticed
 //! stays unnoticed for longer than a test waits.
 
+mod limits;
+mod tools;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -134,37 +137,6 @@ fn what_is_watched_and_unchanged_is_served_without_a_look_at_the_disk() {
 }
 
 #[test]
-fn edits_with_the_tools_that_people_use_are_noticed() {
-    let s = watching();
-    for (package, program, line) in [
-        ("sed", "sed", "sed -i s/Before/After/ Team/lunch.ics"),
-        ("coreutils", "cp", "sed s/Before/After/ Team/lunch.ics > ../../edited; cp ../../edited Team/lunch.ics; rm ../../edited"),
-        ("coreutils", "mv", "sed s/Before/After/ Team/lunch.ics > Team/.new; mv Team/.new Team/lunch.ics"),
-        ("dash", "sh", "text=$(sed s/Before/After/ Team/lunch.ics); printf '%s\\n' \"$text\" > Team/lunch.ics"),
-        ("vim", "vim", "vim -u NONE -es -N '+%s/Before/After/' '+wq' Team/lunch.ics < /dev/null"),
-        ("vim", "vim", "vim -u NONE -es -N '+set backup writebackup backupcopy=yes' '+%s/Before/After/' '+wq' Team/lunch.ics < /dev/null; rm -f Team/*~"),
-        ("rsync", "rsync", "mkdir .from; sed s/Before/After/ Team/lunch.ics > .from/lunch.ics; rsync -rc .from/ Team/; rm -r .from"),
-        ("rsync", "rsync", "mkdir .from; sed s/Before/After/ Team/lunch.ics > .from/lunch.ics; rsync -rc --inplace .from/ Team/; rm -r .from"),
-        ("tar", "tar", "mkdir .from; sed s/Before/After/ Team/lunch.ics > .from/lunch.ics; tar c -C .from lunch.ics | tar x -C Team; rm -r .from"),
-        ("python3", "python3", "python3 -c 'import mmap,re
-f=open(\"Team/lunch.ics\",\"r+b\"); m=mmap.mmap(f.fileno(),0); at=m.find(b\"Before\"); m[at:at+6]=b\"After \"; m.flush(); m.close(); f.close()'"),
-    ] {
-        if !need(package, program) {
-            continue;
-        }
-        s.write(&format!("{DIRECTORY}/lunch.ics"), summary("Before"));
-        shows(&s, ADDRESS, &["Before"]);
-        let etag = s.get(ADDRESS, "alice").etag();
-        shell(&s, line);
-        eventually(line, || {
-            let answer = s.get(ADDRESS, "alice").status(200);
-            let shown = summaries(&answer.text());
-            (shown.len() == 1 && shown[0].starts_with("After") && answer.etag() != etag).then_some(())
-        });
-    }
-}
-
-#[test]
 fn a_write_through_another_name_of_the_same_file_is_noticed() {
     let s = watching();
     shell(&s, "ln Team/lunch.ics Team/.same");
@@ -173,48 +145,6 @@ fn a_write_through_another_name_of_the_same_file_is_noticed() {
     s.get(ADDRESS, "alice").status(200);
     s.write(&format!("{DIRECTORY}/.same"), summary("By another name"));
     shows(&s, ADDRESS, &["By another name"]);
-}
-
-#[test]
-fn what_khal_and_todoman_make_is_noticed() {
-    let s = watching();
-    settle(&s, "/ical/main.ics", "alice", "users/alice/Tasks");
-    let home = s.path("users/alice");
-    let config = |name: &str, text: String| {
-        let file = s.path(name);
-        fs::write(&file, text).expect("a configuration");
-        file
-    };
-    if need("khal", "khal") {
-        let text = format!(
-            "[calendars]\n[[team]]\npath = {}\n[locale]\ntimeformat = %H:%M\ndateformat = %Y-%m-%d\nlongdateformat = %Y-%m-%d\ndatetimeformat = %Y-%m-%d %H:%M\nlongdatetimeformat = %Y-%m-%d %H:%M\n[sqlite]\npath = {}\n",
-            home.join("Team").display(),
-            s.path("khal.db").display(),
-        );
-        let file = config("khal.conf", text);
-        shell(&s, &format!("khal -c {} new -a team 2026-12-24 18:00 19:00 Carols", file.display()));
-        shows(&s, ADDRESS, &["Carols", "Team lunch"]);
-    }
-    if need("todoman", "todoman") {
-        let text = format!(
-            "path = \"{}/*\"\ndate_format = \"%Y-%m-%d\"\ntime_format = \"%H:%M\"\ndefault_list = \"Alice: to do\"\ncache_path = \"{}\"\n",
-            home.display(),
-            s.path("todo.db").display(),
-        );
-        let file = config("todo.py", text);
-        shell(&s, &format!("todoman --config {} new -l 'Alice: to do' 'Buy string'", file.display()));
-        let text = || s.get("/ical/main.ics", "alice").text();
-        eventually("the task", || text().contains("SUMMARY:Buy string").then_some(()));
-        let line = format!(
-            "todoman --config {0} --porcelain list | python3 -c 'import json,sys; print(*[t[\"id\"] for t in json.load(sys.stdin) if t[\"summary\"]==\"Buy string\"])'",
-            file.display()
-        );
-        shell(&s, &format!("todoman --config {} done $({line})", file.display()));
-        let done = |text: &str| {
-            components(text).iter().any(|part| part.contains("Buy string") && part.contains("COMPLETED"))
-        };
-        eventually("it is done", || done(&text()).then_some(()));
-    }
 }
 
 #[test]
@@ -377,59 +307,4 @@ fn free_busy_moves_with_the_calendar() {
     eventually("the new calendar counts", || busy().text().contains(&start).then_some(()));
     s.write("users/alice/Extra/.props.json", r#"{"freebusy": false}"#);
     eventually("it counts no more", || (!busy().text().contains(&start)).then_some(()));
-}
-
-#[test]
-fn a_storm_of_changes_ends_with_what_is_on_disk() {
-    const FILES: usize = 6_000;
-    let s = watching();
-    let lines = format!(
-        "import os\ntext = open('Team/lunch.ics').read()\nfor turn in range(3):\n    for n in range({FILES}):\n        open(f'Team/storm-{{n}}.ics', 'w').write(text.replace('lunch', f'{{turn}}-{{n}}'))\nfor n in range(0, {FILES}, 2):\n    os.unlink(f'Team/storm-{{n}}.ics')\n"
-    );
-    if !need("python3", "python3") {
-        return;
-    }
-    s.write("storm.py", lines);
-    shell(&s, "python3 ../../storm.py");
-    eventually("the end of the storm", || {
-        let text = s.get(ADDRESS, "alice").text();
-        (components(&text).len() == FILES / 2 + 1 && !text.contains("SUMMARY:Team 0-")).then_some(())
-    });
-}
-
-#[test]
-fn without_watches_left_calendars_are_compared_on_access_and_it_is_said_once() {
-    let limited =
-        ["unshare", "-Ur", "sh", "-c", "echo 20 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\""];
-    let probe = Command::new("unshare")
-        .args(["-Ur", "sh", "-c", "echo 20 > /proc/sys/user/max_inotify_watches"])
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        println!("skipped: no user namespace with its own limit of watches can be made here");
-        return;
-    }
-    let s = Server::wrapped(&limited, |data| {
-        for number in 0..30 {
-            write(data, &format!("users/alice/Many/{number}/x.ics"), summary("Many"));
-            write(data, &format!("users/bob/Many/{number}/x.ics"), summary("Many"));
-        }
-    });
-    s.get(ADDRESS, "alice").status(200);
-    s.get("/ical/folder/Many/3.ics", "bob").status(200);
-    eventually("the log says so", || s.log().contains("max_user_watches").then_some(()));
-    s.write(&format!("{DIRECTORY}/lunch.ics"), summary("Noticed all the same"));
-    shows(&s, ADDRESS, &["Noticed all the same"]);
-    s.write("users/alice/Many/new/x.ics", summary("New"));
-    shows(&s, "/ical/folder/Many/new.ics", &["New"]);
-    assert_eq!(s.log().matches("max_user_watches").count(), 1, "{}", s.log());
-    assert!(!is_watched(&s, "users/alice"), "all of a home or nothing");
-}
-
-#[test]
-fn polling_can_be_forced_by_the_configuration() {
-    let s = Server::configured("watch = \"poll\"");
-    shows(&s, ADDRESS, &["Team lunch"]);
-    s.write(&format!("{DIRECTORY}/lunch.ics"), summary("Polled"));
-    shows(&s, ADDRESS, &["Polled"]);
-    assert!(watches(&s).is_empty());
 }
