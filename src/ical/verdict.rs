@@ -96,3 +96,87 @@ fn without_scheme(address: &str) -> &str {
         _ => address,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ical::event::components;
+    use crate::ical::period::Kind::{Busy, Tentative, Unavailable};
+
+    /// Each of the table's lines makes an event of alice's as busy as it says beside them.
+    fn assert_kinds(table: &[(&str, Option<Kind>)]) {
+        let zone = crate::ical::tz::zone("Europe/Berlin").expect("a zone");
+        let addresses = vec!["alice@example.org".to_owned(), "al@example.org".to_owned()];
+        let owner = Owner { addresses, zone };
+        for (lines, kind) in table {
+            let event = format!("BEGIN:VEVENT\r\nDTSTART:20260110T090000Z\r\n{lines}\r\nEND:VEVENT\r\n");
+            let components = components(event.as_bytes());
+            assert_eq!(verdict(&components[0], &owner).kind, *kind, "{lines}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_busy_until_it_says_otherwise_a_whole_day_too() {
+        assert_kinds(&[("X-NONE:", Some(Busy)), ("DTSTART;VALUE=DATE:20260110", Some(Busy))]);
+    }
+
+    #[test]
+    fn transp_makes_an_event_free_also_a_whole_day() {
+        assert_kinds(&[
+            ("TRANSP:OPAQUE", Some(Busy)),
+            ("TRANSP:TRANSPARENT", None),
+            ("transp:transparent", None),
+            ("DTSTART;VALUE=DATE:20260110\r\nTRANSP:TRANSPARENT", None),
+        ]);
+    }
+
+    #[test]
+    fn status_cancelled_is_free_and_tentative_is_tentative() {
+        assert_kinds(&[
+            ("STATUS:CONFIRMED", Some(Busy)),
+            ("STATUS:TENTATIVE", Some(Tentative)),
+            ("STATUS:CANCELLED", None),
+            ("STATUS:CANCELLED\r\nTRANSP:OPAQUE", None),
+        ]);
+    }
+
+    #[test]
+    fn the_owners_partstat_counts_under_each_of_the_owners_addresses_and_nobody_elses() {
+        assert_kinds(&[
+            ("ATTENDEE;PARTSTAT=ACCEPTED:mailto:alice@example.org", Some(Busy)),
+            ("ATTENDEE;PARTSTAT=DECLINED:MAILTO:Alice@Example.org", None),
+            ("ATTENDEE;PARTSTAT=declined:mailto:al@example.org", None),
+            ("ATTENDEE;PARTSTAT=DELEGATED:mailto:alice@example.org", None),
+            ("ATTENDEE;PARTSTAT=TENTATIVE:mailto:alice@example.org", Some(Tentative)),
+            ("ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:alice@example.org", Some(Tentative)),
+            ("ATTENDEE;EMAIL=\"alice@example.org\";PARTSTAT=DECLINED:urn:uuid:1", None),
+            ("ATTENDEE;PARTSTAT=DECLINED:mailto:bob@example.org", Some(Busy)),
+            ("BEGIN:VALARM\r\nATTENDEE;PARTSTAT=DECLINED:mailto:alice@example.org\r\nEND:VALARM", Some(Busy)),
+        ]);
+    }
+
+    #[test]
+    fn who_is_invited_and_has_not_answered_is_tentative_but_who_organises_comes() {
+        assert_kinds(&[
+            ("ATTENDEE:mailto:alice@example.org", Some(Tentative)),
+            ("ATTENDEE:mailto:alice@example.org\r\nORGANIZER:mailto:alice@example.org", Some(Busy)),
+        ]);
+    }
+
+    #[test]
+    fn microsofts_busy_status_counts() {
+        assert_kinds(&[
+            ("X-MICROSOFT-CDO-BUSYSTATUS:BUSY", Some(Busy)),
+            ("X-MICROSOFT-CDO-BUSYSTATUS:FREE", None),
+            ("X-MICROSOFT-CDO-BUSYSTATUS:TENTATIVE", Some(Tentative)),
+            ("X-MICROSOFT-CDO-BUSYSTATUS:OOF", Some(Unavailable)),
+            ("X-MICROSOFT-CDO-BUSYSTATUS:WORKINGELSEWHERE", None),
+            ("X-MICROSOFT-CDO-BUSYSTATUS:OOF\r\nTRANSP:TRANSPARENT", None),
+        ]);
+    }
+
+    #[test]
+    fn class_hides_nothing_of_busy_time() {
+        assert_kinds(&[("CLASS:PRIVATE", Some(Busy)), ("CLASS:CONFIDENTIAL", Some(Busy))]);
+    }
+}
