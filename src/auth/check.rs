@@ -59,6 +59,17 @@ impl Check {
         }
     }
 
+    /// Whether the account of `user` may be used now, where no password is at hand.
+    pub fn may_use(&self, user: &str) -> Result<bool, Refusal> {
+        match self {
+            Check::File(passwords) => Ok(passwords.current().contains(user)),
+            Check::Pam { service, min_uid } => {
+                let usable = account(user)?.is_some_and(|account| account.usable(*min_uid).is_ok());
+                Ok(usable && service.may_use(user)?)
+            }
+        }
+    }
+
     /// The users of the password file, in order of name; the system's are not listed.
     pub fn users(&self) -> Option<Vec<String>> {
         match self {

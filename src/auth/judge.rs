@@ -160,6 +160,10 @@ impl Judge {
         let found = self.method.spelling(name.as_str())?;
         Ok(found.map(|name| self.with_groups(name)))
     }
+
+    pub fn may_use(&self, user: &str) -> Result<bool, Refusal> {
+        self.method.may_use(user)
+    }
 }
 
 /// The one line of a failure. What the client chose stands last, quoted and with control characters escaped.

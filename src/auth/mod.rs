@@ -129,6 +129,16 @@ impl Authenticator {
     pub fn principal(&self, user: &str) -> Result<Option<Arc<Principal>>> {
         Ok(self.judge.principal(user)?)
     }
+
+    /// As [`Authenticator::principal`], for an account that may be used now: a locked one is as good as gone. May block.
+    ///
+    /// # Errors
+    /// `LoginUnavailable`: the system, or PAM, cannot tell.
+    pub fn active(&self, user: &str) -> Result<Option<Arc<Principal>>> {
+        let Some(principal) = self.principal(user)? else { return Ok(None) };
+        let may_use = principal.user().map_or(Ok(false), |name| self.judge.may_use(name))?;
+        Ok(may_use.then_some(principal))
+    }
 }
 
 /// What a failure that took `elapsed` still has to wait.

@@ -89,10 +89,6 @@ impl Service {
     /// Checks a login, and that the account may be used now. Gives the name that PAM knows the user by: a module may change it. May take
     /// long.
     pub fn check(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Result<String, Denial> {
-        // As at the start: without its file the service would be `other`.
-        if !self.file.exists() {
-            return Err(Denial::Broken(format!("{} is gone", self.file.display())));
-        }
         let unusable = |_| Denial::Refused("a NUL".to_owned());
         let answers = Answers {
             user: CString::new(user).map_err(unusable)?,
@@ -106,6 +102,19 @@ impl Service {
         transaction.run(raw::pam_authenticate)?;
         transaction.run(raw::pam_acct_mgmt)?;
         transaction.user()
+    }
+
+    /// Whether the account may be used now, where no password is at hand. A password that is to be changed ends no account.
+    pub fn may_use(&self, user: &str) -> Result<bool, Denial> {
+        let Ok(user) = CString::new(user) else { return Ok(false) };
+        let answers = Answers { user, password: Zeroizing::default() };
+        let mut transaction = Transaction::start(self, &answers)?;
+        match transaction.run(raw::pam_acct_mgmt) {
+            Ok(()) => Ok(true),
+            Err(_) if transaction.status == PamReturnCode::NEW_AUTHTOK_REQD as c_int => Ok(true),
+            Err(Denial::Refused(_)) => Ok(false),
+            Err(broken @ Denial::Broken(_)) => Err(broken),
+        }
     }
 }
 
@@ -125,6 +134,10 @@ struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     fn start(service: &Service, answers: &'a Answers) -> Result<Transaction<'a>, Denial> {
+        // As at the start: without its file the service would be `other`.
+        if !service.file.exists() {
+            return Err(Denial::Broken(format!("{} is gone", service.file.display())));
+        }
         let conversation = PamConversation {
             conv: Some(converse),
             data_ptr: ptr::from_ref(answers).cast_mut().cast::<c_void>(),

@@ -26,7 +26,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// one that leads elsewhere are told apart neither by the answer nor by the time it took.
 const MISS: Duration = Duration::from_millis(100);
 
-/// What an account was when it was looked at; nothing if it was not there.
+/// What an account was when it was looked at; nothing if it was not there or may not be used.
 #[derive(Debug, Clone)]
 struct Seen {
     when: Instant,
@@ -43,14 +43,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// The user who made a link, if the account is still there. May block.
+    /// The user who made a link, if the account is still there and may be used. May block.
     fn maker(&self, auth: &Authenticator, name: &str) -> Result<Option<Arc<Principal>>> {
         let known = self.makers.lock().get(name).cloned();
         if let Some(seen) = known.filter(|seen| seen.when.elapsed() < MAKER_FOR) {
             return Ok(seen.account);
         }
         // A directory that answers to another spelling speaks of an account that did not make the link.
-        let account = auth.principal(name)?.filter(|maker| maker.user() == Some(name));
+        let account = auth.active(name)?.filter(|maker| maker.user() == Some(name));
         let seen = Seen { when: Instant::now(), account: account.clone() };
         self.makers.lock().insert(name.to_owned(), seen);
         Ok(account)

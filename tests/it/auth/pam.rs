@@ -10,7 +10,10 @@ use kalends::auth::Authenticator;
 use kalends::config::Config;
 use kalends::error::Error;
 
+use sha2::{Digest, Sha256};
+
 use super::{answer, answers, basic, login, peer, remembered, run, settle};
+use crate::server::{NOBODY, Server, eventually, write};
 
 /// A directory with the service file `kalends`, and what its modules write.
 struct Realm {
@@ -174,6 +177,52 @@ fn a_user_is_known_by_name_and_with_the_groups_of_the_system() {
     assert_eq!(nobody.user(), Some("nobody"));
     assert_eq!(super::groups(&nobody), ["nogroup"]);
     assert_eq!(auth.principal("no-such-account").expect("an answer"), None::<std::sync::Arc<Principal>>);
+}
+
+#[test]
+fn an_account_is_active_as_long_as_the_account_phase_lets_it_be_without_a_password() {
+    for (account, active) in [
+        ("account required pam_permit.so", true),
+        ("account required pam_deny.so", false),
+        // A password that is to be changed ends no account.
+        ("account required pam_debug.so acct=new_authtok_reqd", true),
+        ("account required pam_debug.so acct=acct_expired", false),
+    ] {
+        let realm = Realm::new(&format!("auth required pam_deny.so\n{account}\n"));
+        let found = realm.open().active("nobody").expect("an answer");
+        assert_eq!(found.is_some(), active, "{account}");
+    }
+    let realm = Realm::of_sesame();
+    let auth = realm.open();
+    for (user, active) in [("nobody", true), ("root", false), ("daemon", false), ("no-such-account", false)] {
+        assert_eq!(auth.active(user).expect("an answer").is_some(), active, "{user}");
+    }
+    assert!(realm.seen().contains("PAM_USER=nobody") && !realm.seen().contains("root"), "{}", realm.seen());
+    std::fs::remove_file(realm.path("kalends")).expect("removed");
+    assert!(auth.active("nobody").is_err(), "without its file, PAM would ask the service other");
+}
+
+#[test]
+fn a_link_ends_with_an_account_that_is_locked_and_comes_back_with_it() {
+    let service = |account: &str| format!("auth required pam_deny.so\naccount required {account}.so\n");
+    let realm = Realm::new(&service("pam_permit"));
+    let token = "hermetic";
+    let s = Server::prepared(|data| {
+        let text = format!("[auth]\nmethod = \"pam\"\nservice_directory = {:?}\n", realm.path(""));
+        write(data, "kalends.toml", text);
+        let id: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        let link = r#"{"owner": "nobody", "role": "viewer", "place": "~*", "made": "2026-11-23T20:00:00Z"}"#;
+        write(data, &format!("links/{id}.json"), link);
+    });
+    let address = format!("/ical/link/{token}/pf/Holidays.ics");
+    let gives = |code: u16| {
+        eventually(&format!("{code}"), || (s.get(&address, NOBODY).send().code == code).then_some(()));
+    };
+    gives(200);
+    for (account, code) in [("pam_deny", 404), ("pam_permit", 200)] {
+        std::fs::write(realm.path("kalends"), service(account)).expect("written");
+        gives(code);
+    }
 }
 
 #[test]
