@@ -47,17 +47,26 @@ pub struct StagedDirectory<'a> {
 impl Staging {
     /// Makes a staging directory for this process and removes those of dead ones.
     pub fn open(root: &Directory) -> Result<Staging> {
+        const ATTEMPTS: usize = 100;
         let tmp = root.make(TMP)?;
         clear(&tmp)?;
-        let mut random = [0; 8];
-        getrandom::fill(&mut random)
-            .map_err(|error| Error::io(tmp.path(), std::io::Error::other(error.to_string())))?;
-        let name = format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
-        let directory = tmp.make(&name)?;
-        let lock = lock(&directory, FlockOperation::NonBlockingLockExclusive)?.ok_or_else(|| {
-            Error::io(directory.path(), std::io::Error::other("a new staging directory is locked"))
-        })?;
-        Ok(Staging { root: root.existing("")?, name, directory, next: AtomicU64::new(0), _lock: lock })
+        for _ in 0..ATTEMPTS {
+            let mut random = [0; 8];
+            getrandom::fill(&mut random)
+                .map_err(|error| Error::io(tmp.path(), std::io::Error::other(error.to_string())))?;
+            let name = format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
+            // Another process that starts now takes it for a dead one's until it is locked.
+            let made = match tmp.make_unsynced(&name) {
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
+                made => made?,
+            };
+            let Some(lock) = lock(&made, FlockOperation::NonBlockingLockExclusive)? else { continue };
+            if made.kind(LOCK)?.is_some() {
+                let root = root.existing("")?;
+                return Ok(Staging { root, name, directory: made, next: AtomicU64::new(0), _lock: lock });
+            }
+        }
+        Err(Error::io(tmp.path(), std::io::Error::other("each new staging directory was removed at once")))
     }
 
     /// Writes `content` to a new file that is to go into `target`, and makes it durable.
@@ -235,7 +244,8 @@ fn clear(tmp: &Directory) -> Result<()> {
         let Some(left) = tmp.directory(&name).ok().flatten().filter(|_| kind == EntryKind::Directory) else {
             continue;
         };
-        if lock(&left, FlockOperation::NonBlockingLockExclusive)?.is_some() {
+        // Held until it is gone: whoever has just made it would lock it and go on in what is removed.
+        if let Some(_lock) = lock(&left, FlockOperation::NonBlockingLockExclusive)? {
             remove(tmp, &name);
         }
     }
@@ -270,6 +280,19 @@ mod tests {
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(names.contains(&alive.name) && names.contains(&other.name));
+    }
+
+    #[test]
+    fn those_who_start_at_once_do_not_remove_each_others() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let start = || {
+            let root = Directory::root(tree.path()).expect("open");
+            for _ in 0..50 {
+                let staging = Staging::open(&root).expect("staging");
+                drop(staging.write(b"a", &root).expect("write"));
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(start))));
     }
 
     #[test]
