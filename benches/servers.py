@@ -78,7 +78,7 @@ class Server:
 def kalends(binary, tree, pinned=False):
     port = free_port()
     command = [str(binary), "serve", str(tree), "--listen", f"127.0.0.1:{port}"]
-    environment = {**os.environ, "RUST_LOG": "warn", "XDG_CACHE_HOME": str(tree) + "-cache"}
+    environment = {**os.environ, "KALENDS_LOG": "warn", "XDG_CACHE_HOME": str(tree) + "-cache"}
     return Server(PIN * pinned + command, port, env=environment)
 
 
