@@ -36,8 +36,10 @@ class Torment:
             self.tally.calls = len(first) + len(again)
             for fault in FAULTS:
                 self.at_each(fault, again)
+                self.tree.checked()
             for fault in FAULTS:
                 self.at_each(fault, first, self.fresh)
+                self.tree.checked()
         except Bad as bad:
             self.tally.bad.append(f"{self.tally.title}: {bad}")
         finally:

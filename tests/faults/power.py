@@ -114,6 +114,7 @@ def recovers(binary, directory, place, position, written, serve):
             if found not in allowed:
                 raise Bad(f"{one.subject.title}: {found} is none of {allowed}")
         if serve:
+            tree.checked()
             tree.start()
         works(tree, serve)
     finally:

@@ -70,6 +70,7 @@ def again_and_again(binary, directory):
                 if not recovery.write(tree, 1) or tree.journals() or tree.staged():
                     raise Bad(f"killed at {first.label} and {second.label}: {tree.journals()} {tree.staged()}")
                 recovery.state(tree, 1)
+        tree.checked()
     except Bad as bad:
         tally.bad.append(f"{tally.title}: {bad}")
     finally:

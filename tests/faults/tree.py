@@ -38,6 +38,7 @@ class Tree:
     def make(self):
         """The directory as an admin makes it: the configuration and the passwords, with alice's for all users."""
         self.data.mkdir(exist_ok=True)
+        self.data.chmod(0o2770)
         example = REPOSITORY / "data-example"
         for name in ("kalends.toml", "groups"):
             shutil.copy(example / name, self.data / name)
@@ -48,7 +49,7 @@ class Tree:
 
     @property
     def environment(self):
-        return {**os.environ, "XDG_CACHE_HOME": str(self.directory / "cache"), "RUST_LOG": "warn"}
+        return {**os.environ, "XDG_CACHE_HOME": str(self.directory / "cache"), "KALENDS_LOG": "warn"}
 
     def start(self):
         self.stop()
@@ -97,8 +98,19 @@ class Tree:
     def run(self, words, wrapper=(), stdin=""):
         """A command over the tree. `{data}` in its words is the data directory."""
         words = [word.replace("{data}", str(self.data)) for word in words]
-        return subprocess.run([*wrapper, self.binary, *words], input=stdin, capture_output=True, text=True,
-                              env=self.environment, timeout=PATIENCE)
+        try:
+            return subprocess.run([*wrapper, self.binary, *words], input=stdin, capture_output=True, text=True,
+                                  env=self.environment, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            traced = self.directory / "strace"
+            last = traced.read_text(errors="replace")[-2000:] if wrapper else ""
+            raise Bad(f"{words} did not end in {PATIENCE} s: {last}") from None
+
+    def checked(self):
+        """That `kalends check` finds nothing."""
+        done = self.run(["check", "--quiet", "{data}"])
+        if done.returncode:
+            raise Bad(f"kalends check: {done.stdout} {done.stderr}")
 
     def settle(self):
         """Waits until what was acknowledged is applied; nothing where the server ended meanwhile."""
