@@ -22,12 +22,25 @@ pub struct Key {
     pub kind: Kind,
 }
 
+/// A key's hash: what stands for it where keys would take too much room.
+pub type KeyId = [u8; 16];
+
 impl Key {
     /// A name for an item's file, that says nothing and no two keys share.
     pub fn file_stem(&self) -> String {
+        self.hash().to_hex()[..24].to_owned()
+    }
+
+    pub fn id(&self) -> KeyId {
+        let mut half = [0; 16];
+        half.copy_from_slice(&self.hash().as_bytes()[..16]);
+        half
+    }
+
+    fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.kind.name().as_bytes()).update(&[0]).update(self.uid.as_bytes());
-        hasher.finalize().to_hex()[..24].to_owned()
+        hasher.finalize()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one door: a calendar is opened only by naming who asks and the role that the request needs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Store;
@@ -8,7 +9,7 @@ use super::rights::nearest;
 use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;
-use super::views::View;
+use super::views::{self, Client, Draft};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::whole::Heading;
@@ -91,6 +92,25 @@ impl Store {
         let admitted = self.enter(who, place, need, fresh).ok()?;
         let snapshot = self.known_snapshot(place, &admitted.parts)?;
         Some(Ok(Room { role: admitted.role, snapshot }))
+    }
+
+    /// Says that `client` was shown a place: whole, or by the word that what it has is current. Whoever may change nothing
+    /// there needs no base.
+    pub fn shown_to(&self, client: impl FnOnce() -> Client, place: &Place, room: &Room, whole: bool) {
+        if room.role >= Role::Contributor {
+            let name = views::name(place, &room.snapshot.etag);
+            let draft = || Draft::Shown(room.snapshot.shown.clone());
+            self.views.fetched(&client(), name, whole, draft);
+        }
+    }
+
+    /// Says that `client` was told that there is nothing at a place, where `who` may make a calendar: some programs take that
+    /// for an empty one and save to it. Not on an async thread.
+    pub fn told_of_nothing(&self, client: &Client, who: &Principal, place: &Place) {
+        if let Ok(None) = self.may_save(who, place) {
+            let draft = || Draft::Sent(Vec::new(), HashMap::new());
+            self.views.fetched(client, views::of_nothing(place), true, draft);
+        }
     }
 
     /// Passes the door with each calendar of the place that the asker may at least read.
@@ -191,7 +211,6 @@ impl Store {
             return known;
         }
         let snapshot = Arc::new(Snapshot::new(sources(parts), self.heading(place, parts)));
-        self.views.keep(place, &snapshot.etag, View::Fetched(snapshot.shown.clone()));
         if let Some(first) = parts.first() {
             first.slot.keep(place, snapshot.clone());
             self.slots.evict();

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::views::{Index, Known};
+use super::copies::Parents;
+use super::view::{Known, View};
 use crate::ical::item::{Item, Key, KeyMap};
-use crate::ical::meaning::Look;
+use crate::ical::meaning::Hash;
 
 /// What the client's copy is compared with.
 #[derive(Debug)]
@@ -13,7 +14,9 @@ pub enum Base<'a> {
     None,
     /// The client has seen all that is here.
     Here,
-    View(Index<'a>),
+    View(&'a View),
+    /// One of several that the client may have had.
+    Copies(&'a Parents),
     /// The client wants what it sent, whatever was here.
     Replace,
 }
@@ -26,6 +29,16 @@ pub enum Here<'a> {
     Masked,
     /// The asker must not know of it.
     Hidden,
+}
+
+impl<'a> Here<'a> {
+    /// The item, if the asker sees all of it.
+    pub fn whole(&self) -> Option<&'a Item> {
+        match self {
+            Here::Whole(item) => Some(item),
+            Here::Masked | Here::Hidden => None,
+        }
+    }
 }
 
 /// What becomes of a save.
@@ -42,8 +55,34 @@ pub struct Plan {
     pub conflicts: usize,
     /// Whether the client changed or left out something that its base had.
     pub touches: bool,
-    /// Sent items that are not here afterwards as they were sent.
-    pub unlike: usize,
+    /// Ordinals of the sent items that are not here afterwards as they were sent, each with the meaning of the version of
+    /// ours that it stands for, if the base knows one.
+    pub unlike: Vec<(usize, Option<Hash>)>,
+    /// Items that the client left out and that stay because it left out so many, see [`Plan::guard_against_shrinking`].
+    pub spared: usize,
+}
+
+/// What a merge did beside taking what was sent, in items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Here, not sent, and still here.
+    pub kept: usize,
+    pub removed: usize,
+    pub conflicts: usize,
+    /// Of those that were kept, the ones that would have gone had they not been so many.
+    pub spared: usize,
+}
+
+impl Merged {
+    /// For people to read; empty if there is nothing to say.
+    pub fn in_words(&self) -> String {
+        let Merged { kept, removed, conflicts, spared } = self;
+        match (kept + removed + conflicts, spared) {
+            (0, _) => String::new(),
+            (_, 0) => format!("kept={kept}, removed={removed}, conflicts={conflicts}"),
+            _ => format!("kept={kept}, removed={removed}, conflicts={conflicts}, spared={spared}"),
+        }
+    }
 }
 
 /// The client sent a new item whose key belongs to one that it must not know of.
@@ -66,9 +105,11 @@ pub fn merge(
         met += usize::from(ours.is_some());
         match ours {
             // The client was shown it once: it does no more than send it back.
-            Some(Here::Hidden) if base.has(&item.key) => plan.unlike += 1,
+            Some(Here::Hidden) if base.known(&item.key).is_some() => {
+                plan.stay(ordinal, base.known(&item.key))
+            }
             Some(Here::Hidden) => return Err(HiddenKey),
-            Some(Here::Masked) => plan.unlike += 1,
+            Some(Here::Masked) => plan.stay(ordinal, base.known(&item.key)),
             Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
             None => plan.meet(ordinal, item, None, base, mozilla),
         }
@@ -81,18 +122,21 @@ pub fn merge(
 }
 
 impl Base<'_> {
-    fn has(&self, key: &Key) -> bool {
-        matches!(self, Base::View(view) if view.get(key).is_some())
+    /// What the client had under a key, as far as Views tell.
+    fn known(&self, key: &Key) -> Option<Known> {
+        match self {
+            Base::None | Base::Here | Base::Replace => None,
+            Base::View(view) => view.get(&key.id()),
+            Base::Copies(parents) => parents.newest(&key.id()),
+        }
     }
 }
 
 impl Plan {
-    /// What is done beside taking what was sent, for people to read; empty if nothing is.
-    pub fn summary(&self) -> String {
-        match self.kept + self.conflicts {
-            0 => String::new(),
-            _ => format!("kept={}, removed={}, conflicts={}", self.kept, self.remove.len(), self.conflicts),
-        }
+    /// What is done beside taking what was sent.
+    pub fn merged(&self) -> Merged {
+        let &Plan { kept, ref remove, conflicts, spared, .. } = self;
+        Merged { kept, removed: remove.len(), conflicts, spared }
     }
 
     /// Decides about a sent item and what is here under its key.
@@ -100,30 +144,22 @@ impl Plan {
         if ours.is_some_and(|ours| ours.raw == sent.raw) {
             return;
         }
-        let same = |ours: &Item| ours.look().meaning == sent.look().meaning;
-        let seen = |look: Look| Known { theirs: look, ours: look.meaning };
+        if ours.is_some_and(|ours| ours.look().meaning == sent.look().meaning) {
+            return;
+        }
         match (base, ours) {
-            (Base::View(view), _) => self.meet_with_base(ordinal, sent, ours, view.get(&sent.key), mozilla),
+            (Base::View(view), _) => self.meet_known(ordinal, sent, ours, view.get(&sent.key.id()), mozilla),
             (Base::Here, Some(here)) => {
-                self.meet_with_base(ordinal, sent, ours, Some(seen(*here.look())), mozilla);
+                self.meet_known(ordinal, sent, ours, Some(Known::of(here.look())), mozilla);
             }
+            (Base::Copies(parents), _) => self.meet_copies(ordinal, sent, ours, parents, mozilla),
             (_, None) => self.take.push(ordinal),
-            (_, Some(ours)) if same(ours) => {}
             (Base::Replace, Some(_)) => self.change(ordinal),
-            (_, Some(ours)) if sent.look().age > ours.look().age => {
-                self.conflicts += 1;
-                self.change(ordinal);
-            }
-            (_, Some(_)) => {
-                self.conflicts += 1;
-                self.touches = true;
-                self.unlike += 1;
-                self.lost.push(ordinal);
-            }
+            (_, Some(ours)) => self.meet_by_age(ordinal, sent, ours),
         }
     }
 
-    fn meet_with_base(
+    fn meet_known(
         &mut self,
         ordinal: usize,
         sent: &Item,
@@ -131,18 +167,10 @@ impl Plan {
         known: Option<Known>,
         mozilla: bool,
     ) {
-        let unchanged = |known: &Known| match mozilla {
-            true => known.theirs.stamps == sent.look().stamps,
-            false => known.theirs.meaning == sent.look().meaning,
-        };
+        if known.is_some_and(|known| known.is_as(sent.look(), mozilla)) {
+            return self.stay(ordinal, known);
+        }
         let here = ours.map(|ours| ours.look().meaning);
-        if here == Some(sent.look().meaning) {
-            return;
-        }
-        if known.as_ref().is_some_and(unchanged) {
-            self.unlike += 1;
-            return;
-        }
         let changed_here = here.is_some() && here != known.map(|known| known.ours);
         self.conflicts += usize::from(changed_here);
         match known.is_some() || here.is_some() {
@@ -151,9 +179,70 @@ impl Plan {
         }
     }
 
+    /// As [`Plan::meet_known`], where the client may have had one of several copies.
+    fn meet_copies(
+        &mut self,
+        ordinal: usize,
+        sent: &Item,
+        ours: Option<&Item>,
+        parents: &Parents,
+        mozilla: bool,
+    ) {
+        let id = sent.key.id();
+        let known = || parents.views.iter().filter_map(|view| view.get(&id));
+        // Not by this client: whatever copy it was, this is what it had.
+        if let Some(same) = known().find(|known| known.is_as(sent.look(), mozilla)) {
+            return self.stay(ordinal, Some(same));
+        }
+        let Some(ours) = ours else {
+            match known().next() {
+                Some(_) => return self.change(ordinal),
+                None => return self.take.push(ordinal),
+            }
+        };
+        let seen_here = known().any(|known| known.ours == ours.look().meaning);
+        match parents.are_known() || seen_here && !parents.forgotten {
+            true => {
+                self.conflicts += usize::from(!seen_here);
+                self.change(ordinal);
+            }
+            // It may be older than all that is remembered of the client.
+            false => self.meet_by_age(ordinal, sent, ours),
+        }
+    }
+
+    /// Decides where nothing is known of what the client had.
+    fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item) {
+        self.conflicts += 1;
+        match sent.look().age > ours.look().age {
+            true => self.change(ordinal),
+            false => {
+                self.touches = true;
+                self.lost.push(ordinal);
+                self.stay(ordinal, None);
+            }
+        }
+    }
+
     fn change(&mut self, ordinal: usize) {
         self.touches = true;
         self.take.push(ordinal);
+    }
+
+    /// What is here stays, or stays away.
+    fn stay(&mut self, ordinal: usize, known: Option<Known>) {
+        self.unlike.push((ordinal, known.map(|known| known.ours)));
+    }
+
+    /// A save without a guard that would remove more than half of a large calendar removes nothing: more often than not its
+    /// program could not read what it had.
+    pub fn guard_against_shrinking(&mut self, here: usize) {
+        const LARGE: usize = 10;
+        if here >= LARGE && self.remove.len() * 2 > here {
+            self.spared = self.remove.len();
+            self.kept += self.spared;
+            self.remove.clear();
+        }
     }
 
     /// Decides about what is here and was not sent.
@@ -170,10 +259,15 @@ impl Plan {
                     left_out += 1;
                     true
                 }
-                Base::View(view) => view.get(key).is_some_and(|known| {
+                Base::View(view) => view.get(&key.id()).is_some_and(|known| {
                     left_out += 1;
                     known.ours == ours.look().meaning
                 }),
+                Base::Copies(parents) => {
+                    let goes = parents.all_had(&key.id(), ours);
+                    left_out += usize::from(goes);
+                    goes
+                }
             };
             match goes {
                 true => self.remove.push((*key).clone()),
@@ -193,7 +287,6 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::views::View;
     use super::*;
     use crate::ical::item::cut;
 
@@ -205,17 +298,13 @@ mod tests {
         cut(text.as_bytes()).expect("a good item").items.remove(0)
     }
 
-    fn fetched(items: &[Item]) -> View {
-        let known = |item: &Item| {
-            let look: Look = *item.look();
-            Known { theirs: look, ours: look.meaning }
-        };
-        View::Sent(items.iter().map(|item| (item.key.clone(), known(item))).collect())
+    fn had_all(items: &[Item]) -> View {
+        View::new(items.iter().map(|item| (item.key.id(), Known::of(item.look()))))
     }
 
     /// As [`run`], with what `had` holds as the base.
     fn from(had: &[Item], sent: &[Item], here: &[Item], mozilla: bool) -> Plan {
-        run(sent, &Base::View(fetched(had).index()), here, mozilla)
+        run(sent, &Base::View(&had_all(had)), here, mozilla)
     }
 
     fn run(sent: &[Item], base: &Base<'_>, here: &[Item], mozilla: bool) -> Plan {
@@ -322,14 +411,15 @@ mod tests {
         let sent = [item("1", "busy", 9)];
         let key = sent[0].key.clone();
         let masked = KeyMap::from_iter([(&key, Here::Masked)]);
-        assert_eq!(merge(&sent, &Base::Replace, &masked, false), Ok(Plan { unlike: 1, ..Plan::default() }));
+        let stays = |ours| Ok(Plan { unlike: vec![(0, ours)], ..Plan::default() });
+        assert_eq!(merge(&sent, &Base::Replace, &masked, false), stays(None));
         assert_eq!(merge(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
         let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
         assert_eq!(merge(&sent, &Base::None, &hidden, false), Err(HiddenKey));
         assert_eq!(merge(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
-        let had = fetched(&sent);
-        let plan = merge(&sent, &Base::View(had.index()), &hidden, false);
-        assert_eq!(plan, Ok(Plan { unlike: 1, ..Plan::default() }), "what was shown once may come back");
+        let had = had_all(&sent);
+        let plan = merge(&sent, &Base::View(&had), &hidden, false);
+        assert_eq!(plan, stays(Some(sent[0].look().meaning)), "what was shown once may come back");
     }
 
     #[test]

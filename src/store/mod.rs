@@ -8,12 +8,15 @@ mod census;
 pub mod check;
 mod commit;
 mod content;
+mod copies;
 mod disk;
 mod door;
 mod expiry;
 mod file;
 mod gist;
 mod history;
+#[cfg(test)]
+mod interleavings;
 mod journal;
 mod last_good;
 mod links;
@@ -30,6 +33,8 @@ mod replay;
 mod restore;
 pub mod rights;
 mod save;
+mod sent;
+mod shelf;
 mod slot;
 mod slots;
 mod snapshot;
@@ -38,6 +43,7 @@ mod threads;
 mod timeline;
 mod told;
 mod tree;
+mod view;
 mod views;
 mod watch;
 mod writer;
@@ -52,6 +58,7 @@ pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
 pub use door::Room;
 pub use links::{LinkId, LinkPlace, SecretLink, Used};
+pub use merge::Merged;
 pub use origin::Origin;
 pub use reasons::Explained;
 pub use record::{Cause, Did};
@@ -59,6 +66,7 @@ pub use restore::{Moment, Restored};
 pub use save::{Basis, Precondition, Save, Saved};
 pub use snapshot::Snapshot;
 pub use told::{Differing, Told, ToldItem, What};
+pub use views::Client;
 
 use crate::acl::Role;
 use crate::config::Config;
@@ -122,7 +130,7 @@ impl Store {
             tree: Tree::new(root, &config.public_root, last_good),
             writers: Writers::default(),
             slots: Arc::new(Slots::new(config.cache_mb << 20)),
-            views: Views::default(),
+            views: Views::open(&config.cache(), &config.data),
             together: RwLock::default(),
             owners: Owners::new(config),
             link_writer: Arc::default(),

@@ -1,6 +1,5 @@
 //! Saving a whole calendar: under the home's lock, the disk compared, what was sent merged in, one commit.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,20 +8,20 @@ use super::Store;
 use super::commit::{Commit, Made};
 use super::content::Content;
 use super::door::{Admitted, Part, admit};
-use super::merge::{Base, Plan, merge};
+use super::merge::Merged;
 use super::origin::Origin;
 use super::place::{Path, Place};
 use super::record::{Cause, Did};
 use super::rights::nearest;
+use super::sent::{Parent, Sent};
 use super::snapshot::Snapshot;
 use super::tree::Found;
-use super::views::{Index, Known, View};
+use super::views::{self, Client, Draft};
 use super::writer::Locked;
 use super::writing::{Target, Writing};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
-use crate::ical::item::{Cut, Item, Key, KeyMap, assign_uids};
-use crate::ical::text::Renames;
+use crate::ical::item::Cut;
 
 /// How often a save is merged anew because somebody changes the files under its hands.
 const ATTEMPTS: usize = 10;
@@ -55,6 +54,7 @@ pub type Precondition<'a> = &'a (dyn Fn(Option<&str>) -> Result<()> + Send + Syn
 /// A whole calendar to be saved.
 pub struct Save<'a> {
     pub origin: &'a Origin,
+    pub client: Client,
     pub place: &'a Place,
     pub sent: Cut,
     pub basis: Basis,
@@ -67,10 +67,7 @@ pub struct Saved {
     pub created: bool,
     /// Current, or of the View as sent where the outcome is another (see the design's section on writes).
     pub etag: String,
-    /// Items here that were not sent and stay.
-    pub kept: usize,
-    pub removed: usize,
-    pub conflicts: usize,
+    pub merged: Merged,
 }
 
 /// A commit that is made but not on disk in full.
@@ -126,25 +123,13 @@ impl Store {
         let mut writing = self.targets(&save.origin.who, save.place, &|path| self.sweep(path))?;
         let snapshot = self.shown(save.place, &writing);
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
-        let sent: &Sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
+        let known_sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
         let basis = save.basis.clone().resolved(snapshot.as_deref());
-        let view = match &basis {
-            Basis::Named(etags) => self.views.find(save.place, etags),
-            Basis::Current | Basis::Unknown | Basis::Replace => None,
-        };
-        let base = match (&basis, &view) {
-            (Basis::Replace, _) => Base::Replace,
-            (Basis::Current, _) => Base::Here,
-            (_, Some(view)) => Base::View(view.index()),
-            (_, None) => Base::None,
-        };
-        let plan = {
-            let here = writing.here();
-            merge(&sent.items, &base, &here, sent.mozilla)
-                .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))?
-        };
-        let lost = writing.carry_out(&plan, &sent.items)?;
-        let cause = Cause::new(Did::Save, save.origin).merged(plan.summary());
+        let parent = self.parent(save.place, save.client, &basis, known_sent, snapshot.as_deref(), &writing);
+        let plan = known_sent.merged_into(&writing, &parent.base(&basis), basis == Basis::Unknown)?;
+        let lost = writing.carry_out(&plan, &known_sent.items)?;
+        let merged = plan.merged();
+        let cause = Cause::new(Did::Save, save.origin).merged(merged.in_words());
         let journal = match self.commit(&mut writing, locked, lost, cause)? {
             Made::Outdated => return Ok(None),
             Made::Applied => None,
@@ -152,26 +137,46 @@ impl Store {
         };
         let after = self.snapshot(save.place, &writing.parts);
         let as_sent = match writing.has_masked() {
-            true => sent.is_shown_by(&after),
-            false => plan.unlike + plan.kept == 0,
-        };
-        let etag = match as_sent {
-            true => after.etag.clone(),
-            false => {
-                let seen = snapshot.filter(|_| matches!(base, Base::Here));
-                let seen = seen.map(|snapshot| View::Fetched(snapshot.shown.clone()));
-                let had = match (&base, &seen) {
-                    (Base::View(view), _) => Some(view),
-                    (_, Some(seen)) => Some(&seen.index()),
-                    (_, None) => None,
-                };
-                self.keep_sent(save.place, &sent.items, had, &plan)
-            }
+            true => known_sent.is_shown_by(&after),
+            false => plan.unlike.is_empty() && plan.kept == 0,
         };
         let created =
             writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
-        let removed = plan.remove.len();
-        Ok(Some((Saved { created, etag, kept: plan.kept, removed, conflicts: plan.conflicts }, journal)))
+        let (etag, draft) = match sent.take().filter(|_| !as_sent) {
+            Some(sent) => (self.views.new_etag(), sent.draft(plan)),
+            None => (after.etag.clone(), Draft::Shown(after.shown.clone())),
+        };
+        self.views.saved(&save.client, views::name(save.place, &etag), draft, parent);
+        Ok(Some((Saved { created, etag, merged }, journal)))
+    }
+
+    /// What is known of what the client had.
+    fn parent(
+        &self,
+        place: &Place,
+        client: Client,
+        basis: &Basis,
+        sent: &Sent,
+        snapshot: Option<&Snapshot>,
+        writing: &Writing,
+    ) -> Parent {
+        match (basis, snapshot) {
+            (Basis::Current, Some(snapshot)) => {
+                Parent::Named(Some((views::name(place, &snapshot.etag), None)))
+            }
+            (Basis::Named(etags), _) => {
+                let names = etags.iter().map(|etag| views::name(place, etag));
+                let view = |name| Some((name, Some(self.views.find(&name)?)));
+                Parent::Named(names.into_iter().find_map(view))
+            }
+            // What is made anew is made of all that is sent, whatever was here once.
+            (Basis::Unknown, Some(_)) => {
+                let parents = self.views.parents(&client, &sent.looks(writing), sent.mozilla);
+                Parent::Guessed(parents)
+            }
+            (Basis::Unknown | Basis::Current, None) => Parent::Nothing(views::of_nothing(place)),
+            (Basis::Replace, _) => Parent::Named(None),
+        }
     }
 
     /// The calendars that a save to `place` may touch, and what the asker sees of them.
@@ -293,69 +298,7 @@ impl Store {
             pause *= 2;
         }
     }
-
-    /// Remembers what the client has now, which `had` what it was based on, under a name that is never current.
-    fn keep_sent(&self, place: &Place, sent: &[Item], had: Option<&Index<'_>>, plan: &Plan) -> String {
-        let taken: HashSet<usize> = plan.take.iter().copied().collect();
-        let known = |(ordinal, item): (usize, &Item)| {
-            let theirs = *item.look();
-            let carried_over = had.filter(|_| !taken.contains(&ordinal)).and_then(|had| had.get(&item.key));
-            let carried_over = carried_over.map(|known| known.ours);
-            (item.key.clone(), Known { theirs, ours: carried_over.unwrap_or(theirs.meaning) })
-        };
-        let view: KeyMap<Key, Known> = sent.iter().enumerate().map(known).collect();
-        let mut hasher = blake3::Hasher::new();
-        let mut sorted: Vec<_> = view.iter().collect();
-        sorted.sort_by_key(|(key, _)| *key);
-        for (key, known) in sorted {
-            hasher.update(key.file_stem().as_bytes());
-            hasher.update(&known.theirs.meaning).update(&known.theirs.stamps).update(&known.ours);
-        }
-        let etag = format!("sent-{}", &hasher.finalize().to_hex()[..32]);
-        self.views.keep(place, &etag, View::Sent(view));
-        etag
-    }
 }
 
 /// How a calendar is loaded.
 type Load<'a> = &'a dyn Fn(&Path) -> Result<Option<(Arc<super::slot::Slot>, Arc<super::slot::Loaded>)>>;
-
-/// What was sent, in the terms of what is here.
-struct Sent {
-    items: Vec<Item>,
-    /// Whether one of Mozilla's programs sent it.
-    mozilla: bool,
-}
-
-impl Sent {
-    /// Takes the items out of `cut`.
-    fn new(cut: &mut Cut, snapshot: Option<&Snapshot>) -> Sent {
-        let mozilla = cut.prodid.contains("Mozilla");
-        let restored = std::mem::take(&mut cut.items).into_iter().map(|item| match snapshot {
-            Some(snapshot) if !snapshot.made_up.is_empty() => with_own_zones(item, snapshot),
-            _ => item,
-        });
-        Sent { items: assign_uids(restored.collect()), mozilla }
-    }
-
-    /// Whether the picture is, by meaning, what was sent.
-    fn is_shown_by(&self, snapshot: &Snapshot) -> bool {
-        if self.items.len() != snapshot.shown.len() {
-            return false;
-        }
-        let shown: KeyMap<&Key, &Item> =
-            snapshot.shown.iter().map(|shown| (&shown.item().key, shown.item())).collect();
-        let same =
-            |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
-        self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
-    }
-}
-
-/// The item with the TZIDs that were made up for serving taken back.
-fn with_own_zones(item: Item, snapshot: &Snapshot) -> Item {
-    let zones = item.zones.clone();
-    let made_up =
-        zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
-    let renames: Renames<'_> = made_up.collect();
-    if renames.is_empty() { item } else { item.with_zones_renamed(&renames) }
-}

@@ -1,139 +1,443 @@
-//! Views: what an asker was shown of a place, or sent to it, as a base for merging what comes back.
+//! The Views that are kept and what is known of clients: what is waiting to be worked out, what was used last, and the
+//! shelf in the cache directory. What a View says is in `view`, what follows from a client's Views in `copies`.
+//!
+//! To compare ten thousand items takes tens of milliseconds. So who reads or saves leaves only a draft here, and a thread
+//! works it out and writes it; who needs a View before its turn works it out then.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::path::Path as FsPath;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
-use super::place::Place;
+use super::copies::{Copies, Parents};
+use super::place::{Home, Place};
+use super::sent::Parent;
+use super::shelf::Shelf;
 use super::snapshot::Shown;
-use crate::ical::item::{Item, Key, KeyMap};
+use super::threads::side_by_side;
+use super::view::{Known, View};
+use crate::acl::Principal;
+use crate::ical::item::{Item, KeyId};
 use crate::ical::meaning::{Hash, Look};
 
-/// What is known of one item of a View.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// What the client's copy looks like.
-    pub theirs: Look,
-    /// The meaning of the version of ours that the copy stands for.
-    pub ours: Hash,
+/// The hash of a place and of the Etag under which something was shown there: clients that were shown the same share it.
+pub type ViewName = [u8; 16];
+
+/// The name of what was shown or sent at `place` under `etag`.
+pub fn name(place: &Place, etag: &str) -> ViewName {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |text: &str| {
+        hasher.update(text.as_bytes()).update(&[0]);
+    };
+    match place {
+        Place::Main(user) => part(user.as_str()),
+        Place::Calendar(path) => {
+            part(match &path.home {
+                Home::User(_) => "~",
+                Home::Public => "",
+            });
+            path.home
+                .owner()
+                .into_iter()
+                .chain(path.names.iter().map(|name| name.as_str()))
+                .for_each(&mut part);
+        }
+    }
+    part("");
+    part(etag);
+    half(&hasher)
 }
 
-/// A set of items, named by an Etag.
-#[derive(Debug)]
-pub enum View {
-    /// What was served: each copy stands for itself.
-    Fetched(Arc<[Shown]>),
-    /// What a client sent where the outcome was another.
-    Sent(KeyMap<Key, Known>),
+/// The name of what is shown where there is no calendar.
+pub fn of_nothing(place: &Place) -> ViewName {
+    name(place, "")
 }
 
-/// A View by key. Looks are worked out only for the items that somebody asks for.
-#[derive(Debug)]
-pub struct Index<'v>(KeyMap<&'v Key, Copied<'v>>);
-
-#[derive(Debug)]
-enum Copied<'v> {
-    Of(&'v Item),
-    Known(Known),
+fn half(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    half
 }
 
-impl Index<'_> {
-    pub fn get(&self, key: &Key) -> Option<Known> {
-        Some(match self.0.get(key)? {
-            Copied::Of(item) => Known { theirs: *item.look(), ours: item.look().meaning },
-            Copied::Known(known) => *known,
-        })
+/// Who reads and saves, as far as requests without a guard tell: a hash of the principal, the program's name, the
+/// network address, and the address that is asked for. Two machines may share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Client(pub [u8; 16]);
+
+impl Client {
+    pub fn new(who: &Principal, program: &str, peer: Option<IpAddr>, address: &str) -> Client {
+        let mut hasher = blake3::Hasher::new();
+        let (kind, me) = match who {
+            Principal::Nobody => ("nobody", None),
+            Principal::User { name, .. } => ("user", Some(name.as_str())),
+            // The address, which has the token in it, tells links apart.
+            Principal::Link(_) => ("link", who.me()),
+        };
+        for part in [kind, me.unwrap_or_default(), program, address] {
+            hasher.update(part.as_bytes()).update(&[0]);
+        }
+        match peer {
+            None => hasher.update(&[]),
+            Some(IpAddr::V4(peer)) => hasher.update(&peer.octets()),
+            Some(IpAddr::V6(peer)) => hasher.update(&peer.octets()),
+        };
+        Client(half(&hasher))
     }
 }
 
-impl View {
-    /// All of the View, to be looked up by key.
-    pub fn index(&self) -> Index<'_> {
-        Index(match self {
-            View::Fetched(shown) => {
-                shown.iter().map(|shown| (&shown.item().key, Copied::Of(shown.item()))).collect()
+/// What a View is to be made of.
+#[derive(Debug)]
+pub enum Draft {
+    /// What was served.
+    Shown(Arc<[Shown]>),
+    /// What a client sent where the outcome was another, and of those items that were not taken, by their ordinals, the
+    /// versions of ours that they stand for.
+    Sent(Vec<Item>, HashMap<usize, Hash>),
+}
+
+impl Draft {
+    fn view(&self) -> View {
+        let rows = |items: &[&Item]| items.iter().map(|item| (item.key.id(), *item.look())).collect();
+        match self {
+            Draft::Shown(shown) => {
+                let items: Vec<&Item> = shown.iter().map(Shown::item).collect();
+                View::new(in_threads(&items, rows).into_iter().map(|(id, look)| (id, Known::of(&look))))
             }
-            View::Sent(known) => known.iter().map(|(key, known)| (key, Copied::Known(*known))).collect(),
-        })
+            Draft::Sent(items, ours) => {
+                let items: Vec<&Item> = items.iter().collect();
+                let known = |(ordinal, (id, look)): (usize, (KeyId, Look))| {
+                    let known = Known::of(&look);
+                    (id, Known { ours: ours.get(&ordinal).copied().unwrap_or(known.ours), ..known })
+                };
+                View::new(in_threads(&items, rows).into_iter().enumerate().map(known))
+            }
+        }
     }
 
-    /// About how many bytes it takes, apart from the text of its items, which newer Views mostly share.
+    /// How many bytes of text it keeps alive.
     fn bytes(&self) -> usize {
         match self {
-            View::Fetched(shown) => shown.len() * size_of::<Shown>(),
-            View::Sent(known) => known.len() * (size_of::<Known>() + 100),
+            Draft::Shown(shown) => shown.iter().map(|shown| shown.item().raw.len()).sum(),
+            Draft::Sent(items, _) => items.iter().map(|item| item.raw.len()).sum(),
         }
     }
+}
 
-    /// How many bytes of text it alone keeps alive, now that `newer` is there.
-    fn outdated(&self, newer: &View) -> usize {
-        let (View::Fetched(old), View::Fetched(new)) = (self, newer) else { return 0 };
-        let new: HashSet<*const Item> = new.iter().map(|shown| std::ptr::from_ref(shown.item())).collect();
-        let gone = old.iter().map(Shown::item).filter(|item| !new.contains(&std::ptr::from_ref(*item)));
-        gone.map(|item| item.raw.len()).sum()
+/// What `work` gives for all of `items`, worked out on several threads.
+pub fn in_threads<T: Sync, U: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<U> + Sync) -> Vec<U> {
+    // Only a panic fails, and it is logged where it happens.
+    side_by_side(items, |stretch| Ok(work(stretch))).unwrap_or_default()
+}
+
+/// The Views and what is known of clients.
+#[derive(Debug)]
+pub struct Views {
+    kept: Arc<Kept>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    shelf: Shelf,
+    memory: Mutex<Memory>,
+    /// Told when there is work.
+    work: Condvar,
+    /// When it was opened, in nanoseconds, and how many Etags were given since.
+    born: u128,
+    sent: AtomicU64,
+}
+
+/// What is in memory. Held for look-ups only.
+#[derive(Debug, Default)]
+struct Memory {
+    drafts: HashMap<ViewName, Arc<Waiting>>,
+    /// The text that drafts keep alive, in bytes.
+    drafts_bytes: usize,
+    /// The Views that were used last, newest at the end.
+    recent: VecDeque<(ViewName, Arc<View>)>,
+    /// The Views that are on the shelf, and since when that is known.
+    shelved: HashMap<ViewName, Instant>,
+    clients: HashMap<Client, Remembered>,
+    jobs: VecDeque<Job>,
+    closing: bool,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    copies: Copies,
+    /// Whether what the shelf has is in it.
+    recalled: bool,
+    /// Whether it is to be written.
+    changed: bool,
+}
+
+/// A View that is not worked out yet, or not written.
+#[derive(Debug)]
+struct Waiting {
+    draft: Draft,
+    bytes: usize,
+    view: OnceLock<Arc<View>>,
+}
+
+impl Waiting {
+    fn view(&self) -> &Arc<View> {
+        self.view.get_or_init(|| Arc::new(self.draft.view()))
     }
 }
 
-/// The Views that are kept, oldest first, bounded by the bytes they take.
-#[derive(Debug, Default)]
-pub struct Views {
-    /// Guards all of it; held for look-ups only.
-    kept: Mutex<Kept>,
+#[derive(Debug)]
+enum Job {
+    Write(ViewName),
+    Touch(ViewName),
+    Remember(Client),
 }
 
-type ViewName = (Place, String);
-
-#[derive(Debug, Default)]
-struct Kept {
-    /// With what each costs.
-    by_name: HashMap<ViewName, (Arc<View>, usize)>,
-    /// The last View of each place.
-    newest: HashMap<Place, ViewName>,
-    order: VecDeque<ViewName>,
-    bytes: usize,
-}
-
-const MAX_BYTES: usize = 64 << 20;
+/// How much text may wait. What comes when there is more is not kept, unless it is asked for again.
+const MAX_DRAFTS: usize = 64 << 20;
+/// How much of the Views that were used last is in memory, in bytes.
+const MAX_RECENT: usize = 8 << 20;
+const MAX_CLIENTS: usize = 4096;
+const MAX_SHELVED: usize = 50_000;
+/// How often the shelf is made to know that a View is of use still.
+const TOUCH_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// After how many files written the shelf is looked through.
+const PRUNE_EVERY: usize = 256;
 
 impl Views {
-    pub fn keep(&self, place: &Place, etag: &str, view: View) {
-        let name = (place.clone(), etag.to_owned());
-        let mut kept = self.kept.lock();
-        if !kept.by_name.contains_key(&name) {
-            kept.add(name, view);
+    /// Opens what is kept in the cache directory for the tree in `data`. Starts a thread, which ends with it.
+    pub fn open(cache: &FsPath, data: &FsPath) -> Views {
+        let shelf = Shelf::open(cache, data);
+        let born = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let sent = AtomicU64::new(0);
+        let kept = Arc::new(Kept { shelf, memory: Mutex::default(), work: Condvar::new(), born, sent });
+        let worker = kept.clone();
+        let thread = std::thread::Builder::new().name("views".to_owned()).spawn(move || worker.run());
+        if let Err(error) = &thread {
+            tracing::warn!("bases for merging do not outlive a restart: {error}");
+        }
+        Views { kept, thread: thread.ok() }
+    }
+
+    /// Says that `client` was shown the View `name`: whole, or by the word that what it has is current.
+    pub fn fetched(&self, client: &Client, name: ViewName, whole: bool, draft: impl FnOnce() -> Draft) {
+        let mut memory = self.kept.memory.lock();
+        let mut work = memory.offer(name, draft);
+        work |= memory.note(client, |copies| copies.fetched(name, whole));
+        drop(memory);
+        if work {
+            self.kept.work.notify_one();
         }
     }
 
-    /// The first View that one of `etags` names.
-    pub fn find(&self, place: &Place, etags: &[String]) -> Option<Arc<View>> {
-        let kept = self.kept.lock();
-        etags
-            .iter()
-            .find_map(|etag| kept.by_name.get(&(place.clone(), etag.clone())).map(|(view, _)| view.clone()))
+    /// Says that `client` has sent the View `name` as a change of `parent`.
+    pub fn saved(&self, client: &Client, name: ViewName, draft: Draft, parent: Parent) {
+        let mut memory = self.kept.memory.lock();
+        memory.offer(name, || draft);
+        memory.note(client, |copies| match parent {
+            Parent::Named(parent) => copies.guarded(parent.map(|(name, _)| name), name),
+            Parent::Guessed(parents) => copies.saved(&parents, name),
+            Parent::Nothing(nothing) => copies.made(nothing, name),
+        });
+        drop(memory);
+        self.kept.work.notify_one();
+    }
+
+    /// The View of this name, if it is kept. May read the disk.
+    pub fn find(&self, name: &ViewName) -> Option<Arc<View>> {
+        self.kept.find(name)
+    }
+
+    /// An Etag that no other View has.
+    pub fn new_etag(&self) -> String {
+        let ordinal = self.kept.sent.fetch_add(1, Ordering::Relaxed);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.kept.born.to_le_bytes()).update(&std::process::id().to_le_bytes());
+        hasher.update(&ordinal.to_le_bytes());
+        format!("sent-{}", &hasher.finalize().to_hex()[..32])
+    }
+
+    /// Of which of `client`'s Views a save of `shown` may be a change. May read the disk.
+    pub fn parents(&self, client: &Client, shown: &[(KeyId, Look)], mozilla: bool) -> Parents {
+        let copies = self.kept.recall(client);
+        copies.parents(|name| self.find(name), shown, mozilla)
+    }
+}
+
+impl Drop for Views {
+    fn drop(&mut self) {
+        self.kept.memory.lock().closing = true;
+        self.kept.work.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic was logged where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Memory {
+    /// Takes a draft, unless the View is known; gives whether there is work.
+    fn offer(&mut self, name: ViewName, draft: impl FnOnce() -> Draft) -> bool {
+        if self.drafts.contains_key(&name) {
+            return false;
+        }
+        if let Some(since) = self.shelved.get_mut(&name) {
+            let due = since.elapsed() > TOUCH_EVERY;
+            if due {
+                *since = Instant::now();
+                self.jobs.push_back(Job::Touch(name));
+            }
+            return due;
+        }
+        if self.drafts_bytes > MAX_DRAFTS {
+            return false;
+        }
+        let draft = draft();
+        let bytes = draft.bytes();
+        self.drafts_bytes += bytes;
+        self.drafts.insert(name, Arc::new(Waiting { draft, bytes, view: OnceLock::new() }));
+        self.jobs.push_back(Job::Write(name));
+        true
+    }
+
+    /// Changes what is known of a client; gives whether there is work.
+    fn note(&mut self, client: &Client, change: impl FnOnce(&mut Copies)) -> bool {
+        let remembered = self.clients.entry(*client).or_default();
+        let before = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
+        change(&mut remembered.copies);
+        // How many copies there are is not written: after a start it is not known any more.
+        let after = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
+        let work = before != after && !remembered.changed;
+        if work {
+            remembered.changed = true;
+            self.jobs.push_back(Job::Remember(*client));
+        }
+        work
+    }
+
+    /// Keeps a View at hand.
+    fn use_view(&mut self, name: ViewName, view: &Arc<View>) {
+        self.recent.retain(|(other, _)| *other != name);
+        self.recent.push_back((name, view.clone()));
+        let mut bytes: usize = self.recent.iter().map(|(_, view)| view.bytes()).sum();
+        while bytes > MAX_RECENT
+            && self.recent.len() > 1
+            && let Some((_, oldest)) = self.recent.pop_front()
+        {
+            bytes -= oldest.bytes();
+        }
     }
 }
 
 impl Kept {
-    fn add(&mut self, name: ViewName, view: View) {
-        let previous = self.newest.insert(name.0.clone(), name.clone());
-        if let Some((previous, cost)) = previous.and_then(|previous| self.by_name.get_mut(&previous)) {
-            let outdated = previous.outdated(&view);
-            *cost += outdated;
-            self.bytes += outdated;
+    fn find(&self, name: &ViewName) -> Option<Arc<View>> {
+        let mut memory = self.memory.lock();
+        if let Some(waiting) = memory.drafts.get(name).cloned() {
+            drop(memory);
+            return Some(waiting.view().clone());
         }
-        let cost = view.bytes() + 1000;
-        self.bytes += cost;
-        self.by_name.insert(name.clone(), (Arc::new(view), cost));
-        self.order.push_back(name);
-        while self.bytes > MAX_BYTES {
-            let Some(oldest) = self.order.pop_front() else { break };
-            if let Some((_, cost)) = self.by_name.remove(&oldest) {
-                self.bytes -= cost;
+        let view = match memory.recent.iter().find(|(other, _)| other == name) {
+            Some((_, view)) => view.clone(),
+            None => {
+                drop(memory);
+                let view = self.shelf.read_view(name).map(Arc::new);
+                memory = self.memory.lock();
+                if view.is_none() {
+                    // Whoever is shown it next brings it again.
+                    memory.shelved.remove(name);
+                }
+                view?
             }
-            if self.newest.get(&oldest.0) == Some(&oldest) {
-                self.newest.remove(&oldest.0);
+        };
+        memory.use_view(*name, &view);
+        Some(view)
+    }
+
+    /// What is known of a client, with what the shelf has.
+    fn recall(&self, client: &Client) -> Copies {
+        if let Some(remembered) = self.memory.lock().clients.get(client)
+            && remembered.recalled
+        {
+            return remembered.copies.clone();
+        }
+        let earlier = self.shelf.read_client(client);
+        let mut memory = self.memory.lock();
+        let remembered = memory.clients.entry(*client).or_default();
+        if !std::mem::replace(&mut remembered.recalled, true)
+            && let Some(earlier) = earlier
+        {
+            remembered.copies.after(earlier);
+        }
+        remembered.copies.clone()
+    }
+
+    /// Does what there is to do, until nothing is left and nobody can ask for more.
+    fn run(&self) {
+        self.shelf.prune();
+        let mut written = 0;
+        loop {
+            let job = {
+                let mut memory = self.memory.lock();
+                loop {
+                    match memory.jobs.pop_front() {
+                        Some(job) => break job,
+                        None if memory.closing => return,
+                        None => self.work.wait(&mut memory),
+                    }
+                }
+            };
+            self.perform(&job);
+            written += 1;
+            if written % PRUNE_EVERY == 0 {
+                self.shelf.prune();
+                self.forget();
             }
+        }
+    }
+
+    fn perform(&self, job: &Job) {
+        match job {
+            Job::Write(name) => {
+                let Some(waiting) = self.memory.lock().drafts.get(name).cloned() else { return };
+                if !self.shelf.touch_view(name) {
+                    self.shelf.write_view(name, waiting.view());
+                }
+                let mut memory = self.memory.lock();
+                if let Some(view) = waiting.view.get() {
+                    memory.use_view(*name, view);
+                }
+                memory.drafts.remove(name);
+                memory.drafts_bytes -= waiting.bytes;
+                memory.shelved.insert(*name, Instant::now());
+            }
+            Job::Touch(name) => {
+                if !self.shelf.touch_view(name) {
+                    // Whoever asks for it next brings a draft.
+                    self.memory.lock().shelved.remove(name);
+                }
+            }
+            Job::Remember(client) => {
+                if let Some(remembered) = self.memory.lock().clients.get_mut(client) {
+                    remembered.changed = false;
+                }
+                let copies = self.recall(client);
+                self.shelf.write_client(client, &copies);
+            }
+        }
+    }
+
+    /// Drops what is on the shelf as well, once there is much of it.
+    fn forget(&self) {
+        let mut memory = self.memory.lock();
+        if memory.clients.len() > MAX_CLIENTS {
+            memory.clients.retain(|_, remembered| remembered.changed || !remembered.recalled);
+        }
+        if memory.shelved.len() > MAX_SHELVED {
+            memory.shelved.clear();
         }
     }
 }

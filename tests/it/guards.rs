@@ -58,7 +58,7 @@ fn if_none_match_refuses_what_is_there() {
 }
 
 #[test]
-fn without_a_guard_nothing_is_deleted() {
+fn without_a_guard_nothing_is_deleted_that_the_save_shows_nothing_of() {
     let s = Server::start();
     new(&s, &[&event("a", "A", &[]), &event("b", "B", &[])]);
     for guard in

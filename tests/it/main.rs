@@ -11,6 +11,7 @@ mod server;
 mod addresses;
 mod auth;
 mod bad_input;
+mod bases;
 mod check;
 mod class;
 mod clients;

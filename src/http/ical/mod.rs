@@ -12,12 +12,12 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::target::{CalendarTarget, Target};
-use super::{Site, blocking, freebusy, login, origin};
+use super::{Site, blocking, freebusy, login, origin, program};
 use crate::acl::{Principal, Role};
 use crate::auth::Token;
 use crate::error::Result;
 use crate::store::place::Place;
-use crate::store::{Origin, Room};
+use crate::store::{Client, Origin, Room};
 
 pub use describe::{MAX_BODY as MAX_PROPFIND, multi_status};
 
@@ -64,6 +64,12 @@ impl Asked<'_> {
     fn origin(&self) -> Origin {
         let target = Target::Calendar(self.target.clone());
         origin(self.site, self.request, self.link, &self.who, &target)
+    }
+
+    /// Who reads and saves, to tell the Views of one client from those of another.
+    fn client(&self) -> Client {
+        let (program, peer) = (program(self.request), login::client(self.site, self.request));
+        Client::new(&self.who, &program, peer, self.request.path())
     }
 
     /// Opens the place for reading, from memory where that is enough.

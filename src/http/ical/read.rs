@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED,
     VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Bytes;
 
 use super::pieces::Pieces;
@@ -22,7 +22,12 @@ use crate::store::Snapshot;
 const CACHING: &str = "private, no-cache, no-transform";
 
 pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
-    let snapshot = asked.room().await?.snapshot;
+    let gets = asked.request.method() == Method::GET;
+    let room = match asked.room().await {
+        Err(Error::NotFound) if gets => return Err(nothing(asked).await?),
+        other => other?,
+    };
+    let snapshot = &room.snapshot;
     let guard = Guard::parse(asked.request.headers());
     let zipped = accepts_gzip(header(asked.request, ACCEPT_ENCODING.as_str()));
     let etag = match zipped {
@@ -30,6 +35,9 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
         false => quoted(&snapshot.etag),
     };
     let unchanged = guard.not_modified(&snapshot.etag, snapshot.modified)?;
+    if gets {
+        asked.site.store.shown_to(|| asked.client(), &asked.place, &room, !unchanged);
+    }
     let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     response
         .insert_header((ETAG, etag))
@@ -46,8 +54,19 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
     if !zipped {
         return Ok(response.body(Pieces::of(snapshot.body.clone())));
     }
-    let body = gzip(snapshot).await?;
+    let body = gzip(room.snapshot).await?;
     Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(Pieces::of(body)))
+}
+
+/// The refusal where there is no calendar, which the client may take for an empty one.
+async fn nothing(asked: &Asked<'_>) -> Result<Error> {
+    let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
+    let client = asked.client();
+    blocking(move || {
+        store.told_of_nothing(&client, &who, &place);
+        Ok(Error::NotFound)
+    })
+    .await
 }
 
 /// The body in gzip, made off the async threads the first time.

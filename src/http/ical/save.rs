@@ -30,11 +30,17 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
     let mut response =
         HttpResponse::build(if saved.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT });
     response.insert_header((ETAG, quoted(&saved.etag)));
-    if saved.kept + saved.conflicts > 0 {
-        let Saved { kept, removed, conflicts, .. } = saved;
-        let did = format!("kept={kept}, removed={removed}, conflicts={conflicts}");
-        tracing::info!("merged a save by {}: {did}", asked.who);
+    let did = saved.merged.in_words();
+    if !did.is_empty() {
+        tracing::info!("merged a save by {} to {}: {did}", asked.who, asked.origin().address);
         response.insert_header((MERGE, did));
+    }
+    if saved.merged.spared > 0 {
+        tracing::warn!(
+            "a save without a guard by {} left out more than half of the calendar, {} items: none is removed",
+            asked.who,
+            saved.merged.spared
+        );
     }
     Ok(response.finish())
 }
@@ -42,7 +48,7 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
 /// Saves off the async threads; comes back as soon as the outcome is durable.
 async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
     let (site, origin, place) = (asked.site.clone(), asked.origin(), asked.place.clone());
-    let basis = basis(asked, &guard);
+    let (basis, client) = (basis(asked, &guard), asked.client());
     let (answer, outcome) = oneshot::channel();
     actix_web::rt::task::spawn_blocking(move || {
         let Body { bytes, mut room } = body;
@@ -57,7 +63,7 @@ async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
             Ok(sent) => {
                 let precondition = |current: Option<&str>| guard.check(current);
                 site.store.save(
-                    Save { origin: &origin, place: &place, sent, basis, precondition: &precondition },
+                    Save { origin: &origin, client, place: &place, sent, basis, precondition: &precondition },
                     acknowledge,
                 );
             }

@@ -1,0 +1,122 @@
+//! What a client sent, in the terms of what is here, and what it is a change of.
+
+use std::sync::Arc;
+
+use super::copies::Parents;
+use super::merge::{Base, Here, Plan, merge};
+use super::save::Basis;
+use super::snapshot::Snapshot;
+use super::view::View;
+use super::views::{Draft, ViewName, in_threads};
+use super::writing::Writing;
+use crate::error::{Error, Result};
+use crate::ical::item::{Cut, Item, Key, KeyId, KeyMap, assign_uids};
+use crate::ical::meaning::Look;
+use crate::ical::text::Renames;
+
+/// What a save is a change of, as far as Views tell.
+#[derive(Debug)]
+pub enum Parent {
+    /// By the client's own word; without the View where that is what is here.
+    Named(Option<(ViewName, Option<Arc<View>>)>),
+    Guessed(Parents),
+    /// There is no calendar yet; under this name the client was told so.
+    Nothing(ViewName),
+}
+
+impl Parent {
+    pub fn base(&self, basis: &Basis) -> Base<'_> {
+        match (basis, self) {
+            (Basis::Replace, _) => Base::Replace,
+            (Basis::Current, Parent::Named(_)) => Base::Here,
+            (_, Parent::Named(Some((_, Some(view))))) => Base::View(view),
+            (_, Parent::Named(_) | Parent::Nothing(_)) => Base::None,
+            (_, Parent::Guessed(parents)) => Base::Copies(parents),
+        }
+    }
+}
+
+/// What was sent, in the terms of what is here.
+pub struct Sent {
+    pub items: Vec<Item>,
+    /// Whether one of Mozilla's programs sent it.
+    pub mozilla: bool,
+}
+
+impl Sent {
+    /// Takes the items out of `cut`.
+    pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>) -> Sent {
+        let mozilla = cut.prodid.contains("Mozilla");
+        let restored = std::mem::take(&mut cut.items).into_iter().map(|item| match snapshot {
+            Some(snapshot) if !snapshot.made_up.is_empty() => with_own_zones(item, snapshot),
+            _ => item,
+        });
+        Sent { items: assign_uids(restored.collect()), mozilla }
+    }
+
+    /// Merges it into what is here.
+    pub fn merged_into(&self, writing: &Writing, base: &Base<'_>, unguarded: bool) -> Result<Plan> {
+        let here = writing.here();
+        self.compare(&here);
+        let mut plan = merge(&self.items, base, &here, self.mozilla)
+            .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))?;
+        if unguarded {
+            plan.guard_against_shrinking(here.values().filter(|ours| matches!(ours, Here::Whole(_))).count());
+        }
+        Ok(plan)
+    }
+
+    /// Works out, on several threads, how those items compare that are not here byte for byte.
+    fn compare(&self, here: &KeyMap<&Key, Here<'_>>) {
+        let differs = |item: &&Item| match here.get(&item.key) {
+            Some(Here::Whole(ours)) => ours.raw != item.raw,
+            Some(Here::Masked | Here::Hidden) | None => true,
+        };
+        let differing: Vec<&Item> = self.items.iter().filter(differs).collect();
+        let ours: Vec<&Item> = differing.iter().filter_map(|item| here.get(&item.key)?.whole()).collect();
+        look_at(&differing);
+        look_at(&ours);
+    }
+
+    /// How all items compare. What is here byte for byte is looked at there, where it is remembered.
+    pub fn looks(&self, writing: &Writing) -> Vec<(KeyId, Look)> {
+        let here = writing.here();
+        let look = |item: &Item| match here.get(&item.key) {
+            Some(Here::Whole(ours)) if ours.raw == item.raw => *ours.look(),
+            Some(Here::Whole(_) | Here::Masked | Here::Hidden) | None => *item.look(),
+        };
+        in_threads(&self.items, |items| items.iter().map(|item| (item.key.id(), look(item))).collect())
+    }
+
+    /// What the client has now, where that is not what is here.
+    pub fn draft(self, plan: Plan) -> Draft {
+        let ours = plan.unlike.into_iter().filter_map(|(ordinal, ours)| Some((ordinal, ours?)));
+        Draft::Sent(self.items, ours.collect())
+    }
+
+    /// Whether the picture is, by meaning, what was sent.
+    pub fn is_shown_by(&self, snapshot: &Snapshot) -> bool {
+        if self.items.len() != snapshot.shown.len() {
+            return false;
+        }
+        let shown: KeyMap<&Key, &Item> =
+            snapshot.shown.iter().map(|shown| (&shown.item().key, shown.item())).collect();
+        let same =
+            |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
+        self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
+    }
+}
+
+/// Works out how these items compare.
+fn look_at(items: &[&Item]) {
+    in_threads(items, |items| items.iter().map(|item| *item.look()).collect());
+}
+
+/// The item with the TZIDs that were made up for serving taken back.
+fn with_own_zones(item: Item, snapshot: &Snapshot) -> Item {
+    let zones = item.zones.clone();
+    let made_up =
+        zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
+    let renames: Renames<'_> = made_up.collect();
+    if renames.is_empty() { item } else { item.with_zones_renamed(&renames) }
+}

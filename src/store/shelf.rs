@@ -1,0 +1,223 @@
+//! `views/` of the cache directory: the Views and what is known of clients, one small file each with a checksum in it.
+//! Bounded in number, bytes and age; losing any of it makes a merge keep more, and nothing else.
+
+use std::path::{Path as FsPath, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::copies::{Copies, Entry, MOST};
+use super::view::{View, checksum};
+use super::views::{Client, ViewName};
+
+const DIRECTORY: &str = "views";
+/// How long a View is of use: a laptop that was put away comes back after a holiday.
+const MAX_AGE: Duration = Duration::from_secs(6 * 7 * 24 * 60 * 60);
+const MAX_BYTES: u64 = 256 << 20;
+const MAX_FILES: usize = 20_000;
+/// A View of a calendar as large as it may be is smaller.
+const MAX_FILE: u64 = 16 << 20;
+
+const CLIENT_MAGIC: &[u8] = b"kalends client 1\n";
+const CLIENT_ROW: usize = 16 + 1;
+const ALIVE: u8 = 1;
+const SENT: u8 = 2;
+
+#[derive(Debug)]
+pub struct Shelf {
+    /// Nothing if it cannot be made.
+    directory: Option<PathBuf>,
+    /// Whose clients they are: one cache may serve several trees. Views say the same in all of them.
+    tree: [u8; 32],
+}
+
+impl Shelf {
+    /// Opens the shelf in a cache directory, for the tree in `data`.
+    pub fn open(cache: &FsPath, data: &FsPath) -> Shelf {
+        let directory = cache.join(DIRECTORY);
+        let made = std::fs::create_dir_all(&directory).inspect_err(|error| {
+            tracing::warn!("{}: bases for merging do not outlive a restart: {error}", directory.display());
+        });
+        let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
+        let tree = *blake3::hash(data.as_os_str().as_encoded_bytes()).as_bytes();
+        Shelf { directory: made.is_ok().then_some(directory), tree }
+    }
+
+    pub fn read_view(&self, name: &ViewName) -> Option<View> {
+        let file = file_of_view(name);
+        let view = View::decode(name, &self.read(&file)?);
+        if view.is_none()
+            && let Some(directory) = &self.directory
+        {
+            // In its place a good one can be written.
+            let _ = std::fs::remove_file(directory.join(file));
+        }
+        view
+    }
+
+    pub fn write_view(&self, name: &ViewName, view: &View) {
+        self.write(&file_of_view(name), &view.encode(name));
+    }
+
+    /// Makes a View's file as young as one that is written now; false if it is not there.
+    pub fn touch_view(&self, name: &ViewName) -> bool {
+        let Some(path) = self.directory.as_ref().map(|directory| directory.join(file_of_view(name))) else {
+            return false;
+        };
+        let file = std::fs::File::options().append(true).open(path);
+        file.and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+    }
+
+    pub fn read_client(&self, client: &Client) -> Option<Copies> {
+        let name = self.name_of(client);
+        decode(&name, &self.read(&file_of_client(&name))?)
+    }
+
+    pub fn write_client(&self, client: &Client, copies: &Copies) {
+        let name = self.name_of(client);
+        self.write(&file_of_client(&name), &encode(&name, copies));
+    }
+
+    fn name_of(&self, client: &Client) -> [u8; 16] {
+        let mut name = [0; 16];
+        name.copy_from_slice(&checksum(&self.tree, &client.0)[..16]);
+        name
+    }
+
+    /// Removes what is too old, and the oldest while there is too much.
+    pub fn prune(&self) {
+        let Some(Ok(entries)) = self.directory.as_ref().map(std::fs::read_dir) else { return };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            })
+            .collect();
+        files.sort();
+        for path in files[..outdated(&files, SystemTime::now())].iter().map(|(_, _, path)| path) {
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::debug!("{}: {error}", path.display());
+            }
+        }
+    }
+
+    fn read(&self, file: &str) -> Option<Vec<u8>> {
+        let path = self.directory.as_ref()?.join(file);
+        let metadata = std::fs::metadata(&path).ok()?;
+        if metadata.len() > MAX_FILE {
+            return None;
+        }
+        std::fs::read(path).ok()
+    }
+
+    /// Nobody waits for it, and nothing is lost with it: so nothing is synced.
+    fn write(&self, file: &str, bytes: &[u8]) {
+        let Some(directory) = &self.directory else { return };
+        let staged = directory.join(format!(".{file}"));
+        let written =
+            std::fs::write(&staged, bytes).and_then(|()| std::fs::rename(&staged, directory.join(file)));
+        if let Err(error) = written {
+            tracing::debug!("{}: {error}", staged.display());
+            // What a full disk has left of it.
+            let _ = std::fs::remove_file(&staged);
+        }
+    }
+}
+
+/// How many of these files, oldest first, are too many.
+fn outdated(files: &[(SystemTime, u64, PathBuf)], now: SystemTime) -> usize {
+    let mut bytes: u64 = files.iter().map(|(_, len, _)| len).sum();
+    let mut left = files.len();
+    files
+        .iter()
+        .take_while(|(modified, len, _)| {
+            let old = now.duration_since(*modified).is_ok_and(|age| age > MAX_AGE);
+            let goes = old || bytes > MAX_BYTES || left > MAX_FILES;
+            bytes -= len;
+            left -= 1;
+            goes
+        })
+        .count()
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn file_of_view(name: &ViewName) -> String {
+    format!("{}.view", hex(name))
+}
+
+fn file_of_client(name: &[u8; 16]) -> String {
+    format!("{}.client", hex(name))
+}
+
+fn encode(name: &[u8], copies: &Copies) -> Vec<u8> {
+    let mut bytes = CLIENT_MAGIC.to_vec();
+    bytes.extend([u8::from(copies.forgotten), u8::from(copies.unseen)]);
+    for entry in &copies.entries {
+        bytes.extend_from_slice(&entry.view);
+        bytes.push(if entry.count > 0 { ALIVE } else { 0 } | if entry.sent { SENT } else { 0 });
+    }
+    let checksum = checksum(name, &bytes);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+fn decode(name: &[u8], bytes: &[u8]) -> Option<Copies> {
+    let (bytes, found) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+    if checksum(name, bytes) != found {
+        return None;
+    }
+    let (flags, rows) = bytes.strip_prefix(CLIENT_MAGIC)?.split_at_checked(2)?;
+    let entry = |row: &[u8]| {
+        let mut view = ViewName::default();
+        view.copy_from_slice(&row[..16]);
+        Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0 }
+    };
+    let entries = rows.chunks_exact(CLIENT_ROW).take(MOST).map(entry).collect();
+    Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_client_is_read_as_it_was_written_and_not_if_it_is_broken() {
+        let entry = |n, count, sent| Entry { view: [n; 16], count, sent };
+        let entries = vec![entry(1, 0, true), entry(2, 1, false), entry(3, 1, true)];
+        let copies = Copies { entries, forgotten: true, unseen: false };
+        let bytes = encode(b"a", &copies);
+        assert_eq!(decode(b"a", &bytes), Some(copies));
+        assert_eq!(decode(b"b", &bytes), None);
+        for len in 0..bytes.len() {
+            assert_eq!(decode(b"a", &bytes[..len]), None);
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_all_that_are_too_old() {
+        let now = SystemTime::UNIX_EPOCH + 10 * MAX_AGE;
+        let file = |age: u32, len| (now - Duration::from_secs(1) * age, len, PathBuf::new());
+        let weeks = 7 * 24 * 60 * 60;
+        assert_eq!(outdated(&[], now), 0);
+        assert_eq!(outdated(&[file(8 * weeks, 1), file(7 * weeks, 1), file(5 * weeks, 1)], now), 2);
+        assert_eq!(outdated(&[file(3, MAX_BYTES / 2), file(2, MAX_BYTES / 2), file(1, 1)], now), 1);
+        let many: Vec<_> = (0..MAX_FILES as u32 + 3).rev().map(|age| file(age, 1)).collect();
+        assert_eq!(outdated(&many, now), 3);
+    }
+
+    #[test]
+    fn a_view_outlives_the_shelf_and_a_broken_one_is_not_there() {
+        let cache = tempfile::tempdir().expect("a directory");
+        let name = [7; 16];
+        let shelf = Shelf::open(cache.path(), cache.path());
+        assert!(shelf.read_view(&name).is_none() && !shelf.touch_view(&name));
+        shelf.write_view(&name, &View::new([]));
+        let again = Shelf::open(cache.path(), cache.path());
+        assert!(again.read_view(&name).is_some() && again.touch_view(&name));
+        std::fs::write(cache.path().join("views").join(file_of_view(&name)), "x").expect("write");
+        assert!(again.read_view(&name).is_none());
+        again.prune();
+    }
+}

@@ -1,0 +1,130 @@
+//! Views: what an asker was shown of a place, or sent to it, as a base for merging what comes back. Hashes only, and
+//! their bytes in the cache. Pure.
+
+use crate::ical::item::KeyId;
+use crate::ical::meaning::{Hash, Look};
+
+/// What is known of one item of a View.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// What the client's copy looks like.
+    pub meaning: Hash,
+    pub stamps: Hash,
+    /// The meaning of the version of ours that the copy stands for.
+    pub ours: Hash,
+}
+
+/// A set of items.
+#[derive(Debug, PartialEq, Eq)]
+pub struct View {
+    /// In the order of their keys.
+    items: Box<[(KeyId, Known)]>,
+}
+
+const MAGIC: &[u8] = b"kalends view 1\n";
+const ROW: usize = 4 * 16;
+const CHECKSUM: usize = 32;
+
+impl Known {
+    /// A copy that stands for itself.
+    pub fn of(look: &Look) -> Known {
+        Known { meaning: look.meaning, stamps: look.stamps, ours: look.meaning }
+    }
+
+    /// Whether a client that had this copy and sends `look` has not changed it. Mozilla's programs tell by stamps: their
+    /// writing alone changes more than a comparison by meaning forgives.
+    pub fn is_as(&self, look: &Look, mozilla: bool) -> bool {
+        self.meaning == look.meaning || mozilla && self.stamps == look.stamps
+    }
+}
+
+impl View {
+    pub fn new(items: impl IntoIterator<Item = (KeyId, Known)>) -> View {
+        let mut items: Vec<_> = items.into_iter().collect();
+        items.sort_unstable_by_key(|(id, _)| *id);
+        View { items: items.into() }
+    }
+
+    pub fn get(&self, id: &KeyId) -> Option<Known> {
+        let at = self.items.binary_search_by_key(id, |(id, _)| *id).ok()?;
+        Some(self.items[at].1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.items.len() * ROW
+    }
+
+    /// The bytes of its file, which is called `name`.
+    pub fn encode(&self, name: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(MAGIC.len() + self.bytes() + CHECKSUM);
+        bytes.extend_from_slice(MAGIC);
+        for (id, known) in &self.items {
+            for hash in [id, &known.meaning, &known.stamps, &known.ours] {
+                bytes.extend_from_slice(hash);
+            }
+        }
+        let checksum = checksum(name, &bytes);
+        bytes.extend_from_slice(&checksum);
+        bytes
+    }
+
+    /// The View of a file called `name`, or nothing if it is not what was written under that name.
+    pub fn decode(name: &[u8], bytes: &[u8]) -> Option<View> {
+        let (bytes, found) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+        if checksum(name, bytes) != found {
+            return None;
+        }
+        let rows = bytes.strip_prefix(MAGIC)?.chunks_exact(ROW);
+        let hash = |row: &[u8], at: usize| -> Hash {
+            let mut hash = [0; 16];
+            hash.copy_from_slice(&row[16 * at..16 * (at + 1)]);
+            hash
+        };
+        let known = |row| Known { meaning: hash(row, 1), stamps: hash(row, 2), ours: hash(row, 3) };
+        Some(View { items: rows.map(|row| (hash(row, 0), known(row))).collect() })
+    }
+}
+
+/// Of a file in the cache with its name in it: a file under another's name is as bad as a broken one.
+pub fn checksum(name: &[u8], bytes: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(name).update(bytes);
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> View {
+        let known = |n| Known { meaning: [n; 16], stamps: [n + 1; 16], ours: [n + 2; 16] };
+        View::new([([9; 16], known(90)), ([1; 16], known(10)), ([5; 16], known(50))])
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let view = view();
+        assert_eq!(view.get(&[5; 16]).map(|known| known.ours), Some([52; 16]));
+        assert_eq!(view.get(&[6; 16]), None);
+        assert_eq!(View::decode(b"a", &view.encode(b"a")), Some(view));
+        let empty = View::new([]);
+        assert_eq!(View::decode(b"a", &empty.encode(b"a")), Some(empty));
+    }
+
+    #[test]
+    fn what_is_broken_cut_or_another_files_is_no_view() {
+        let bytes = view().encode(b"a");
+        assert_eq!(View::decode(b"b", &bytes), None);
+        for len in 0..bytes.len() {
+            assert_eq!(View::decode(b"a", &bytes[..len]), None, "{len}");
+            let mut broken = bytes.clone();
+            broken[len] ^= 1;
+            assert_eq!(View::decode(b"a", &broken), None, "{len}");
+        }
+    }
+}

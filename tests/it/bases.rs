@@ -1,0 +1,275 @@
+//! Saves without a guard: which of the Views that a client fetched or sent they are a change of, what that lets them
+//! remove, and what becomes of it all at a restart. Every order of acts is tried in the library (`interleavings`).
+
+use crate::calendar::{event, plain, summaries};
+use crate::request::Answer;
+use crate::server::{Server, eventually};
+use rustix::process::Signal;
+
+const ADDRESS: &str = "/ical/folder/Shared.ics";
+const KDE: &str = "korganizer/6.5.1";
+const CURL: &str = "curl/8.14.1";
+const OTHER: &str = "another/1.0";
+
+/// A calendar of alice's with an event for each of `uids`, made by somebody else.
+fn shared(uids: &[&str]) -> Server {
+    let s = Server::start();
+    put(&s, OTHER, &plain_of(uids)).status(201);
+    s
+}
+
+fn plain_of(uids: &[&str]) -> String {
+    let events: Vec<String> = uids.iter().map(|uid| event(uid, uid, &[])).collect();
+    plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn get(s: &Server, program: &str) -> Answer {
+    s.get(ADDRESS, "alice").header("User-Agent", program).send()
+}
+
+fn put(s: &Server, program: &str, body: &str) -> Answer {
+    s.put(ADDRESS, "alice", body).header("User-Agent", program).send()
+}
+
+#[track_caller]
+fn save(s: &Server, program: &str, uids: &[&str]) -> Answer {
+    put(s, program, &plain_of(uids)).status(204)
+}
+
+/// What is there, as somebody sees it who leaves no trace.
+fn here(s: &Server) -> Vec<String> {
+    summaries(&s.get(ADDRESS, "alice").header("User-Agent", "a test").text())
+}
+
+#[test]
+fn who_fetched_removes_what_it_leaves_out_and_not_what_came_since() {
+    let s = shared(&["a", "b", "c"]);
+    get(&s, KDE);
+    save(&s, OTHER, &["a", "b", "c", "d"]);
+    let answer = save(&s, KDE, &["a", "c", "e"]);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=1, removed=1, conflicts=0");
+    assert_eq!(here(&s), ["a", "c", "d", "e"]);
+    // It goes on from what it sent, and has not seen d.
+    save(&s, KDE, &["a", "e"]);
+    assert_eq!(here(&s), ["a", "d", "e"]);
+}
+
+#[test]
+fn what_was_changed_since_stays_and_no_old_version_comes_back() {
+    let s = shared(&["a", "b", "c"]);
+    get(&s, KDE);
+    let changed = plain(&[&event("a", "a", &[]), &event("b", "b here", &[]), &event("c", "c here", &[])]);
+    put(&s, OTHER, &changed).status(204);
+    save(&s, KDE, &["a", "c", "d"]);
+    assert_eq!(here(&s), ["a", "b here", "c here", "d"]);
+}
+
+#[test]
+fn who_only_sends_removes_what_it_had_sent_and_leaves_out() {
+    let s = Server::start();
+    put(&s, CURL, &plain_of(&["a", "b", "c"])).status(201);
+    save(&s, OTHER, &["z"]);
+    let answer = save(&s, CURL, &["a", "b"]);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=1, removed=1, conflicts=0");
+    assert_eq!(here(&s), ["a", "b", "z"]);
+    save(&s, CURL, &["a", "b"]);
+    assert_eq!(here(&s), ["a", "b", "z"]);
+}
+
+#[test]
+fn what_others_removed_does_not_come_back_with_the_next_publication() {
+    let s = Server::start();
+    put(&s, CURL, &plain_of(&["a", "b"])).status(201);
+    let etag = get(&s, OTHER).etag();
+    s.put(ADDRESS, "alice", plain_of(&["b"])).header("If-Match", &etag).status(204);
+    save(&s, CURL, &["a", "b", "c"]);
+    assert_eq!(here(&s), ["b", "c"]);
+}
+
+#[test]
+fn two_machines_that_look_like_one_lose_nothing_of_each_other() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    get(&s, KDE);
+    save(&s, KDE, &["a", "b", "x"]);
+    // The other machine: it has never seen x.
+    save(&s, KDE, &["a", "b", "y"]);
+    assert_eq!(here(&s), ["a", "b", "x", "y"]);
+    // The first one again, with an edit of a, and without b, which both had.
+    let edited = plain(&[&event("a", "a edited", &[]), &event("x", "x", &[])]);
+    put(&s, KDE, &edited).status(204);
+    assert_eq!(here(&s), ["a edited", "x", "y"]);
+    // The second one has the old a: it neither brings it back nor misses x.
+    save(&s, KDE, &["a", "y", "z"]);
+    assert_eq!(here(&s), ["a edited", "x", "y", "z"]);
+}
+
+#[test]
+fn one_machine_removes_what_it_has_just_made() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    save(&s, KDE, &["a", "b", "x"]);
+    save(&s, KDE, &["a", "b"]);
+    assert_eq!(here(&s), ["a", "b"]);
+}
+
+#[test]
+fn a_calendar_that_was_not_there_counts_as_an_empty_one() {
+    let s = Server::start();
+    assert_eq!(get(&s, KDE).code, 404);
+    put(&s, KDE, &plain_of(&["a"])).status(201);
+    save(&s, KDE, &["a", "x"]);
+    save(&s, KDE, &["a"]);
+    assert_eq!(here(&s), ["a"]);
+}
+
+#[test]
+fn a_304_counts_as_a_fetch_and_a_head_does_not() {
+    let s = shared(&["a", "b"]);
+    let etag = s.get(ADDRESS, "alice").etag();
+    s.head(ADDRESS, "alice").header("User-Agent", CURL).status(200);
+    save(&s, CURL, &["a"]);
+    assert_eq!(here(&s), ["a", "b"]);
+    s.get(ADDRESS, "alice").header("User-Agent", KDE).header("If-None-Match", &etag).status(304);
+    save(&s, KDE, &["a"]);
+    assert_eq!(here(&s), ["a"]);
+}
+
+#[test]
+fn a_fetch_of_which_a_save_shows_nothing_was_not_loaded() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    save(&s, KDE, &[]);
+    assert_eq!(here(&s), ["a", "b"]);
+    save(&s, KDE, &["z"]);
+    assert_eq!(here(&s), ["a", "b", "z"]);
+}
+
+#[test]
+fn clients_are_told_apart_by_user_program_and_address() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    save(&s, CURL, &["a"]);
+    s.put("/ical/~alice/folder/Shared.ics", "alice", plain_of(&["a"])).header("User-Agent", KDE).status(204);
+    assert_eq!(here(&s), ["a", "b"]);
+}
+
+#[test]
+fn a_publication_after_a_removed_calendar_is_taken_whole() {
+    let s = Server::start();
+    put(&s, CURL, &plain_of(&["a", "b"])).status(201);
+    s.delete(ADDRESS, "alice").header("User-Agent", CURL).status(204);
+    put(&s, CURL, &plain_of(&["a", "b"])).status(201);
+    assert_eq!(here(&s), ["a", "b"]);
+}
+
+#[test]
+fn a_save_without_a_guard_does_not_empty_half_a_calendar() {
+    let names: Vec<String> = (0..12).map(|n| format!("{n:02}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let s = shared(&all);
+    get(&s, KDE);
+    let mut few = all[..5].to_vec();
+    few.push("new");
+    let answer = save(&s, KDE, &few);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=7, removed=0, conflicts=0, spared=7");
+    assert_eq!(here(&s).len(), 13, "the rest of the save is made");
+    assert!(s.log().contains("left out more than half"), "{}", s.log());
+    // A guard or a word for it says that it is meant.
+    let etag = get(&s, KDE).etag();
+    s.put(ADDRESS, "alice", plain_of(&all[..5])).header("If-Match", &etag).status(204);
+    assert_eq!(here(&s), all[..5]);
+    let s = shared(&all);
+    s.put(ADDRESS, "alice", plain_of(&all[..1])).header("Kalends-Merge", "replace").status(204);
+    assert_eq!(here(&s), all[..1]);
+    // Half of it is not more than half, and nine are not many.
+    let s = shared(&all);
+    get(&s, KDE);
+    save(&s, KDE, &all[..6]);
+    assert_eq!(here(&s), all[..6]);
+    let s = shared(&all[..9]);
+    get(&s, KDE);
+    save(&s, KDE, &all[..1]);
+    assert_eq!(here(&s), all[..1]);
+}
+
+#[test]
+fn who_may_only_add_is_refused_what_its_base_lets_it_remove() {
+    let s = Server::start();
+    let address = "/ical/~carol/folder/Rights/Contributor.ics";
+    let as_bob = |body: &str| s.put(address, "bob", body).header("User-Agent", KDE).send().code;
+    let before = summaries(&s.get(address, "bob").header("User-Agent", KDE).text());
+    let body = plain_of(&["new"]);
+    assert_eq!(as_bob(&body), 204, "it shows nothing of what it fetched");
+    let only_new = plain_of(&["new", "newer"]);
+    assert_eq!(as_bob(&only_new), 204);
+    assert_eq!(as_bob(&plain_of(&["newer"])), 403);
+    let after = summaries(&s.get(address, "bob").text());
+    assert_eq!(after.len(), before.len() + 2, "{after:?}");
+}
+
+#[test]
+fn what_an_asker_does_not_see_is_not_removed_by_it() {
+    let s = Server::start();
+    let address = "/ical/~alice/folder/Work/Projects.ics";
+    let seen = s.get(address, "bob").header("User-Agent", KDE).text();
+    let before = summaries(&s.get(address, "alice").text());
+    let shown = summaries(&seen);
+    assert!(shown.len() < before.len() || shown != before, "something is masked");
+    let kept = "kickoff-0001@example.org";
+    let body = plain(&[&crate::calendar::by_uid(&seen, kept), &event("mine", "Mine", &[])]);
+    s.put(address, "bob", body).header("User-Agent", KDE).status(204);
+    let after = s.get(address, "alice").text();
+    for uid in ["appraisal-0001@example.org", "budget-0001@example.org", kept, "mine"] {
+        assert!(after.contains(&format!("UID:{uid}")), "{uid} is not in {after}");
+    }
+}
+
+/// The names of what the cache has of Views.
+fn views(s: &Server, ending: &str) -> Vec<std::path::PathBuf> {
+    let directory = s.path("../cache/kalends/views");
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+}
+
+#[test]
+fn bases_outlive_a_restart_even_a_kill() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut s = shared(&["a", "b", "c", "d"]);
+        let etag = get(&s, KDE).etag();
+        eventually("the Views are written", || (views(&s, "client").len() == 2).then_some(()));
+        eventually("the Views are written", || (!views(&s, "view").is_empty()).then_some(()));
+        s.restart(signal);
+        save(&s, OTHER, &["a", "b", "c", "d", "e"]);
+        // Under a stale guard, by a program that was started again itself.
+        let stale = s.put(ADDRESS, "alice", plain_of(&["a", "c", "d"]));
+        stale.header("User-Agent", CURL).header("If", &format!("([{etag}])")).status(204);
+        assert_eq!(here(&s), ["a", "c", "d", "e"]);
+        // And without one.
+        save(&s, KDE, &["b", "c", "d"]);
+        assert_eq!(here(&s), ["c", "d", "e"]);
+    }
+}
+
+#[test]
+fn without_its_cache_a_save_removes_nothing() {
+    for broken in [false, true] {
+        let mut s = shared(&["a", "b", "c"]);
+        let etag = get(&s, KDE).etag();
+        eventually("the Views are written", || (views(&s, "client").len() == 2).then_some(()));
+        eventually("the Views are written", || (!views(&s, "view").is_empty()).then_some(()));
+        s.stop(Signal::TERM);
+        for path in views(&s, "view") {
+            match broken {
+                true => std::fs::write(path, "kalends view 1\nnot what was written"),
+                false => std::fs::remove_file(path),
+            }
+            .expect("a View to break");
+        }
+        s.start_again();
+        save(&s, KDE, &["a", "x"]);
+        s.put(ADDRESS, "alice", plain_of(&["b"])).header("If", &format!("([{etag}])")).status(204);
+        assert_eq!(here(&s), ["a", "b", "c", "x"], "broken: {broken}");
+    }
+}
