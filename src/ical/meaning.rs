@@ -163,7 +163,7 @@ fn describes_a_zone(property: &Property<'_>) -> bool {
 
 /// Pushes the meaning of a property: one hash, or one for each value of a list, or none if it is empty.
 fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: &mut Vec<Hash>) {
-    if property.value.trim_ascii().is_empty() {
+    if property.value.trim_ascii().is_empty() || is_default(property) {
         return;
     }
     buffer.clear();
@@ -181,6 +181,34 @@ fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: &mut Vec<Ha
     }
     push_value(buffer, property);
     out.push(hash(buffer));
+}
+
+/// Whether a property says what holds without it too: some programs spell that out, others drop it (RFC 5545 §3.8).
+fn is_default(property: &Property<'_>) -> bool {
+    const DEFAULTS: [(&str, &str); 5] = [
+        ("TRANSP", "OPAQUE"),
+        ("CLASS", "PUBLIC"),
+        ("PRIORITY", "0"),
+        ("SEQUENCE", "0"),
+        ("X-KDE-KCALCORE-ENABLED", "TRUE"),
+    ];
+    let says = |(name, value): (&str, &str)| property.is(name) && property.value.trim_ascii() == value;
+    matches!(property.value.len(), 1..=8) && property.params.is_empty() && DEFAULTS.into_iter().any(says)
+}
+
+/// The same of parameters (RFC 5545 §3.2).
+fn is_default_param(name: &str, value: &str) -> bool {
+    const DEFAULTS: [(&str, &str); 5] = [
+        ("RELATED", "START"),
+        ("CUTYPE", "INDIVIDUAL"),
+        ("ROLE", "REQ-PARTICIPANT"),
+        ("PARTSTAT", "NEEDS-ACTION"),
+        ("RSVP", "FALSE"),
+    ];
+    let is = |(known, default): (&str, &str)| {
+        name.eq_ignore_ascii_case(known) && value.eq_ignore_ascii_case(default)
+    };
+    DEFAULTS.into_iter().any(is)
 }
 
 /// Lists whose order says nothing, and which programs split into several properties or join.
@@ -206,10 +234,7 @@ fn push_params(buffer: &mut Vec<u8>, property: &Property<'_>) {
     let mut params: Vec<Vec<u8>> = property
         .params()
         // The value's own form tells its type, but for spelled-out defaults that some programs add.
-        .filter(|(name, value)| {
-            !(name.eq_ignore_ascii_case("VALUE")
-                || name.eq_ignore_ascii_case("RELATED") && value.eq_ignore_ascii_case("START"))
-        })
+        .filter(|(name, value)| !(name.eq_ignore_ascii_case("VALUE") || is_default_param(name, value)))
         .map(|(name, value)| {
             let mut param = name.to_ascii_uppercase().into_bytes();
             param.push(b'=');
@@ -321,6 +346,13 @@ mod tests {
             (&["TRIGGER;RELATED=START:-PT1440M"], &["TRIGGER:-P1D"]),
             (&["SUMMARY:a", "DTSTAMP:20260101T000000Z"], &["SUMMARY:a", "DTSTAMP:20270101T000000Z"]),
             (&["SUMMARY:a", "LOCATION:"], &["SUMMARY:a"]),
+            (&["SUMMARY:a", "TRANSP:OPAQUE", "CLASS:PUBLIC", "SEQUENCE:0", "PRIORITY:0"], &["SUMMARY:a"]),
+            (
+                &[
+                    "ATTENDEE;CUTYPE=INDIVIDUAL;ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION;RSVP=FALSE:mailto:a@x",
+                ],
+                &["ATTENDEE:mailto:a@x"],
+            ),
             (&["SUMMARY:a\\Nb\\, c"], &["SUMMARY:a\\nb, c"]),
             (
                 &["BEGIN:VALARM", "A:1", "B:2", "END:VALARM", "S:1"],
@@ -337,6 +369,9 @@ mod tests {
         let table: &[(&[&str], &[&str])] = &[
             (&["SUMMARY:a"], &["SUMMARY:A"]),
             (&["SUMMARY:a"], &["DESCRIPTION:a"]),
+            (&["TRANSP:OPAQUE"], &["TRANSP:TRANSPARENT"]),
+            (&["SEQUENCE:0"], &["SEQUENCE:1"]),
+            (&["ATTENDEE:mailto:a@x"], &["ATTENDEE;PARTSTAT=ACCEPTED:mailto:a@x"]),
             (&["SUMMARY:a"], &["SUMMARY:a", "LOCATION:b"]),
             (&["SUMMARY:a"], &["SUMMARY;LANGUAGE=de:a"]),
             (&["CATEGORIES:a\\,b"], &["CATEGORIES:a,b"]),

@@ -32,6 +32,8 @@ mod publications;
 mod readers;
 mod readme;
 mod reads;
+mod rewriting;
 mod rights;
 mod saves;
+mod turns;
 mod watch;

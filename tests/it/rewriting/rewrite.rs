@@ -1,0 +1,225 @@
+//! What programs make of items merely by reading and writing them again, as far as it is known: Thunderbird's from its
+//! source and from the wire, KDE's and Apple's from their files.
+
+use super::items::{folded, unfolded};
+
+/// A component: its name, its lines, what is inside.
+struct Component {
+    name: String,
+    lines: Vec<Line>,
+    inner: Vec<Component>,
+}
+
+/// A property.
+#[derive(Clone)]
+struct Line {
+    name: String,
+    params: Vec<(String, String)>,
+    value: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    Thunderbird,
+    Kde,
+    Apple,
+}
+
+/// The components of `text` as `program` writes them after it has read them.
+pub fn rewritten(text: &str, program: Program) -> String {
+    let text = unfolded(text);
+    let mut lines = text.lines();
+    let mut out = String::new();
+    while let Some(component) = read(&mut lines) {
+        let component = if component.name == "VTIMEZONE" { component } else { again(component, program) };
+        write(&component, &mut out);
+    }
+    folded(&out, 75, "\r\n ")
+}
+
+fn read<'t>(lines: &mut impl Iterator<Item = &'t str>) -> Option<Component> {
+    let name = lines.next()?.strip_prefix("BEGIN:")?.to_owned();
+    inside(name, lines)
+}
+
+fn inside<'t>(name: String, lines: &mut impl Iterator<Item = &'t str>) -> Option<Component> {
+    let mut component = Component { name, lines: Vec::new(), inner: Vec::new() };
+    loop {
+        let line = lines.next()?;
+        if let Some(name) = line.strip_prefix("BEGIN:") {
+            component.inner.push(inside(name.to_owned(), lines)?);
+        } else if line.starts_with("END:") {
+            return Some(component);
+        } else {
+            component.lines.push(parse(line));
+        }
+    }
+}
+
+/// The places of `wanted` outside of quotes.
+fn split(text: &str, wanted: char, most: usize) -> Vec<&str> {
+    let mut quoted = false;
+    text.splitn(most, move |c| {
+        quoted ^= c == '"';
+        c == wanted && !quoted
+    })
+    .collect()
+}
+
+fn parse(line: &str) -> Line {
+    let parts = split(line, ':', 2);
+    let mut head = split(parts[0], ';', usize::MAX).into_iter();
+    let name = head.next().unwrap_or_default().to_owned();
+    let param = |param: &str| {
+        let (name, value) = param.split_once('=').unwrap_or((param, ""));
+        (name.to_owned(), value.trim_matches('"').to_owned())
+    };
+    Line {
+        name,
+        params: head.map(param).collect(),
+        value: parts.get(1).copied().unwrap_or_default().to_owned(),
+    }
+}
+
+fn write(component: &Component, out: &mut String) {
+    *out += &format!("BEGIN:{}\r\n", component.name);
+    for line in &component.lines {
+        *out += &line.name;
+        for (name, value) in &line.params {
+            let quoted = value.contains([',', ';', ':']) && name != "FEATURE";
+            *out += &if quoted { format!(";{name}=\"{value}\"") } else { format!(";{name}={value}") };
+        }
+        *out += &format!(":{}\r\n", line.value);
+    }
+    component.inner.iter().for_each(|inner| write(inner, out));
+    *out += &format!("END:{}\r\n", component.name);
+}
+
+fn again(mut component: Component, program: Program) -> Component {
+    // What no program has a place for.
+    component.inner.retain(|inner| inner.name == "VALARM");
+    component.inner = component.inner.into_iter().map(|inner| again(inner, program)).collect();
+    for line in &mut component.lines {
+        respell(line);
+    }
+    match program {
+        Program::Thunderbird => as_thunderbird(&mut component),
+        Program::Kde => as_kde(&mut component),
+        Program::Apple => as_apple(&mut component),
+    }
+    component
+}
+
+/// What all of them do: a value is a value, however it was spelled.
+fn respell(line: &mut Line) {
+    line.params.retain(|(name, value)| {
+        !matches!((name.as_str(), value.as_str()), ("RELATED", "START") | ("VALUE", "DURATION"))
+    });
+    line.params.sort();
+    match line.name.as_str() {
+        "RRULE" => {
+            let mut parts: Vec<&str> = line.value.split(';').filter(|part| *part != "INTERVAL=1").collect();
+            parts.sort_by_key(|part| (!part.starts_with("FREQ"), !part.starts_with("COUNT"), *part));
+            line.value = parts.join(";");
+        }
+        "DURATION" | "TRIGGER" => line.value = duration(&line.value),
+        "ORGANIZER" | "ATTENDEE" => line.value = line.value.replace("MAILTO:", "mailto:"),
+        _ => {}
+    }
+}
+
+/// A duration in the largest units that come out even.
+fn duration(text: &str) -> String {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let mut seconds = 0_u64;
+    let mut number = 0_u64;
+    for c in digits.chars() {
+        match c.to_digit(10) {
+            Some(digit) => number = number * 10 + u64::from(digit),
+            None => {
+                let unit = [('W', 604_800), ('D', 86_400), ('H', 3_600), ('M', 60), ('S', 1)];
+                seconds += number * unit.iter().find(|(name, _)| *name == c).map_or(0, |(_, unit)| *unit);
+                number = 0;
+            }
+        }
+    }
+    match seconds {
+        0 => "PT0S".to_owned(),
+        _ if seconds.is_multiple_of(604_800) => format!("{sign}P{}W", seconds / 604_800),
+        _ if seconds.is_multiple_of(86_400) => format!("{sign}P{}D", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{sign}PT{}H", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{sign}PT{}M", seconds / 60),
+        _ => format!("{sign}PT{seconds}S"),
+    }
+}
+
+fn as_thunderbird(component: &mut Component) {
+    const FIRST: [&str; 8] =
+        ["CREATED", "LAST-MODIFIED", "DTSTAMP", "UID", "SUMMARY", "PRIORITY", "STATUS", "RRULE"];
+    let all = std::mem::take(&mut component.lines);
+    let repeated = |at: usize, line: &Line| {
+        line.name.starts_with("X-") && all[at + 1..].iter().any(|later| later.name == line.name)
+    };
+    let kept = all.iter().enumerate().filter(|(at, line)| !line.value.is_empty() && !repeated(*at, line));
+    component.lines = kept.map(|(_, line)| line.clone()).collect();
+    component.lines.sort_by_key(|line| {
+        (FIRST.iter().position(|name| line.name == *name).unwrap_or(FIRST.len()), line.name.clone())
+    });
+    for line in &mut component.lines {
+        line.params.retain(|(name, _)| name != "LANGUAGE" && name != "RANGE");
+    }
+}
+
+/// A line without parameters.
+fn plain(name: &str, value: &str) -> Line {
+    Line { name: name.to_owned(), params: Vec::new(), value: value.to_owned() }
+}
+
+/// Writes a property anew where it was, or at the end.
+fn set(component: &mut Component, name: &str, value: &str, overwrite: bool) {
+    match component.lines.iter_mut().find(|line| line.name == name) {
+        Some(line) if overwrite => line.value = value.to_owned(),
+        Some(_) => {}
+        None => component.lines.push(plain(name, value)),
+    }
+}
+
+fn as_kde(component: &mut Component) {
+    component.lines.retain(|line| !line.value.is_empty());
+    component.lines.retain(|line| {
+        !matches!(
+            (line.name.as_str(), line.value.as_str()),
+            ("CLASS", "PUBLIC") | ("SEQUENCE" | "PRIORITY", "0")
+        )
+    });
+    match component.name.as_str() {
+        "VALARM" => set(component, "X-KDE-KCALCORE-ENABLED", "TRUE", false),
+        "VEVENT" => set(component, "TRANSP", "OPAQUE", false),
+        _ => {}
+    }
+    if component.name != "VALARM" {
+        // Of the moment of writing.
+        set(component, "DTSTAMP", "20261124T120000Z", true);
+    }
+    for line in component.lines.iter_mut().filter(|line| line.name == "ATTENDEE") {
+        for (name, value) in
+            [("CUTYPE", "INDIVIDUAL"), ("ROLE", "REQ-PARTICIPANT"), ("PARTSTAT", "NEEDS-ACTION")]
+        {
+            if !line.params.iter().any(|(known, _)| known == name) {
+                line.params.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    component.lines.sort_by(|one, other| other.name.cmp(&one.name));
+}
+
+fn as_apple(component: &mut Component) {
+    if component.name != "VALARM" {
+        set(component, "DTSTAMP", "20261124T120000Z", true);
+        set(component, "SEQUENCE", "0", false);
+    }
+    if component.name == "VEVENT" {
+        set(component, "TRANSP", "OPAQUE", false);
+    }
+    component.lines.sort_by(|one, other| one.name.cmp(&other.name));
+}
