@@ -95,10 +95,11 @@ impl Copies {
         self.sent(sent);
     }
 
-    /// The client has sent what is now `sent`, and said that it is a change of `parent`.
+    /// The client has sent what is now `sent`, and said that it is a change of `parent`; of nothing that is known, if none.
     pub fn guarded(&mut self, parent: Option<ViewName>, sent: ViewName) {
-        if let Some(parent) = parent {
-            self.leave(parent);
+        match parent {
+            Some(parent) => self.leave(parent),
+            None => self.unseen = true,
         }
         self.sent(sent);
     }
@@ -133,7 +134,7 @@ impl Copies {
     pub fn parents(
         &self,
         find: impl Fn(&ViewName) -> Option<Arc<View>>,
-        shown: &[(KeyId, Look)],
+        mut shown: Vec<(KeyId, Look)>,
         mozilla: bool,
     ) -> Parents {
         let found: Vec<_> = self.entries.iter().map(|entry| (entry, find(&entry.view))).collect();
@@ -141,18 +142,19 @@ impl Copies {
         let lost = alive.iter().any(|(_, view)| view.is_none());
         let alive: Vec<_> =
             alive.into_iter().filter_map(|(entry, view)| Some((*entry, view.as_ref()?))).collect();
-        // One bit for each copy.
-        let (mut any, mut all) = (0_u32, u32::MAX);
-        let oldest = found.iter().find_map(|(_, view)| view.as_ref());
-        let mut newer = false;
-        for (id, look) in shown {
-            let has = |view: &View| view.get(id).is_some_and(|known| known.is_as(look, mozilla));
-            let of = (0..alive.len()).filter(|at| has(alive[*at].1)).fold(0, |bits, at| bits | 1 << at);
-            if of != 0 {
-                (any, all) = (any | of, all & of);
-                newer = newer || oldest.is_some_and(|oldest| !has(oldest));
-            }
+        shown.sort_unstable_by_key(|(id, _)| *id);
+        // One bit for each copy, item by item.
+        let mut has = vec![0_u32; shown.len()];
+        for (at, (_, view)) in alive.iter().enumerate() {
+            view.marks(&shown, mozilla, |item| has[item] |= 1 << at);
         }
+        let any = has.iter().fold(0, |any, bits| any | bits);
+        let all = has.iter().filter(|bits| **bits != 0).fold(u32::MAX, |all, bits| all & bits);
+        let oldest = found.iter().find_map(|(_, view)| view.as_ref());
+        let newer = oldest.is_some_and(|oldest| {
+            oldest.marks(&shown, mozilla, |item| has[item] = 0);
+            has.iter().any(|bits| *bits != 0)
+        });
         let of = |bits: u32| -> Vec<_> {
             (0..alive.len()).filter(|at| bits & 1 << at != 0).map(|at| alive[at]).collect()
         };
@@ -204,5 +206,109 @@ impl Copies {
             self.forgotten |= dead.is_none();
             self.entries.remove(dead.unwrap_or(0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A View of items that are told by numbers, each in a version of its own.
+    fn view(items: &[u8]) -> Arc<View> {
+        Arc::new(View::new(shown(items).into_iter().map(|(id, look)| (id, Known::of(&look)))))
+    }
+
+    fn shown(items: &[u8]) -> Vec<(KeyId, Look)> {
+        let look = |n| Look { meaning: [n; 16], stamps: [n; 16], age: Default::default() };
+        items.iter().map(|n| ([*n; 16], look(*n))).collect()
+    }
+
+    fn name(items: &[u8]) -> ViewName {
+        let mut name = ViewName::default();
+        name[..items.len()].copy_from_slice(items);
+        name
+    }
+
+    /// What a save of `items` may be a change of, where each View holds the items of its name.
+    fn parents(copies: &Copies, items: &[u8]) -> Parents {
+        let find = |name: &ViewName| {
+            let items: Vec<u8> = name.iter().copied().take_while(|n| *n != 0).collect();
+            Some(view(&items))
+        };
+        copies.parents(find, shown(items), false)
+    }
+
+    fn save(copies: &mut Copies, items: &[u8]) {
+        let parents = parents(copies, items);
+        copies.saved(&parents, name(items));
+    }
+
+    #[test]
+    fn a_save_turns_the_only_copy_that_explains_it_into_another() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        save(&mut copies, &[1, 2, 3]);
+        let counts: Vec<u32> = copies.entries.iter().map(|entry| entry.count).collect();
+        assert_eq!(counts, [0, 1]);
+        let parents = parents(&copies, &[1, 2]);
+        assert!(parents.are_known() && parents.views == [view(&[1, 2, 3])]);
+    }
+
+    #[test]
+    fn with_two_machines_either_copy_may_be_meant_until_a_save_shows_which() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        copies.fetched(name(&[1, 2]), true);
+        save(&mut copies, &[1, 2, 3]);
+        assert_eq!(parents(&copies, &[1]).views.len(), 2);
+        assert_eq!(parents(&copies, &[1, 3]).views, [view(&[1, 2, 3])]);
+    }
+
+    #[test]
+    fn who_only_sends_may_be_many() {
+        let mut copies = Copies::default();
+        save(&mut copies, &[1]);
+        save(&mut copies, &[1, 2]);
+        assert!(copies.unseen);
+        assert_eq!(parents(&copies, &[1]).views.len(), 2);
+        assert!(!parents(&copies, &[9]).explained, "it shows nothing of any");
+    }
+
+    #[test]
+    fn what_is_not_remembered_explains_all_that_shows_nothing_newer() {
+        let mut copies = Copies::default();
+        for n in 1..=MOST as u8 + 1 {
+            copies.fetched(name(&[20, n]), true);
+        }
+        assert!(copies.forgotten && copies.entries.len() == MOST);
+        assert!(!parents(&copies, &[20]).are_known());
+        assert!(parents(&copies, &[20, 5]).are_known());
+    }
+
+    #[test]
+    fn copies_that_nobody_has_are_dropped_before_others() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1]), true);
+        for n in 2..=MOST as u8 + 4 {
+            save(&mut copies, &(1..=n).collect::<Vec<_>>());
+        }
+        assert!(!copies.forgotten && copies.entries.len() == MOST);
+    }
+
+    #[test]
+    fn after_a_start_there_may_be_any_number_of_copies() {
+        let mut earlier = Copies::default();
+        earlier.fetched(name(&[1, 2]), true);
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2, 3]), true);
+        copies.after(earlier);
+        assert_eq!(copies.entries.iter().map(|entry| entry.count).collect::<Vec<_>>(), [MANY, 1]);
+    }
+
+    #[test]
+    fn a_lost_view_leaves_doubt() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        assert!(!copies.parents(|_| None, shown(&[1]), false).are_known());
     }
 }

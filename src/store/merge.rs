@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::copies::Parents;
+use super::threads::in_threads;
 use super::view::{Known, View};
 use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::meaning::Hash;
@@ -100,9 +101,16 @@ pub fn merge(
 ) -> Result<Plan, HiddenKey> {
     let mut plan = Plan::default();
     let mut met = 0;
+    let mut differing = Vec::new();
     for (ordinal, item) in sent.iter().enumerate() {
         let ours = here.get(&item.key);
         met += usize::from(ours.is_some());
+        if ours.and_then(Here::whole).is_none_or(|ours| ours.raw != item.raw) {
+            differing.push((ordinal, item, ours));
+        }
+    }
+    look_at(&differing);
+    for (ordinal, item, ours) in differing {
         match ours {
             // The client was shown it once: it does no more than send it back.
             Some(Here::Hidden) if base.known(&item.key).is_some() => {
@@ -119,6 +127,17 @@ pub fn merge(
         plan.leave_out(sent, base, here, mozilla);
     }
     Ok(plan)
+}
+
+/// Works out, on several threads, how these items compare.
+fn look_at(pairs: &[(usize, &Item, Option<&Here<'_>>)]) {
+    in_threads(pairs, |pairs| {
+        for (_, item, ours) in pairs {
+            item.look();
+            ours.and_then(Here::whole).map(Item::look);
+        }
+        Vec::<()>::new()
+    });
 }
 
 impl Base<'_> {
@@ -141,9 +160,6 @@ impl Plan {
 
     /// Decides about a sent item and what is here under its key.
     fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, mozilla: bool) {
-        if ours.is_some_and(|ours| ours.raw == sent.raw) {
-            return;
-        }
         if ours.is_some_and(|ours| ours.look().meaning == sent.look().meaning) {
             return;
         }
@@ -201,12 +217,13 @@ impl Plan {
             }
         };
         let seen_here = known().any(|known| known.ours == ours.look().meaning);
-        match parents.are_known() || seen_here && !parents.forgotten {
+        let is_older = sent.look().age < ours.look().age;
+        match parents.are_known() || seen_here && !is_older {
             true => {
                 self.conflicts += usize::from(!seen_here);
                 self.change(ordinal);
             }
-            // It may be older than all that is remembered of the client.
+            // It may be a copy older than all that is remembered of the client.
             false => self.meet_by_age(ordinal, sent, ours),
         }
     }

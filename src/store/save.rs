@@ -21,7 +21,8 @@ use super::writer::Locked;
 use super::writing::{Target, Writing};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
-use crate::ical::item::Cut;
+use crate::ical::item::{Cut, KeyId};
+use crate::ical::meaning::Look;
 
 /// How often a save is merged anew because somebody changes the files under its hands.
 const ATTEMPTS: usize = 10;
@@ -125,8 +126,13 @@ impl Store {
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
         let known_sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
         let basis = save.basis.clone().resolved(snapshot.as_deref());
-        let parent = self.parent(save.place, save.client, &basis, known_sent, snapshot.as_deref(), &writing);
-        let plan = known_sent.merged_into(&writing, &parent.base(&basis), basis == Basis::Unknown)?;
+        let (parent, plan) = {
+            let here = writing.here();
+            let looks = || known_sent.looks(&here);
+            let parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
+            let plan = known_sent.merged_into(&here, &parent.base(&basis), basis == Basis::Unknown)?;
+            (parent, plan)
+        };
         let lost = writing.carry_out(&plan, &known_sent.items)?;
         let merged = plan.merged();
         let cause = Cause::new(Did::Save, save.origin).merged(merged.in_words());
@@ -144,7 +150,7 @@ impl Store {
             writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
         let (etag, draft) = match sent.take().filter(|_| !as_sent) {
             Some(sent) => (self.views.new_etag(), sent.draft(plan)),
-            None => (after.etag.clone(), Draft::Shown(after.shown.clone())),
+            None => (after.etag.clone(), Draft::Shown(after.shown.clone(), after.body.len())),
         };
         self.views.saved(&save.client, views::name(save.place, &etag), draft, parent);
         Ok(Some((Saved { created, etag, merged }, journal)))
@@ -153,13 +159,13 @@ impl Store {
     /// What is known of what the client had.
     fn parent(
         &self,
-        place: &Place,
-        client: Client,
+        save: &Save<'_>,
         basis: &Basis,
-        sent: &Sent,
         snapshot: Option<&Snapshot>,
-        writing: &Writing,
+        mozilla: bool,
+        looks: impl FnOnce() -> Vec<(KeyId, Look)>,
     ) -> Parent {
+        let place = save.place;
         match (basis, snapshot) {
             (Basis::Current, Some(snapshot)) => {
                 Parent::Named(Some((views::name(place, &snapshot.etag), None)))
@@ -170,10 +176,7 @@ impl Store {
                 Parent::Named(names.into_iter().find_map(view))
             }
             // What is made anew is made of all that is sent, whatever was here once.
-            (Basis::Unknown, Some(_)) => {
-                let parents = self.views.parents(&client, &sent.looks(writing), sent.mozilla);
-                Parent::Guessed(parents)
-            }
+            (Basis::Unknown, Some(_)) => Parent::Guessed(self.views.parents(&save.client, looks(), mozilla)),
             (Basis::Unknown | Basis::Current, None) => Parent::Nothing(views::of_nothing(place)),
             (Basis::Replace, _) => Parent::Named(None),
         }

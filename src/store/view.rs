@@ -50,6 +50,18 @@ impl View {
         Some(self.items[at].1)
     }
 
+    /// Calls `mark` with the ordinal of each of `shown`, which are in the order of their keys, that is in the View and not
+    /// changed since.
+    pub fn marks(&self, shown: &[(KeyId, Look)], mozilla: bool, mut mark: impl FnMut(usize)) {
+        let mut items = self.items.iter().peekable();
+        for (ordinal, (id, look)) in shown.iter().enumerate() {
+            while items.next_if(|(known, _)| known < id).is_some() {}
+            if items.peek().is_some_and(|(known, item)| known == id && item.is_as(look, mozilla)) {
+                mark(ordinal);
+            }
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

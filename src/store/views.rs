@@ -19,7 +19,7 @@ use super::place::{Home, Place};
 use super::sent::Parent;
 use super::shelf::Shelf;
 use super::snapshot::Shown;
-use super::threads::side_by_side;
+use super::threads::in_threads;
 use super::view::{Known, View};
 use crate::acl::Principal;
 use crate::ical::item::{Item, KeyId};
@@ -93,8 +93,8 @@ impl Client {
 /// What a View is to be made of.
 #[derive(Debug)]
 pub enum Draft {
-    /// What was served.
-    Shown(Arc<[Shown]>),
+    /// What was served, and how many bytes that were.
+    Shown(Arc<[Shown]>, usize),
     /// What a client sent where the outcome was another, and of those items that were not taken, by their ordinals, the
     /// versions of ours that they stand for.
     Sent(Vec<Item>, HashMap<usize, Hash>),
@@ -104,7 +104,7 @@ impl Draft {
     fn view(&self) -> View {
         let rows = |items: &[&Item]| items.iter().map(|item| (item.key.id(), *item.look())).collect();
         match self {
-            Draft::Shown(shown) => {
+            Draft::Shown(shown, _) => {
                 let items: Vec<&Item> = shown.iter().map(Shown::item).collect();
                 View::new(in_threads(&items, rows).into_iter().map(|(id, look)| (id, Known::of(&look))))
             }
@@ -119,19 +119,29 @@ impl Draft {
         }
     }
 
-    /// How many bytes of text it keeps alive.
+    /// Looks at each item, on this thread alone: nobody waits for it.
+    fn look_ahead(&self) {
+        match self {
+            Draft::Shown(shown, _) => {
+                shown.iter().for_each(|shown| {
+                    shown.item().look();
+                });
+            }
+            Draft::Sent(items, _) => {
+                items.iter().for_each(|item| {
+                    item.look();
+                });
+            }
+        }
+    }
+
+    /// About how many bytes of text it keeps alive.
     fn bytes(&self) -> usize {
         match self {
-            Draft::Shown(shown) => shown.iter().map(|shown| shown.item().raw.len()).sum(),
+            Draft::Shown(_, bytes) => *bytes,
             Draft::Sent(items, _) => items.iter().map(|item| item.raw.len()).sum(),
         }
     }
-}
-
-/// What `work` gives for all of `items`, worked out on several threads.
-pub fn in_threads<T: Sync, U: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<U> + Sync) -> Vec<U> {
-    // Only a panic fails, and it is logged where it happens.
-    side_by_side(items, |stretch| Ok(work(stretch))).unwrap_or_default()
 }
 
 /// The Views and what is known of clients.
@@ -262,7 +272,7 @@ impl Views {
     }
 
     /// Of which of `client`'s Views a save of `shown` may be a change. May read the disk.
-    pub fn parents(&self, client: &Client, shown: &[(KeyId, Look)], mozilla: bool) -> Parents {
+    pub fn parents(&self, client: &Client, shown: Vec<(KeyId, Look)>, mozilla: bool) -> Parents {
         let copies = self.kept.recall(client);
         copies.parents(|name| self.find(name), shown, mozilla)
     }
@@ -404,6 +414,7 @@ impl Kept {
             Job::Write(name) => {
                 let Some(waiting) = self.memory.lock().drafts.get(name).cloned() else { return };
                 if !self.shelf.touch_view(name) {
+                    waiting.draft.look_ahead();
                     self.shelf.write_view(name, waiting.view());
                 }
                 let mut memory = self.memory.lock();

@@ -41,9 +41,12 @@ pub struct Writing {
     pub parts: Vec<Part>,
 }
 
+/// All that is here by key, as the asker sees it.
+pub type Present<'a> = KeyMap<&'a Key, Here<'a>>;
+
 impl Writing {
     /// All that is here by key, as the asker sees it; of one key in two calendars, the first.
-    pub fn here(&self) -> KeyMap<&Key, Here<'_>> {
+    pub fn here(&self) -> Present<'_> {
         let mut here = KeyMap::default();
         for target in &self.targets {
             let masked = target.role < Role::Master;

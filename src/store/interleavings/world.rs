@@ -333,7 +333,7 @@ impl World {
         let looks: Vec<_> = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
         let parents = match mozilla {
             true => Parents::default(),
-            false => self.copies[client].parents(|name| self.views.get(name).cloned(), &looks, false),
+            false => self.copies[client].parents(|name| self.views.get(name).cloned(), looks, false),
         };
         let named = machine.tag.filter(|_| mozilla).and_then(|tag| self.views.get(&tag).cloned());
         let base = match &named {
