@@ -114,6 +114,8 @@ impl Store {
     /// # Errors
     /// `Io` if the directory is not there or cannot be written to.
     pub fn open_tree(config: &Config) -> Result<Store> {
+        // A kill right after something is made must not leave it with less than the mode that it is given next.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
         Store::open_with(config, LastGood::open(&config.cache()))
     }
 
