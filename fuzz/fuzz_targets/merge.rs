@@ -1,0 +1,144 @@
+//! The three-way merge: whatever the client had, sends and finds, the outcome keeps the promises of the design's table.
+//!
+//! Each two bytes of an input are what one item is like: in the client's base, in what it sends, and here. The first byte says
+//! which base counts, and whether the client is one of Mozilla's programs.
+
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use kalends::ical::item::{Item, Key, KeyMap, cut};
+use kalends::store::merge::{Base, Here, HiddenKey, Plan, merge};
+use kalends::store::view::{Known, View};
+use libfuzzer_sys::fuzz_target;
+
+const UIDS: usize = 16;
+const VERSIONS: usize = 4;
+
+/// Every item in every version. Two versions say the same and differ in how they are written; two have the same stamps.
+static ITEMS: LazyLock<Vec<[Item; VERSIONS]>> = LazyLock::new(|| (0..UIDS).map(|uid| of(uid)).collect());
+
+fn of(uid: usize) -> [Item; VERSIONS] {
+    [("A", 1), ("B", 2), ("C", 3), ("re-written", 3)].map(|(summary, day)| {
+        let text = format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nSUMMARY:{summary}\r\nLAST-MODIFIED:2026010{day}T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        );
+        cut(text.as_bytes()).expect("a good item").items.remove(0)
+    })
+}
+
+/// One item: what the client had of it, what it sends, and what is here.
+struct Case {
+    had: Option<&'static Item>,
+    sent: Option<&'static Item>,
+    here: Option<Here<'static>>,
+}
+
+impl Case {
+    fn read(uid: usize, bytes: &[u8]) -> Case {
+        let version = |bits: u8| ITEMS[uid].get(usize::from(bits & 7));
+        let here = match bytes[1] >> 3 & 7 {
+            4 => Some(Here::Masked),
+            5 => Some(Here::Hidden),
+            bits => version(bits).map(Here::Whole),
+        };
+        Case { had: version(bytes[0]), sent: version(bytes[0] >> 3), here }
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let cases: Vec<Case> =
+        rest.chunks_exact(2).take(UIDS).enumerate().map(|(uid, bytes)| Case::read(uid, bytes)).collect();
+    let had = cases.iter().filter_map(|case| case.had);
+    let view = View::new(had.map(|item| (item.key.id(), Known::of(item.look()))));
+    let base = match first & 3 {
+        0 => Base::None,
+        1 => Base::Here,
+        2 => Base::View(&view),
+        _ => Base::Replace,
+    };
+    let mozilla = first & 4 != 0;
+    let sent: Vec<Item> = cases.iter().filter_map(|case| case.sent.cloned()).collect();
+    let keys: Vec<&'static Key> = ITEMS.iter().map(|versions| &versions[0].key).collect();
+    let here: KeyMap<&Key, Here<'_>> =
+        keys.iter().zip(&cases).filter_map(|(key, case)| Some((*key, case.here?))).collect();
+    match merge(&sent, &base, &here, mozilla) {
+        Ok(plan) => keeps_its_promises(&Outcome { plan, sent: &sent, base: &base, mozilla }, &cases),
+        Err(HiddenKey) => {
+            assert!(cases.iter().any(|case| matches!(case.here, Some(Here::Hidden)) && case.sent.is_some()))
+        }
+    }
+});
+
+struct Outcome<'a> {
+    plan: Plan,
+    sent: &'a [Item],
+    base: &'a Base<'a>,
+    mozilla: bool,
+}
+
+fn keeps_its_promises(outcome: &Outcome<'_>, cases: &[Case]) {
+    let Outcome { plan, sent, .. } = outcome;
+    let taken: BTreeMap<&Key, &Item> = plan.take.iter().map(|at| (&sent[*at].key, &sent[*at])).collect();
+    assert_eq!(taken.len(), plan.take.len(), "each once");
+    assert!(plan.lost.iter().all(|at| !plan.take.contains(at)), "lost or taken");
+    assert!(plan.remove.is_sorted_by(|one, next| one < next), "each once");
+    for (case, versions) in cases.iter().zip(ITEMS.iter()) {
+        let key = &versions[0].key;
+        let (taken, removed) = (taken.get(key).copied(), plan.remove.contains(key));
+        assert!(taken.is_none() || !removed);
+        match case.here {
+            Some(Here::Masked | Here::Hidden) => {
+                assert!(taken.is_none() && !removed, "what is not seen stays")
+            }
+            Some(Here::Whole(here)) => one_that_is_here(outcome, case, here, taken, removed),
+            None => one_that_is_not_here(outcome, case, taken, removed),
+        }
+    }
+    let may_remove_many = !outcome.mozilla || matches!(outcome.base, Base::Replace);
+    assert!(may_remove_many || plan.remove.len() <= 1 && (plan.remove.is_empty() || plan.take.is_empty()));
+    assert!(plan.remove.is_empty() || plan.touches);
+}
+
+/// Whether the client sent back the copy that it had.
+fn is_untouched(outcome: &Outcome<'_>, had: &Item, sent: &Item) -> bool {
+    let same_stamps = had.look().stamps == sent.look().stamps;
+    had.look().meaning == sent.look().meaning || outcome.mozilla && same_stamps
+}
+
+fn one_that_is_here(outcome: &Outcome<'_>, case: &Case, here: &Item, taken: Option<&Item>, removed: bool) {
+    let is_as = |other: &Item| other.look().meaning == here.look().meaning;
+    match (outcome.base, case.had, case.sent) {
+        (Base::None, _, None) => assert!(!removed, "without a base nothing is removed"),
+        (Base::View(_), None, None) => assert!(!removed, "what the client never saw stays"),
+        (Base::View(_), Some(had), None) => assert!(!removed || is_as(had), "what was changed here stays"),
+        (_, _, Some(sent)) if is_as(sent) => assert!(taken.is_none(), "the same is not written again"),
+        (Base::View(_), Some(had), Some(sent)) if is_untouched(outcome, had, sent) => {
+            assert!(taken.is_none(), "no stale copy reverts anything");
+        }
+        (Base::None, _, Some(sent)) => {
+            assert_eq!(taken.is_some(), sent.look().age > here.look().age, "the newer stays");
+        }
+        (Base::View(_) | Base::Replace, _, Some(_)) => {
+            assert!(taken.is_some(), "what the client changed is saved")
+        }
+        (Base::Replace, _, None) => assert!(removed),
+        _ => {}
+    }
+    assert!(case.sent.is_none() || !removed, "what was sent is not removed");
+}
+
+fn one_that_is_not_here(outcome: &Outcome<'_>, case: &Case, taken: Option<&Item>, removed: bool) {
+    assert!(!removed);
+    match (outcome.base, case.had, case.sent) {
+        (_, _, None) => assert!(taken.is_none()),
+        (Base::View(_), Some(had), Some(sent)) if is_untouched(outcome, had, sent) => {
+            assert!(taken.is_none(), "no stale copy revives anything");
+        }
+        (_, _, Some(sent)) => {
+            assert!(taken.is_some_and(|taken| taken.raw == sent.raw), "what is new is saved")
+        }
+    }
+}
