@@ -134,6 +134,8 @@ impl Store {
             (parent, plan)
         };
         let lost = writing.carry_out(&plan, &known_sent.items)?;
+        // A whole calendar's text, which the commit and the new picture would lie in memory beside.
+        drop(snapshot);
         let merged = plan.merged();
         let cause = Cause::new(Did::Save, save.origin).merged(merged.in_words());
         let journal = match self.commit(&mut writing, locked, lost, cause)? {
