@@ -50,6 +50,8 @@ pub struct Parents {
     pub forgotten: bool,
     /// Whose copy it is if nobody else's is like it.
     only: Option<ViewName>,
+    /// Of a client that only ever sends, what it sent last.
+    sent_last: Option<Arc<View>>,
 }
 
 impl Parents {
@@ -72,6 +74,17 @@ impl Parents {
                 .views
                 .iter()
                 .any(|view| view.get(id).is_some_and(|known| known.ours == here.look().meaning))
+    }
+
+    /// Whether a client that only ever sends has changed its mind: what it sends it had before, but not last, and nobody else
+    /// has changed since what it sent last. It may be another machine's stale copy as well, and in doubt nothing is lost.
+    pub fn is_meant_anew(&self, id: &KeyId, look: &Look, here: Option<&Item>) -> bool {
+        let Some(last) = &self.sent_last else { return false };
+        match (last.get(id), here) {
+            (None, None) => true,
+            (Some(known), Some(here)) => known.meaning != look.meaning && known.ours == here.look().meaning,
+            (None, Some(_)) | (Some(_), None) => false,
+        }
     }
 }
 
@@ -174,7 +187,9 @@ impl Copies {
         };
         let views = if explained { candidates } else { of(u32::MAX) };
         let views = views.into_iter().map(|(_, view)| view.clone()).collect();
-        Parents { views, explained, forgotten, only }
+        let only_sends = self.unseen && self.entries.iter().all(|entry| entry.sent);
+        let sent_last = found.last().filter(|_| only_sends).and_then(|(_, view)| view.clone());
+        Parents { views, explained, forgotten, only, sent_last }
     }
 
     /// The entry of a View, which is no longer in its place; an empty one if there is none.
@@ -272,6 +287,20 @@ mod tests {
         assert!(copies.unseen);
         assert_eq!(parents(&copies, &[1]).views.len(), 2);
         assert!(!parents(&copies, &[9]).explained, "it shows nothing of any");
+    }
+
+    #[test]
+    fn who_only_sends_may_change_its_mind_and_who_fetches_may_be_stale() {
+        let mut copies = Copies::default();
+        save(&mut copies, &[1, 2]);
+        save(&mut copies, &[1]);
+        let again = |copies: &Copies| {
+            let (id, look) = shown(&[2]).remove(0);
+            parents(copies, &[1, 2]).is_meant_anew(&id, &look, None)
+        };
+        assert!(again(&copies));
+        copies.fetched(name(&[1, 3]), true);
+        assert!(!again(&copies));
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Plan {
     pub unlike: Vec<(usize, Option<Hash>)>,
     /// Items that the client left out and that stay because it left out so many, see [`Plan::guard_against_shrinking`].
     pub spared: usize,
+    /// Sent items that are gone here and stay so, since the client sends them as it had them before.
+    pub stale: usize,
 }
 
 /// What a merge did beside taking what was sent, in items.
@@ -72,17 +74,24 @@ pub struct Merged {
     pub conflicts: usize,
     /// Of those that were kept, the ones that would have gone had they not been so many.
     pub spared: usize,
+    /// Sent as they were before they went, and still gone.
+    pub stale: usize,
 }
 
 impl Merged {
     /// For people to read; empty if there is nothing to say.
     pub fn in_words(&self) -> String {
-        let Merged { kept, removed, conflicts, spared } = self;
-        match (kept + removed + conflicts, spared) {
-            (0, _) => String::new(),
-            (_, 0) => format!("kept={kept}, removed={removed}, conflicts={conflicts}"),
-            _ => format!("kept={kept}, removed={removed}, conflicts={conflicts}, spared={spared}"),
+        let Merged { kept, removed, conflicts, spared, stale } = self;
+        if kept + removed + conflicts + stale == 0 {
+            return String::new();
         }
+        let mut words = format!("kept={kept}, removed={removed}, conflicts={conflicts}");
+        for (name, count) in
+            [("spared", spared), ("stale", stale)].into_iter().filter(|(_, count)| **count > 0)
+        {
+            words += &format!(", {name}={count}");
+        }
+        words
     }
 }
 
@@ -90,7 +99,7 @@ impl Merged {
 #[derive(Debug, PartialEq, Eq)]
 pub struct HiddenKey;
 
-/// Merges `sent` into `here`, item by item (the table in the design's section on writes).
+/// Merges `sent` into `here`, item by item (`docs/merging.md` has the rules).
 ///
 /// `mozilla`: the client is one of Mozilla's programs, which tell by stamps what was edited.
 pub fn merge(
@@ -154,8 +163,8 @@ impl Base<'_> {
 impl Plan {
     /// What is done beside taking what was sent.
     pub fn merged(&self) -> Merged {
-        let &Plan { kept, ref remove, conflicts, spared, .. } = self;
-        Merged { kept, removed: remove.len(), conflicts, spared }
+        let &Plan { kept, ref remove, conflicts, spared, stale, .. } = self;
+        Merged { kept, removed: remove.len(), conflicts, spared, stale }
     }
 
     /// Decides about a sent item and what is here under its key.
@@ -184,6 +193,7 @@ impl Plan {
         mozilla: bool,
     ) {
         if known.is_some_and(|known| known.is_as(sent.look(), mozilla)) {
+            self.stale += usize::from(ours.is_none());
             return self.stay(ordinal, known);
         }
         let here = ours.map(|ours| ours.look().meaning);
@@ -208,6 +218,10 @@ impl Plan {
         let known = || parents.views.iter().filter_map(|view| view.get(&id));
         // Not by this client: whatever copy it was, this is what it had.
         if let Some(same) = known().find(|known| known.is_as(sent.look(), mozilla)) {
+            if parents.is_meant_anew(&id, sent.look(), ours) {
+                return self.change(ordinal);
+            }
+            self.stale += usize::from(ours.is_none());
             return self.stay(ordinal, Some(same));
         }
         let Some(ours) = ours else {

@@ -77,6 +77,32 @@ fn who_only_sends_removes_what_it_had_sent_and_leaves_out() {
 }
 
 #[test]
+fn who_only_sends_may_change_its_mind() {
+    let s = Server::start();
+    put(&s, CURL, &plain_of(&["a", "b", "c"])).status(201);
+    save(&s, CURL, &["a", "b"]);
+    assert_eq!(here(&s), ["a", "b"]);
+    save(&s, CURL, &["a", "b", "c"]);
+    assert_eq!(here(&s), ["a", "b", "c"]);
+    // An edit that is taken back, byte for byte.
+    let edited = plain(&[&event("a", "edited", &[]), &event("b", "b", &[]), &event("c", "c", &[])]);
+    put(&s, CURL, &edited).status(204);
+    assert_eq!(here(&s), ["b", "c", "edited"]);
+    save(&s, CURL, &["a", "b", "c"]);
+    assert_eq!(here(&s), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_stale_copy_brings_nothing_back_and_is_told_so() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    s.put(ADDRESS, "alice", plain_of(&["a"])).header("Kalends-Merge", "replace").status(204);
+    let answer = save(&s, KDE, &["a", "b", "c"]);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=0, removed=0, conflicts=0, stale=1");
+    assert_eq!(here(&s), ["a", "c"]);
+}
+
+#[test]
 fn what_others_removed_does_not_come_back_with_the_next_publication() {
     let s = Server::start();
     put(&s, CURL, &plain_of(&["a", "b"])).status(201);

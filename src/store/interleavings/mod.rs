@@ -3,7 +3,8 @@
 //!
 //! What must hold after each save, whoever saves and whatever went before:
 //! - an item goes only if the user at the saving machine deleted it;
-//! - a version is taken only if it was made at the saving machine, and once: no stale copy reverts or revives anything;
+//! - a version is taken only if it was made at the saving machine, and once: no stale copy reverts or revives anything, but
+//!   where two machines that only send look like one;
 //! - what a user made is here afterwards, or in the history;
 //! - a deletion is honoured if no other copy that the client may have explains it.
 
