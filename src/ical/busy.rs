@@ -1,4 +1,4 @@
-//! From the text of one item to the times at which its owner is busy (RFC 4791 §7.10, DESIGN §7). VTODO and VJOURNAL take no time.
+//! From the text of one item to the times at which its owner is busy (RFC 4791 §7.10). VTODO and VJOURNAL take no time.
 //! What an event says of itself is `verdict`'s business, VAVAILABILITY is `availability`'s.
 
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! What somebody sees of a CONFIDENTIAL item: that its owner is busy then, and nothing else (DESIGN: rights, CLASS).
+//! What somebody sees of a CONFIDENTIAL item: that its owner is busy then, and nothing else.
 
 use super::line::{Property, lines};
 use super::text::push_line;

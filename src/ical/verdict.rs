@@ -1,4 +1,4 @@
-//! What one VEVENT says of its owner's time: busy, tentative, away, or free, and which property says so (RFC 4791 §7.10, DESIGN §7).
+//! What one VEVENT says of its owner's time: busy, tentative, away, or free, and which property says so (RFC 4791 §7.10).
 
 use jiff::tz::TimeZone;
 

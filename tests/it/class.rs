@@ -1,4 +1,4 @@
-//! CLASS: what is hidden from all but the owner and masters, and that a save of such a view leaves it alone (DESIGN §4).
+//! CLASS: what is hidden from all but the owner and masters, and that a save of such a view leaves it alone.
 
 use crate::calendar::{by_uid, components, event, plain, uids};
 use crate::server::{NOBODY, Server};

@@ -1,4 +1,4 @@
-//! WebDAV `If` on an `.ics` address: never a refusal, but the View to merge from (DESIGN §6). The three-way table, row by row.
+//! WebDAV `If` on an `.ics` address: never a refusal, but the View to merge from (docs/merging.md). The three-way table, row by row.
 
 use crate::calendar::{MOZILLA, PLAIN, by_uid, calendar, event, plain, summaries, uids};
 use crate::request::Answer;
