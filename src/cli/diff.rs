@@ -8,6 +8,7 @@ use super::DataOptions;
 use super::when::{instant, plain};
 use crate::config::Config;
 use crate::error::Result;
+use crate::ical::text::summary;
 use crate::store::{Differing, Moment, Store};
 
 /// From this many pairs of lines on, the lines are not compared one by one.
@@ -27,8 +28,8 @@ pub struct Which {
     /// Only this item.
     #[arg(long, value_name = "UID")]
     pub uid: Option<String>,
-    /// As it was at this time: "2026-11-20 09:00" in the server's zone, or 2026-11-20T09:00:00Z [default: before the last
-    /// removal or save].
+    /// As it was at this time, to the second: "2026-11-20 09:00:30" in the server's zone (09:00 is 09:00:00), or
+    /// 2026-11-20T09:00:30Z [default: before the last removal or save].
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 }
@@ -54,15 +55,16 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     Ok(())
 }
 
-/// Two lines that name the item, then its lines: ` ` in both, `-` then only, `+` now only.
+/// Two lines that name the item as it was and as it is, then its lines: ` ` in both, `-` then only, `+` now only.
 fn unified(differing: &Differing) -> String {
-    let Differing { uid, summary, then, now } = differing;
-    let name = format!("{}  \"{}\"", plain(uid), plain(summary));
-    let head = |mark: &str, is_there: bool, when: &str| match is_there {
-        true => format!("{mark} {when}: {name}\n"),
-        false => format!("{mark} {when}: not there\n"),
+    let Differing { uid, then, now } = differing;
+    let head = |mark: &str, text: &Option<String>, when: &str| match text {
+        Some(text) => {
+            format!("{mark} {when}: {}  \"{}\"\n", plain(uid), plain(&summary(text.as_bytes())))
+        }
+        None => format!("{mark} {when}: not there\n"),
     };
-    let mut text = head("---", then.is_some(), "then") + &head("+++", now.is_some(), "now");
+    let mut text = head("---", then, "then") + &head("+++", now, "now");
     let lines = |text: &Option<String>| -> Vec<String> {
         text.as_deref().unwrap_or_default().lines().map(str::to_owned).collect()
     };
@@ -112,17 +114,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changed_stands_between_what_did_not() {
+    fn what_changed_stands_between_what_did_not_below_the_title_of_its_own_time() {
         let differing = Differing {
             uid: "u".to_owned(),
-            summary: "new".to_owned(),
             then: Some("BEGIN\nSUMMARY:old\nA\nEND\n".to_owned()),
             now: Some("BEGIN\nSUMMARY:new\nA\nB\nEND\n".to_owned()),
         };
         let text =
-            "--- then: u  \"new\"\n+++ now: u  \"new\"\n BEGIN\n-SUMMARY:old\n+SUMMARY:new\n A\n+B\n END\n";
+            "--- then: u  \"old\"\n+++ now: u  \"new\"\n BEGIN\n-SUMMARY:old\n+SUMMARY:new\n A\n+B\n END\n";
         assert_eq!(unified(&differing), text);
-        let gone = Differing { now: None, then: Some("A\n".to_owned()), ..differing };
-        assert_eq!(unified(&gone), "--- then: u  \"new\"\n+++ now: not there\n-A\n");
+        let gone = Differing { now: None, then: Some("SUMMARY:old\n".to_owned()), ..differing };
+        assert_eq!(unified(&gone), "--- then: u  \"old\"\n+++ now: not there\n-SUMMARY:old\n");
     }
 }

@@ -48,7 +48,6 @@ pub enum What {
 #[derive(Debug)]
 pub struct Differing {
     pub uid: String,
-    pub summary: String,
     pub then: Option<String>,
     pub now: Option<String>,
 }
@@ -186,10 +185,8 @@ impl Store {
         });
         Ok(differing
             .map(|(then, now, key)| {
-                let summary =
-                    now.as_ref().or(then.as_ref()).map(|item| summary(&item.raw)).unwrap_or_default();
                 let text = |item: Option<Item>| item.map(|item| unfolded(&item.raw));
-                Differing { uid: key.uid.to_string(), summary, then: text(then), now: text(now) }
+                Differing { uid: key.uid.to_string(), then: text(then), now: text(now) }
             })
             .collect())
     }
