@@ -7,6 +7,8 @@ use crate::need::need;
 use crate::server::{Server, example};
 
 const README: &str = include_str!("../../README.md");
+/// What the commands for the history are about.
+const REMOVAL: &str = "curl -u alice:alice -X DELETE http://127.0.0.1:5545/ical/folder/Copy.ics";
 
 #[test]
 fn the_readmes_curl_lines_work_as_pasted() {
@@ -36,9 +38,10 @@ fn the_readmes_commands_work_as_pasted_and_leave_the_tests_example_as_it_is() {
     let s = Server::start();
     // Made by the second of the curl lines.
     s.put("/ical/folder/Copy.ics", "alice", s.read("public/Holidays/new-year.ics")).status(201);
-    let commands = README.lines().map(str::trim).filter(|line| line.starts_with("kalends "));
-    let commands: Vec<_> = commands.filter(|line| line.contains("--data data-example")).collect();
-    assert!(commands.len() >= 6, "{commands:?}");
+    let lines = README.lines().filter(|line| line.starts_with("kalends ") || *line == REMOVAL);
+    let within = README.split('`').filter(|code| code.starts_with("kalends ") && code.contains("--data "));
+    let commands: Vec<_> = lines.chain(within.filter(|code| !code.contains('\n'))).collect();
+    assert!(commands.len() >= 11 && commands.contains(&REMOVAL), "{commands:?}");
     let data = s.path("");
     let run = |line: &str| {
         let line = line.replacen("kalends", env!("CARGO_BIN_EXE_kalends"), 1);
@@ -51,11 +54,17 @@ fn the_readmes_commands_work_as_pasted_and_leave_the_tests_example_as_it_is() {
     };
     let mut id = String::new();
     for line in commands {
+        if line == REMOVAL {
+            s.delete("/ical/folder/Copy.ics", "alice").status(204);
+            continue;
+        }
         let printed = run(&line.replace(" ID", &format!(" {id}")));
         if line.ends_with(" list") {
             id = printed.split_whitespace().next().expect("a link").to_owned();
         }
     }
+    // Removed, and restored.
+    assert_eq!(s.files("users/alice/Copy").len(), 1);
     assert_eq!(files(&data), files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data-example")));
 }
 
