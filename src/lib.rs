@@ -1,7 +1,7 @@
 //! Kalends: a calendar server whose database is a directory tree.
 //!
 //! The floors, each of which names only the ones to its left:
-//! `config, error, name ← ical ← acl ← store ← http ← cli`; `auth` stands beside `acl`.
+//! `config, count, error, name ← ical ← acl ← store ← http ← cli`; `auth` stands beside `acl`.
 
 #![deny(unsafe_code)]
 
@@ -9,6 +9,7 @@ pub mod acl;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod count;
 pub mod error;
 pub mod http;
 pub mod ical;

@@ -14,6 +14,7 @@ use super::super::tree::Tree;
 use super::super::writer;
 use super::finding::{Finding, Kind};
 use super::look::{Seen, list};
+use crate::count::counted;
 use crate::error::Result;
 
 /// A staging directory that is younger may be about to be locked.
@@ -31,8 +32,14 @@ pub fn staging(root: &Directory, now: SystemTime) -> Result<Vec<Finding>> {
         } else if is_settled(&seen, now) && is_free(&tmp, &FsPath::new(&seen.name).join(staging::LOCK))? {
             let staged = tmp.directory(&seen.name)?.map_or(Ok(Vec::new()), |left| list(&left))?;
             let files = staged.iter().filter(|file| file.name != staging::LOCK).count();
-            let words =
-                format!("left by a process that is gone, with {files} files that nobody was told are saved");
+            if files == 0 {
+                // Every process that is killed leaves one, and the next start takes it away.
+                continue;
+            }
+            let words = format!(
+                "left by a process that is gone, with {}; nobody was told that it is saved",
+                counted(files, "file")
+            );
             found.push(Finding::new(Kind::StaleStaging, path, words).repairable());
         }
     }
@@ -89,7 +96,7 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
             return Ok(finding(Kind::Unreadable, &format!("a commit that cannot be read ({error})")));
         }
     };
-    let commit = format!("a commit of {} files for {}", head.operations.len(), head.home);
+    let commit = format!("a commit of {} for {}", counted(head.operations.len(), "file"), head.home);
     let home = FsPath::new(&head.home);
     let home = tree.home_at(home).map(|_| tree.root.directory(home)).transpose()?.flatten();
     let Some(home) = home else {
@@ -142,7 +149,7 @@ mod tests {
     fn a_commit_waits_only_where_nobody_is_at_it() {
         let [(kind, words)] = said("users/alice", false).try_into().expect("one");
         assert_eq!(kind, Kind::JournalWaiting);
-        assert!(words.starts_with("a commit of 1 files for users/alice"), "{words}");
+        assert!(words.starts_with("a commit of 1 file for users/alice"), "{words}");
         assert_eq!(said("users/alice", true), []);
     }
 

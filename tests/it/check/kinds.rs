@@ -47,7 +47,7 @@ fn the_example_is_clean_but_for_what_it_shows_on_purpose() {
         tree.found(),
         [
             "acl-unreadable users/bob/Odd/Typo/.acl.json:2",
-            "half-file users/bob/Odd/Broken/half-written.ics:26",
+            "half-file users/bob/Odd/Broken/half-written.ics:27",
             "loose-file users/alice/Work/Travel.ics",
             "loose-file users/bob/Odd/Loose.ics",
             "no-time-zone users/bob/Odd/Zones/unknown.ics:7",
@@ -69,7 +69,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let not_utf8 = b"BEGIN:VCALENDAR\r\nX-A:\xff\r\nEND:VCALENDAR\r\n";
     let long = event("1", &format!("SUMMARY:{}\r\n", "x".repeat(80)));
     let table: [(Vec<u8>, &str); 14] = [
-        (half.into(), "half-file users/alice/Calendar/a.ics:7"),
+        (half.into(), "half-file users/alice/Calendar/a.ics:8"),
         (Vec::new(), "half-file users/alice/Calendar/a.ics:1"),
         (b"no calendar".to_vec(), "unparsable users/alice/Calendar/a.ics:1"),
         (not_utf8.to_vec(), "unparsable users/alice/Calendar/a.ics:2"),
@@ -371,4 +371,15 @@ fn what_dead_processes_left_is_named_and_what_living_ones_use_is_not() {
     let lock = fs::File::open(tree.path(".tmp/1-dead/lock")).expect("a lock");
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("flock");
     assert_eq!(tree.found(), Vec::<String>::new());
+}
+
+#[test]
+fn a_process_that_was_killed_while_it_wrote_nothing_leaves_nothing_to_name() {
+    let tree = Tree::new();
+    tree.write(".tmp/1-dead/lock", "");
+    let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let directory = fs::File::open(tree.path(".tmp/1-dead")).expect("a directory");
+    directory.set_modified(an_hour_ago).expect("a time");
+    let output = tree.run(&[]);
+    assert_eq!((output.status.code(), tree.found()), (Some(0), Vec::new()));
 }
