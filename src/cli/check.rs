@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::count::counted;
 use crate::error::{Error, Result};
 use crate::store::check::{Check, Finding, Progress, Severity};
 
@@ -136,9 +137,11 @@ impl<'a> Output<'a> {
             // In cron no news is good news.
             && (self.printed > 0 || self.out.is_terminal())
         {
+            let (files, homes) = (counted(files, "file"), counted(homes, "home"));
+            let (warnings, notes) = (counted(warnings, "warning"), counted(notes, "note"));
             writeln!(
                 self.out,
-                "{files} files in {homes} homes: {damage} damage, {warnings} warnings, {notes} notes, {repaired} repaired"
+                "{files} in {homes}: {damage} damage, {warnings}, {notes}, {repaired} repaired"
             )?;
         }
         self.out.flush()

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::diff::Which;
 use super::{DataOptions, origin};
+use crate::count::counted;
 use crate::error::Result;
 use crate::store::{Restored, Store};
 
@@ -28,10 +29,13 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let Restored { whole, put, removed } =
         store.restore(&origin, &place.parse()?, which.uid.as_deref(), moment)?;
     match (whole, put + removed) {
-        (true, _) => println!("{place} is back, with {put} files"),
+        (true, _) => println!("{place} is back, with {}", counted(put, "file")),
         (false, 0) => println!("{place}: nothing to restore, it is as it was"),
         (false, _) => {
-            println!("{place}: {put} files restored, {removed} removed; what they replace is in the history")
+            println!(
+                "{place}: {} restored, {removed} removed; what they replace is in the history",
+                counted(put, "file")
+            )
         }
     }
     Ok(())

@@ -82,7 +82,7 @@ fn broken(text: &[u8], error: &Error) -> Fault {
             fault(What::Half, Some(1), "the file is empty".to_owned())
         }
         Error::Malformed { line, .. } if is_cut_off(text, *line) => {
-            fault(What::Half, Some(physical_lines(text)), "the file ends before END:VCALENDAR".to_owned())
+            fault(What::Half, Some(*line), "the file ends before END:VCALENDAR".to_owned())
         }
         Error::Malformed { line, expected } => {
             fault(What::Unparsable, Some(*line), format!("expected {expected}"))
@@ -310,7 +310,7 @@ mod tests {
         for (text, what, line) in [
             ("", What::Half, Some(1)),
             ("\r\n \r\n", What::Half, Some(1)),
-            (&whole[..whole.len() - 15], What::Half, Some(5)),
+            (&whole[..whole.len() - 15], What::Half, Some(6)),
             (&whole[..40], What::Half, Some(4)),
             ("hello\r\n", What::Unparsable, Some(1)),
             ("BEGIN:VCALENDAR\r\nno property\r\nEND:VCALENDAR\r\n", What::Unparsable, Some(2)),

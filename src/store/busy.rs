@@ -15,6 +15,7 @@ use super::owners::holds;
 use super::place::{Home, Path};
 use super::published::Published;
 use super::slot::Held;
+use crate::count::counted;
 use crate::error::Result;
 use crate::ical::busy::{Found, Owner, Period, TimeRange, clip, found, merge, overlay};
 use crate::ical::item::Item;
@@ -140,7 +141,7 @@ fn worked(path: &Path, contents: &Contents, basis: Basis) -> Arc<Worked> {
         newly_left_out += usize::from(stored.busy.add_to(&mut all, path, contents, stored, &basis));
     }
     if newly_left_out > 0 {
-        tracing::warn!("{path}: {newly_left_out} items left out of free/busy");
+        tracing::warn!("{path}: {} left out of free/busy", counted(newly_left_out, "item"));
     }
     let worked = Arc::new(all.worked(path, contents, basis));
     *contents.gist.busy.lock() = Some(worked.clone());

@@ -347,7 +347,7 @@ fn what_is_not_understood_is_left_out_and_named_once() {
     assert_eq!(periods(&s).len(), 2);
     s.get(&format!("{ALICE}?start={}", hour(20)), "bob").status(200);
     assert_eq!(left_out(), 1, "{}", s.log());
-    assert!(s.log().contains("1 items left out"), "{}", s.log());
+    assert!(s.log().contains("1 item left out"), "{}", s.log());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::look::{Seen, list};
 use super::mend::Repair;
 use super::top::special;
 use super::{Asked, Visit, items, names, sidecars};
+use crate::count::counted;
 use crate::error::Result;
 
 /// The hidden names that are ours, in a home and in all that is below.
@@ -135,7 +136,8 @@ fn calendar(asked: &Asked<'_>, directory: &Directory, path: &FsPath) -> Result<V
 fn stray(calendar: &Directory, path: &FsPath, seen: &Seen) -> Finding {
     let inside = calendar.directory(&seen.name).ok().flatten().and_then(|inside| list(&inside).ok());
     let items = inside.map_or(0, |inside| inside.iter().filter(|seen| seen.is_item_name()).count());
-    let words = format!("a directory in a calendar: what is in it, {items} items, is not served");
+    let words =
+        format!("a directory in a calendar: what is in it, {}, is not served", counted(items, "item"));
     Finding::new(Kind::StrayDirectory, path, words)
 }
 

@@ -34,7 +34,7 @@ fn the_example_is_repaired_but_for_what_nobody_can() {
         fixed(&tree),
         [
             "acl-unreadable users/bob/Odd/Typo/.acl.json:2",
-            "half-file users/bob/Odd/Broken/half-written.ics:26",
+            "half-file users/bob/Odd/Broken/half-written.ics:27",
             "loose-file users/alice/Work/Travel.ics",
             "loose-file users/bob/Odd/Loose.ics",
             "no-time-zone users/bob/Odd/Zones/unknown.ics:7",
