@@ -149,11 +149,8 @@ impl Store {
     fn recover(&self) -> Result<()> {
         for on_disk in self.journals.homes()? {
             let home = self.tree.home_at(&on_disk);
-            match home.ok_or(Error::NotFound).and_then(|home| self.lock(&home)) {
-                Ok(_) => tracing::info!("{}: an unfinished commit was applied", on_disk.display()),
-                Err(error) => {
-                    tracing::error!("{}: an unfinished commit cannot be applied: {error}", on_disk.display())
-                }
+            if let Err(error) = home.ok_or(Error::NotFound).and_then(|home| self.lock(&home)) {
+                tracing::error!("{}: an unfinished commit cannot be applied: {error}", on_disk.display());
             }
         }
         Ok(())
@@ -178,6 +175,8 @@ impl Store {
             // Who looks meanwhile must not take half of it for what is here.
             locked.writer.set_applying(true);
             self.journals.replay(&on_disk)?;
+            // Only here: who made it may have been at it until the lock was free.
+            tracing::info!("{}: an unfinished commit was applied", on_disk.display());
         }
         self.written.lock().insert(home.clone());
         locked.writer.set_applying(false);

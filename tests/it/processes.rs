@@ -235,3 +235,44 @@ fn a_kill_at_any_call_of_a_restore_leaves_the_old_or_the_restored_state_and_the_
         assert!(kills > 0, "no call of a restore was found, or strace may not trace");
     }
 }
+
+#[test]
+fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
+    let s = Server::start();
+    save(&s, 0, 2);
+    s.settle();
+    let holder = std::fs::File::open(s.path("users/alice/.lock")).expect("a lock");
+    rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).expect("flock");
+    // A whole journal, as of a save that is being applied.
+    let day = jiff::Timestamp::now().strftime("%Y%m%d").to_string();
+    let record = s.read(&format!("users/alice/.history/{day}.log"));
+    let record = record.lines().last().expect("a record");
+    let mut text =
+        format!("kalends journal 1\n{{\"home\":\"users/alice\",\"record\":{record},\"operations\":[]}}\n")
+            .into_bytes();
+    text.extend(blake3::hash(&text).as_bytes());
+    // Journals are named after their homes.
+    let home = blake3::hash(b"users/alice").to_hex();
+    let journal = format!(".journal/{}-20261101T000000.000000Z-1-0", &home[..12]);
+    s.write(&journal, text);
+    let command = Command::new(env!("CARGO_BIN_EXE_kalends"))
+        .args(["history", "--data"])
+        .arg(s.path(""))
+        .arg("alice/Plans")
+        .env("XDG_CACHE_HOME", s.path("../cache"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command");
+    let open = format!("/proc/{}/fd", command.id());
+    eventually("the command has seen the journal and waits", || {
+        let mut open = std::fs::read_dir(&open).ok()?.flatten();
+        open.any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path.ends_with("alice/.lock")))
+            .then_some(())
+    });
+    std::fs::remove_file(s.path(&journal)).expect("applied");
+    drop(holder);
+    let output = command.wait_with_output().expect("its end");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
