@@ -12,8 +12,8 @@ use super::period::{Kind, Period, TimeRange};
 pub struct Publication<'a> {
     /// The owner's mail address, without `mailto:`.
     pub address: &'a str,
-    /// Where this publication is read.
-    pub url: &'a str,
+    /// Where this publication is read; nothing if only the path is known, which is no URI (RFC 5545 §3.8.4.6).
+    pub url: Option<&'a str>,
     pub window: TimeRange,
     /// When it was made. For an Etag that follows the content, give the same one until something else changes.
     pub stamp: Timestamp,
@@ -25,6 +25,7 @@ pub struct Publication<'a> {
 pub fn document(publication: &Publication<'_>) -> String {
     let Publication { address, url, window, stamp, periods } = publication;
     let mut text = String::with_capacity(512 + periods.len() * 64);
+    let url = url.map(|url| ("URL", url.to_owned()));
     let head = [
         ("BEGIN", "VCALENDAR".to_owned()),
         ("VERSION", "2.0".to_owned()),
@@ -37,9 +38,8 @@ pub fn document(publication: &Publication<'_>) -> String {
         ("ORGANIZER", format!("mailto:{address}")),
         ("DTSTART", utc(window.start)),
         ("DTEND", utc(window.end)),
-        ("URL", (*url).to_owned()),
     ];
-    for (name, value) in head {
+    for (name, value) in head.into_iter().chain(url) {
         push_folded(&mut text, &line(Property::new(name, one_line(&value))));
     }
     for Period { start, end, kind } in *periods {
@@ -86,6 +86,7 @@ mod tests {
     }
 
     fn publication<'a>(address: &'a str, url: &'a str, periods: &'a [Period]) -> Publication<'a> {
+        let url = Some(url);
         let window = TimeRange { start: at("2026-01-01T00:00:00Z"), end: at("2026-02-26T00:00:00Z") };
         Publication { address, url, window, stamp: at("2026-01-01T08:30:15.9Z"), periods }
     }

@@ -62,7 +62,7 @@ fn it_is_one_published_vfreebusy_in_utc() {
     assert_eq!(text.matches("BEGIN:").count(), 2, "{text}");
     assert_eq!(value(&text, "METHOD").as_deref(), Some("PUBLISH"));
     assert_eq!(value(&text, "ORGANIZER").as_deref(), Some("mailto:alice@example.org"));
-    for name in ["DTSTAMP", "DTSTART", "DTEND", "URL", "UID"] {
+    for name in ["DTSTAMP", "DTSTART", "DTEND", "UID"] {
         assert!(value(&text, name).is_some(), "{name} is not in {text}");
     }
     for name in ["DTSTAMP", "DTSTART", "DTEND"] {
@@ -72,6 +72,15 @@ fn it_is_one_published_vfreebusy_in_utc() {
         assert!(period.contains("Z/") && !period.contains("TZID"), "{period}");
     }
     assert!(!text.contains("FBTYPE=FREE"), "{text}");
+}
+
+#[test]
+fn its_url_is_a_uri_or_is_left_out() {
+    let s = Server::configured("base_url = \"https://cal.example.org\"");
+    let url = value(&s.get(ALICE, "bob").text(), "URL");
+    assert_eq!(url.as_deref(), Some("https://cal.example.org/ical/~alice/freebusy.ifb"));
+    let s = Server::start();
+    assert_eq!(value(&s.get(ALICE, "bob").text(), "URL"), None);
 }
 
 #[test]

@@ -101,14 +101,18 @@ fn text(site: &Site, name: &str, question: &Question, busy: &Busy) -> String {
         Shows::Events => events(&Blocks { name, of: &of(&question.scope), stamp, periods: &busy.periods }),
         Shows::Freebusy => document(&Publication {
             address: &format!("{name}@{}", site.config.domain.as_deref().unwrap_or("localhost")),
-            url: &Name::new(name)
-                .map(|user| Target::Freebusy(Owner::User(user)).url(&site.urls))
-                .unwrap_or_default(),
+            url: url(site, name).as_deref(),
             window: question.window,
             stamp,
             periods: &busy.periods,
         }),
     }
+}
+
+/// Where the busy times of a user are read, if the configuration says what our URLs begin with.
+fn url(site: &Site, name: &str) -> Option<String> {
+    let user = Name::new(name).filter(|_| !site.urls.base().is_empty())?;
+    Some(Target::Freebusy(Owner::User(user)).url(&site.urls))
 }
 
 fn stamp(busy: &Busy, window: &TimeRange) -> Timestamp {
