@@ -19,7 +19,7 @@ pub enum Link {
     Add {
         /// The user in whose name it is: what it may do is never more than this user may.
         user: String,
-        /// alice/Work/Projects, ~alice, public/Holidays, or ~* for whatever the user may see.
+        /// alice/Work/Projects, alice, public/Holidays, or ~* for whatever the user may see.
         place: String,
         /// freebusy, viewer, or editor.
         role: String,
@@ -31,7 +31,10 @@ pub enum Link {
         expires: Option<String>,
     },
     /// List all links, or one user's.
-    List { user: Option<String> },
+    List {
+        /// Only the links in this user's name.
+        user: Option<String>,
+    },
     /// Revoke a link.
     Revoke {
         /// As `list` shows it.

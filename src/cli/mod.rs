@@ -89,11 +89,15 @@ enum Command {
     /// Name everything that is wrong with a data directory, and repair it if asked to.
     Check(check::Asked),
     /// Write the man pages to a directory.
-    Man { directory: PathBuf },
+    Man {
+        /// The directory; it is made if it is not there.
+        directory: PathBuf,
+    },
     /// Set a user's password in a password file.
     Passwd {
         /// The password file; it is made if it is not there.
         file: PathBuf,
+        /// Whose password; it is asked for, or read as a line where nobody can be asked.
         user: String,
     },
 }
@@ -150,5 +154,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
 
 /// Writes `kalends.1` and a page for each command.
 fn man(directory: &Path) -> Result<()> {
-    clap_mangen::generate_to(Arguments::command(), directory).map_err(|error| Error::io(directory, error))
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
+        .map_err(|error| Error::io(directory, error))
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::disk::{Directory, EntryKind};
 use super::door::admit;
-use super::place::{Home, Name, Path};
+use super::place::{Name, Path};
 use super::staging::Staged;
 use super::tree::Found;
 use crate::acl::{Link, Principal, Reach, Role};
@@ -68,12 +68,12 @@ pub enum LinkPlace {
 }
 
 impl fmt::Display for LinkPlace {
-    /// `~*`, `~alice`, `~alice/Work/Projects`, `public/Holidays`.
+    /// `~*`, `alice`, `alice/Work/Projects`, `public/Holidays`; `~public` is the home of a user of that name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LinkPlace::Everywhere => f.write_str("~*"),
-            LinkPlace::Below(path) if path.home == Home::Public => write!(f, "{path}"),
-            LinkPlace::Below(path) => write!(f, "~{path}"),
+            LinkPlace::Below(path) if path.home.owner() == Some("public") => write!(f, "~{path}"),
+            LinkPlace::Below(path) => write!(f, "{path}"),
         }
     }
 }
@@ -350,11 +350,26 @@ mod tests {
     #[test]
     fn a_file_goes_round() {
         let link = SecretLink::parse(WHOLE.as_bytes()).expect("a link");
-        assert_eq!(link.place.to_string(), "~alice/Work/Projects");
+        assert_eq!(link.place.to_string(), "alice/Work/Projects");
         assert_eq!(SecretLink::parse(&serde_json::to_vec(&link).expect("JSON")), Ok(link));
         let bare = r#"{"owner": "alice", "role": "viewer", "place": "~*", "made": "2026-11-23T20:00:00Z"}"#;
         let link = SecretLink::parse(bare.as_bytes()).expect("a link");
         assert_eq!(SecretLink::parse(&serde_json::to_vec(&link).expect("JSON")), Ok(link));
+    }
+
+    #[test]
+    fn a_links_place_is_spelled_as_commands_take_it_and_a_user_called_public_is_not_the_public_tree() {
+        for (text, spelled) in [
+            ("~*", "~*"),
+            ("~alice", "alice"),
+            ("alice/Work", "alice/Work"),
+            ("public/Holidays", "public/Holidays"),
+            ("~public/Holidays", "~public/Holidays"),
+        ] {
+            let place: LinkPlace = text.parse().expect("a place");
+            assert_eq!(place.to_string(), spelled);
+            assert_eq!(spelled.parse::<LinkPlace>().ok(), Some(place));
+        }
     }
 
     #[test]

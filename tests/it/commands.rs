@@ -166,3 +166,14 @@ fn two_servers_may_serve_one_tree() {
     other.kill().expect("our child");
     other.wait().expect("an ended process");
 }
+
+#[test]
+fn man_makes_the_directory_and_writes_a_page_for_each_command() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let pages = scratch.path().join("share/man1");
+    let output = kalends(&["man", pages.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{output:?}");
+    for page in ["kalends.1", "kalends-serve.1", "kalends-link-list.1"] {
+        assert!(pages.join(page).is_file(), "{page}");
+    }
+}

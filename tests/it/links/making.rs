@@ -62,7 +62,7 @@ fn a_user_makes_a_link_sees_it_and_revokes_it() {
     for (key, value) in [
         ("owner", "alice"),
         ("role", "editor"),
-        ("place", "~alice/Work/Projects"),
+        ("place", "alice/Work/Projects"),
         ("label", "Phone"),
         ("expires", "2099-02-01T00:00:00Z"),
     ] {
