@@ -9,7 +9,7 @@ use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
 use super::text::{self, Renames};
 use super::tz;
-use super::value::unescape;
+use super::zone::{KnownZones, Zone};
 use crate::error::{Error, Result};
 
 /// A map by keys: they are long, and whole calendars are put into such maps at each save.
@@ -42,22 +42,6 @@ impl Key {
         hasher.update(self.kind.name().as_bytes()).update(&[0]).update(self.uid.as_bytes());
         hasher.finalize()
     }
-}
-
-/// A VTIMEZONE as somebody wrote it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Definition {
-    pub raw: Box<[u8]>,
-    pub meaning: Hash,
-}
-
-/// A zone that an item's TZID parameters name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone {
-    pub tzid: Arc<str>,
-    /// The IANA zone that the TZID leads to by its name; then the definition does not count.
-    pub iana: Option<Arc<str>>,
-    pub definition: Option<Arc<Definition>>,
 }
 
 /// Everything of one calendar that is one key's.
@@ -181,55 +165,6 @@ fn header(object: &Object<'_>) -> Arc<[u8]> {
     with_ours.into()
 }
 
-/// The VTIMEZONEs of one VCALENDAR by their TZIDs.
-type Definitions = HashMap<String, Arc<Definition>>;
-
-/// A TZID, and where its definition is in memory.
-type NamedZone = (String, Option<*const Definition>);
-
-/// What was found out about zones, so that ten thousand items that name the same ones share it.
-#[derive(Default)]
-struct KnownZones<'a> {
-    definitions: HashMap<&'a [u8], Arc<Definition>>,
-    sets: HashMap<Vec<NamedZone>, Arc<[Zone]>>,
-}
-
-impl<'a> KnownZones<'a> {
-    /// The VTIMEZONEs of one VCALENDAR; of two with one TZID the first counts.
-    fn definitions(&mut self, object: &Object<'a>) -> Definitions {
-        let mut definitions = HashMap::new();
-        for component in &object.components {
-            if let (Kind::Timezone, Some(tzid)) = (&component.kind, &component.tzid) {
-                let known = self.definitions.entry(component.raw).or_insert_with(|| {
-                    Arc::new(Definition {
-                        raw: component.raw.into(),
-                        meaning: meaning::of_zone(component.raw),
-                    })
-                });
-                definitions.entry(tzid.clone()).or_insert_with(|| known.clone());
-            }
-        }
-        definitions
-    }
-
-    /// The zones that a component names.
-    fn of(&mut self, component: &Component<'_>, definitions: &Definitions) -> Arc<[Zone]> {
-        // The property escapes what the parameter does not, but some programs copy it as it stands.
-        let defined =
-            |tzid: &String| definitions.get(tzid).or_else(|| definitions.get(unescape(tzid).as_ref()));
-        let named = |tzid: &String| (tzid.clone(), defined(tzid).map(Arc::as_ptr));
-        let set = self.sets.entry(component.zones.iter().map(named).collect()).or_insert_with(|| {
-            let zone = |tzid: &String| Zone {
-                tzid: tzid.as_str().into(),
-                iana: tz::iana(tzid).map(Arc::from),
-                definition: defined(tzid).cloned(),
-            };
-            component.zones.iter().map(zone).collect()
-        });
-        set.clone()
-    }
-}
-
 /// An item in the making.
 struct Group<'a> {
     key: Key,
@@ -330,7 +265,6 @@ impl Item {
         self
     }
 
-    /// About how many bytes its file has.
     /// About how many bytes the item's file has.
     pub fn file_len(&self) -> usize {
         let definitions = self.zones.iter().filter_map(|zone| zone.definition.as_ref());
@@ -349,15 +283,6 @@ impl Item {
         parts.extend(definitions.map(|definition| &*definition.raw));
         parts.extend([&*self.raw, b"END:VCALENDAR\r\n"]);
         parts
-    }
-}
-
-impl Definition {
-    /// The definition under another TZID.
-    pub fn renamed(&self, from: &str, to: &str) -> Definition {
-        let raw: Box<[u8]> = text::rename_zones(&self.raw, &Renames::from([(from, to)])).into();
-        let meaning = meaning::of_zone(&raw);
-        Definition { raw, meaning }
     }
 }
 

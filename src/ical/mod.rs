@@ -21,6 +21,7 @@ pub mod value;
 pub mod verdict;
 pub mod vtimezone;
 pub mod whole;
+pub mod zone;
 
 /// Names this program as the maker of a calendar (RFC 5545 §3.7.3).
 pub const PRODID: &str = concat!("-//Kalends//Kalends ", env!("CARGO_PKG_VERSION"), "//EN");

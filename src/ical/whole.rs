@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::item::{Definition, Item, Zone};
+use super::item::Item;
 use super::line::{Property, lines};
 use super::meaning::Hash;
 use super::text::{Renames, escape, push_line, rename_zones};
+use super::zone::{Definition, Zone};
 use super::{PRODID, vtimezone};
 
 /// What a calendar says of itself.

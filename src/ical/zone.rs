@@ -1,0 +1,84 @@
+//! The zones that items name, each with the VTIMEZONE that came with it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::meaning::{self, Hash};
+use super::scan::{Component, Kind, Object};
+use super::text::{self, Renames};
+use super::tz;
+use super::value::unescape;
+
+/// A VTIMEZONE as somebody wrote it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Definition {
+    pub raw: Box<[u8]>,
+    pub meaning: Hash,
+}
+
+/// A zone that an item's TZID parameters name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    pub tzid: Arc<str>,
+    /// The IANA zone that the TZID leads to by its name; then the definition does not count.
+    pub iana: Option<Arc<str>>,
+    pub definition: Option<Arc<Definition>>,
+}
+
+impl Definition {
+    /// The definition under another TZID.
+    pub fn renamed(&self, from: &str, to: &str) -> Definition {
+        let raw: Box<[u8]> = text::rename_zones(&self.raw, &Renames::from([(from, to)])).into();
+        let meaning = meaning::of_zone(&raw);
+        Definition { raw, meaning }
+    }
+}
+
+/// The VTIMEZONEs of one VCALENDAR by their TZIDs.
+pub type Definitions = HashMap<String, Arc<Definition>>;
+
+/// A TZID, and where its definition is in memory.
+type NamedZone = (String, Option<*const Definition>);
+
+/// What was found out about zones, so that ten thousand items that name the same ones share it.
+#[derive(Default)]
+pub struct KnownZones<'a> {
+    definitions: HashMap<&'a [u8], Arc<Definition>>,
+    sets: HashMap<Vec<NamedZone>, Arc<[Zone]>>,
+}
+
+impl<'a> KnownZones<'a> {
+    /// The VTIMEZONEs of one VCALENDAR; of two with one TZID the first counts.
+    pub fn definitions(&mut self, object: &Object<'a>) -> Definitions {
+        let mut definitions = HashMap::new();
+        for component in &object.components {
+            if let (Kind::Timezone, Some(tzid)) = (&component.kind, &component.tzid) {
+                let known = self.definitions.entry(component.raw).or_insert_with(|| {
+                    Arc::new(Definition {
+                        raw: component.raw.into(),
+                        meaning: meaning::of_zone(component.raw),
+                    })
+                });
+                definitions.entry(tzid.clone()).or_insert_with(|| known.clone());
+            }
+        }
+        definitions
+    }
+
+    /// The zones that a component names.
+    pub fn of(&mut self, component: &Component<'_>, definitions: &Definitions) -> Arc<[Zone]> {
+        // The property escapes what the parameter does not, but some programs copy it as it stands.
+        let defined =
+            |tzid: &String| definitions.get(tzid).or_else(|| definitions.get(unescape(tzid).as_ref()));
+        let named = |tzid: &String| (tzid.clone(), defined(tzid).map(Arc::as_ptr));
+        let set = self.sets.entry(component.zones.iter().map(named).collect()).or_insert_with(|| {
+            let zone = |tzid: &String| Zone {
+                tzid: tzid.as_str().into(),
+                iana: tz::iana(tzid).map(Arc::from),
+                definition: defined(tzid).cloned(),
+            };
+            component.zones.iter().map(zone).collect()
+        });
+        set.clone()
+    }
+}
