@@ -220,6 +220,23 @@ impl Item {
         })
     }
 
+    /// Whether the other has the same bytes and its zones are defined alike, so that there is no need to look at both.
+    pub fn is_written_as(&self, other: &Item) -> bool {
+        fn custom(item: &Item) -> impl Iterator<Item = (&str, Option<Hash>)> {
+            let custom = item.zones.iter().filter(|zone| zone.iana.is_none());
+            custom.map(|zone| (&*zone.tzid, zone.definition.as_ref().map(|definition| definition.meaning)))
+        }
+        self.raw == other.raw && custom(self).eq(custom(other))
+    }
+
+    /// The item without its definitions of those zones.
+    pub fn without_definitions(mut self, of: impl Fn(&Zone) -> bool) -> Item {
+        let bare = |zone: &Zone| Zone { definition: None, ..zone.clone() };
+        self.zones = self.zones.iter().map(|zone| if of(zone) { bare(zone) } else { zone.clone() }).collect();
+        self.look = OnceLock::new();
+        self
+    }
+
     /// The item as it is shown to who may not see it: other bytes for its components, and nothing of what was around them.
     pub fn masked(&self, raw: Vec<u8>) -> Item {
         Item { raw: raw.into(), header: Arc::new([]), look: OnceLock::new(), ..self.clone() }

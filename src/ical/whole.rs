@@ -1,6 +1,6 @@
 //! A whole calendar as one VCALENDAR: the properties around the items, each zone once, the items' bytes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::item::Item;
@@ -26,6 +26,8 @@ pub struct Whole {
     pub text: Vec<u8>,
     /// From the TZIDs that were made up to tell two definitions apart to what the items' files call them.
     pub made_up: HashMap<String, String>,
+    /// From the TZIDs that some items only name, and others define, to what the definition means under which they meet.
+    pub lent: HashMap<String, Hash>,
 }
 
 /// Puts items together; two custom definitions under one TZID are told apart by `<TZID> (2)`.
@@ -43,7 +45,7 @@ pub fn whole<'a>(heading: &Heading, items: impl Iterator<Item = &'a Item> + Clon
         }
     }
     text.extend_from_slice(b"END:VCALENDAR\r\n");
-    Whole { text, made_up: zones.made_up() }
+    Whole { text, made_up: zones.made_up(), lent: zones.lent() }
 }
 
 fn push_heading(text: &mut Vec<u8>, heading: &Heading) {
@@ -117,18 +119,21 @@ fn css_name(color: &str) -> Option<&'static str> {
 }
 
 /// The zones of a calendar as they are served.
+#[derive(Default)]
 struct Served<'a> {
     /// From TZID to the IANA zone it leads to.
     iana: BTreeMap<&'a str, &'a str>,
     /// From TZID to its definitions that differ, in the order in which they came.
     custom: BTreeMap<&'a str, Vec<&'a Arc<Definition>>>,
+    /// The TZIDs that an item names without defining them.
+    undefined: BTreeSet<&'a str>,
     /// The name under which each definition is served.
     names: HashMap<(&'a str, Hash), String>,
 }
 
 impl<'a> Served<'a> {
     fn collect(items: impl Iterator<Item = &'a Item>) -> Served<'a> {
-        let mut served = Served { iana: BTreeMap::new(), custom: BTreeMap::new(), names: HashMap::new() };
+        let mut served = Served::default();
         let mut last: Option<&Arc<[Zone]>> = None;
         for item in items {
             // Most items name the same zones as the one before.
@@ -153,13 +158,16 @@ impl<'a> Served<'a> {
                     self.custom.entry(&zone.tzid).or_default().push(definition);
                 }
             }
-            (None, None) => {}
+            (None, None) => {
+                self.undefined.insert(&zone.tzid);
+            }
         }
     }
 
     /// Finds a free name for each definition beyond the first of its TZID.
     fn name_apart(&mut self) {
-        let mut taken: HashSet<String> = self.custom.keys().map(|tzid| (*tzid).to_owned()).collect();
+        let named = self.custom.keys().chain(&self.undefined);
+        let mut taken: HashSet<String> = named.map(|tzid| (*tzid).to_owned()).collect();
         for (tzid, definitions) in &self.custom {
             let mut free = (2..).map(|ordinal| format!("{tzid} ({ordinal})"));
             for definition in definitions.iter().skip(1) {
@@ -204,6 +212,11 @@ impl<'a> Served<'a> {
     fn made_up(&self) -> HashMap<String, String> {
         let apart = self.names.iter().filter(|((tzid, _), name)| name != tzid);
         apart.map(|((tzid, _), name)| (name.clone(), (*tzid).to_owned())).collect()
+    }
+
+    fn lent(&self) -> HashMap<String, Hash> {
+        let lent = |tzid: &&str| Some(((*tzid).to_owned(), self.custom.get(tzid)?.first()?.meaning));
+        self.undefined.iter().filter_map(lent).collect()
     }
 }
 

@@ -25,6 +25,13 @@ pub struct Zone {
     pub definition: Option<Arc<Definition>>,
 }
 
+impl Zone {
+    /// Whether nobody can tell from the item alone what the zone is.
+    pub fn is_undefined(&self) -> bool {
+        self.iana.is_none() && self.definition.is_none()
+    }
+}
+
 impl Definition {
     /// The definition under another TZID.
     pub fn renamed(&self, from: &str, to: &str) -> Definition {

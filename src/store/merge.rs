@@ -114,7 +114,7 @@ pub fn merge(
     for (ordinal, item) in sent.iter().enumerate() {
         let ours = here.get(&item.key);
         met += usize::from(ours.is_some());
-        if ours.and_then(Here::whole).is_none_or(|ours| ours.raw != item.raw) {
+        if ours.and_then(Here::whole).is_none_or(|ours| !ours.is_written_as(item)) {
             differing.push((ordinal, item, ours));
         }
     }

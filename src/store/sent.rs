@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::copies::Parents;
 use super::merge::{Base, Here, Plan, merge};
 use super::save::Basis;
-use super::snapshot::Snapshot;
+use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;
 use super::view::View;
 use super::views::{Draft, ViewName};
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyId, KeyMap, assign_uids};
 use crate::ical::meaning::Look;
 use crate::ical::text::Renames;
+use crate::ical::zone::Zone;
 
 /// What a save is a change of, as far as Views tell.
 #[derive(Debug)]
@@ -48,11 +49,12 @@ impl Sent {
     /// Takes the items out of `cut`.
     pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>) -> Sent {
         let mozilla = cut.prodid.contains("Mozilla");
-        let restored = std::mem::take(&mut cut.items).into_iter().map(|item| match snapshot {
-            Some(snapshot) if !snapshot.made_up.is_empty() => with_own_zones(item, snapshot),
-            _ => item,
-        });
-        Sent { items: assign_uids(restored.collect()), mozilla }
+        let items = std::mem::take(&mut cut.items);
+        let items = match snapshot {
+            Some(snapshot) => without_lent(with_own_names(items, snapshot), snapshot),
+            None => items,
+        };
+        Sent { items: assign_uids(items), mozilla }
     }
 
     /// Merges it into what is here.
@@ -68,7 +70,7 @@ impl Sent {
     /// How all items compare. What is here byte for byte is looked at there, where it is remembered.
     pub fn looks(&self, here: &Present<'_>) -> Vec<(KeyId, Look)> {
         let look = |item: &Item| match here.get(&item.key) {
-            Some(Here::Whole(ours)) if ours.raw == item.raw => *ours.look(),
+            Some(Here::Whole(ours)) if ours.is_written_as(item) => *ours.look(),
             Some(Here::Whole(_) | Here::Masked | Here::Hidden) | None => *item.look(),
         };
         in_threads(&self.items, |items| items.iter().map(|item| (item.key.id(), look(item))).collect())
@@ -88,16 +90,46 @@ impl Sent {
         let shown: KeyMap<&Key, &Item> =
             snapshot.shown.iter().map(|shown| (&shown.item().key, shown.item())).collect();
         let same =
-            |one: &Item, other: &Item| one.raw == other.raw || one.look().meaning == other.look().meaning;
+            |one: &Item, other: &Item| one.is_written_as(other) || one.look().meaning == other.look().meaning;
         self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
     }
 }
 
-/// The item with the TZIDs that were made up for serving taken back.
-fn with_own_zones(item: Item, snapshot: &Snapshot) -> Item {
-    let zones = item.zones.clone();
-    let made_up =
-        zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
-    let renames: Renames<'_> = made_up.collect();
-    if renames.is_empty() { item } else { item.with_zones_renamed(&renames) }
+/// The items with the TZIDs that were made up for serving taken back.
+fn with_own_names(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
+    if snapshot.made_up.is_empty() {
+        return items;
+    }
+    let own = |item: Item| {
+        let zones = item.zones.clone();
+        let made_up =
+            zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
+        let renames: Renames<'_> = made_up.collect();
+        if renames.is_empty() { item } else { item.with_zones_renamed(&renames) }
+    };
+    items.into_iter().map(own).collect()
+}
+
+/// The items without the definitions that they have in the whole calendar only because others have them: nobody edited
+/// what comes back with one.
+fn without_lent(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
+    if snapshot.lent.is_empty() {
+        return items;
+    }
+    let borrowers: KeyMap<&Key, &Item> = snapshot
+        .shown
+        .iter()
+        .map(Shown::item)
+        .filter(|item| item.zones.iter().any(Zone::is_undefined))
+        .map(|item| (&item.key, item))
+        .collect();
+    let own = |item: Item| {
+        let Some(ours) = borrowers.get(&item.key) else { return item };
+        item.without_definitions(|zone| {
+            let borrows = |ours: &Zone| ours.tzid == zone.tzid && ours.is_undefined();
+            zone.definition.as_ref().is_some_and(|sent| snapshot.lent.get(&*zone.tzid) == Some(&sent.meaning))
+                && ours.zones.iter().any(borrows)
+        })
+    };
+    items.into_iter().map(own).collect()
 }

@@ -11,6 +11,7 @@ use super::calendar::{Contents, Stored};
 use crate::acl::Role;
 use crate::ical::item::Item;
 use crate::ical::mask;
+use crate::ical::meaning::Hash;
 use crate::ical::scan::Class;
 use crate::ical::whole::{Heading, whole};
 
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub heading: Heading,
     /// See [`crate::ical::whole::Whole::made_up`].
     pub made_up: HashMap<String, String>,
+    /// See [`crate::ical::whole::Whole::lent`].
+    pub lent: HashMap<String, Hash>,
 }
 
 impl Source {
@@ -104,6 +107,7 @@ impl Snapshot {
             body: whole.text.into(),
             gzip: OnceLock::new(),
             made_up: whole.made_up,
+            lent: whole.lent,
             sources,
             shown,
             modified,

@@ -37,3 +37,4 @@ mod rights;
 mod saves;
 mod turns;
 mod watch;
+mod zones;
