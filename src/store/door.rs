@@ -1,6 +1,5 @@
 //! The one door: a calendar is opened only by naming who asks and the role that the request needs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Store;
@@ -9,7 +8,8 @@ use super::rights::nearest;
 use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;
-use super::views::{self, Client, Draft};
+use super::view_names::{self, Client};
+use super::views::Draft;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::whole::Heading;
@@ -98,7 +98,7 @@ impl Store {
     /// there needs no base.
     pub fn shown_to(&self, client: impl FnOnce() -> Client, place: &Place, room: &Room, whole: bool) {
         if room.role >= Role::Contributor {
-            let name = views::name(place, &room.snapshot.etag);
+            let name = view_names::name(place, &room.snapshot.etag);
             let draft = || Draft::Shown(room.snapshot.shown.clone(), room.snapshot.body.len());
             self.views.fetched(&client(), name, whole, draft);
         }
@@ -108,8 +108,7 @@ impl Store {
     /// for an empty one and save to it. Not on an async thread.
     pub fn told_of_nothing(&self, client: &Client, who: &Principal, place: &Place) {
         if let Ok(None) = self.may_save(who, place) {
-            let draft = || Draft::Sent(Vec::new(), HashMap::new());
-            self.views.fetched(client, views::of_nothing(place), true, draft);
+            self.views.told_of_nothing(client);
         }
     }
 

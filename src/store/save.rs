@@ -16,7 +16,8 @@ use super::rights::nearest;
 use super::sent::{Parent, Sent};
 use super::snapshot::Snapshot;
 use super::tree::Found;
-use super::views::{self, Client, Draft};
+use super::view_names::{self, Client};
+use super::views::Draft;
 use super::writer::Locked;
 use super::writing::{Target, Writing};
 use crate::acl::{Principal, Role};
@@ -154,7 +155,7 @@ impl Store {
             Some(sent) => (self.views.new_etag(), sent.draft(plan)),
             None => (after.etag.clone(), Draft::Shown(after.shown.clone(), after.body.len())),
         };
-        self.views.saved(&save.client, views::name(save.place, &etag), draft, parent);
+        self.views.saved(&save.client, view_names::name(save.place, &etag), draft, parent);
         Ok(Some((Saved { created, etag, merged }, journal)))
     }
 
@@ -170,16 +171,16 @@ impl Store {
         let place = save.place;
         match (basis, snapshot) {
             (Basis::Current, Some(snapshot)) => {
-                Parent::Named(Some((views::name(place, &snapshot.etag), None)))
+                Parent::Named(Some((view_names::name(place, &snapshot.etag), None)))
             }
             (Basis::Named(etags), _) => {
-                let names = etags.iter().map(|etag| views::name(place, etag));
+                let names = etags.iter().map(|etag| view_names::name(place, etag));
                 let view = |name| Some((name, Some(self.views.find(&name)?)));
                 Parent::Named(names.into_iter().find_map(view))
             }
             // What is made anew is made of all that is sent, whatever was here once.
             (Basis::Unknown, Some(_)) => Parent::Guessed(self.views.parents(&save.client, looks(), mozilla)),
-            (Basis::Unknown | Basis::Current, None) => Parent::Nothing(views::of_nothing(place)),
+            (Basis::Unknown | Basis::Current, None) => Parent::Nothing,
             (Basis::Replace, _) => Parent::Named(None),
         }
     }

@@ -8,7 +8,8 @@ use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;
 use super::view::View;
-use super::views::{Draft, ViewName};
+use super::view_names::ViewName;
+use super::views::Draft;
 use super::writing::Present;
 use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyId, KeyMap, assign_uids};
@@ -22,8 +23,8 @@ pub enum Parent {
     /// By the client's own word; without the View where that is what is here.
     Named(Option<(ViewName, Option<Arc<View>>)>),
     Guessed(Parents),
-    /// There is no calendar yet; under this name the client was told so.
-    Nothing(ViewName),
+    /// There is no calendar yet.
+    Nothing,
 }
 
 impl Parent {
@@ -32,7 +33,7 @@ impl Parent {
             (Basis::Replace, _) => Base::Replace,
             (Basis::Current, Parent::Named(_)) => Base::Here,
             (_, Parent::Named(Some((_, Some(view))))) => Base::View(view),
-            (_, Parent::Named(_) | Parent::Nothing(_)) => Base::None,
+            (_, Parent::Named(_) | Parent::Nothing) => Base::None,
             (_, Parent::Guessed(parents)) => Base::Copies(parents),
         }
     }

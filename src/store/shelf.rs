@@ -1,20 +1,29 @@
 //! `views/` of the cache directory: the Views and what is known of clients, one small file each with a checksum in it.
-//! Bounded in number, bytes and age; losing any of it makes a merge keep more, and nothing else.
+//! Bounded in number, bytes and age; losing any of it makes a merge keep more, and nothing else. Where there is too much, the
+//! largest share loses its oldest: no user pushes out what others have.
 
+use std::collections::HashMap;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::copies::{Copies, Entry, MOST};
 use super::view::{View, checksum};
-use super::views::{Client, ViewName};
+use super::view_names::{Client, Share, ViewName, share};
 
 const DIRECTORY: &str = "views";
 /// How long a View is of use: a laptop that was put away comes back after a holiday.
 const MAX_AGE: Duration = Duration::from_secs(6 * 7 * 24 * 60 * 60);
 const MAX_BYTES: u64 = 256 << 20;
 const MAX_FILES: usize = 20_000;
+/// A file counts as no less: so as many as may be there are as much as may be there.
+const LEAST: u64 = MAX_BYTES / MAX_FILES as u64;
+/// How much is written before it is looked through again.
+const PRUNE_EVERY: u64 = MAX_BYTES / 16;
 /// A View of a calendar as large as it may be is smaller.
 const MAX_FILE: u64 = 16 << 20;
+/// How many digits of a file's name say in whose share it is.
+const SHARE: usize = 2 * size_of::<Share>();
 
 const CLIENT_MAGIC: &[u8] = b"kalends client 1\n";
 const CLIENT_ROW: usize = 16 + 1;
@@ -27,6 +36,18 @@ pub struct Shelf {
     directory: Option<PathBuf>,
     /// Whose clients they are: one cache may serve several trees. Views say the same in all of them.
     tree: [u8; 32],
+    /// How much was written since it was looked through.
+    written: AtomicU64,
+}
+
+/// A file that may have to go.
+#[derive(Debug)]
+struct File {
+    /// The start of its name.
+    share: String,
+    modified: SystemTime,
+    len: u64,
+    path: PathBuf,
 }
 
 impl Shelf {
@@ -38,7 +59,7 @@ impl Shelf {
         });
         let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
         let tree = *blake3::hash(data.as_os_str().as_encoded_bytes()).as_bytes();
-        Shelf { directory: made.is_ok().then_some(directory), tree }
+        Shelf { directory: made.is_ok().then_some(directory), tree, written: AtomicU64::new(0) }
     }
 
     pub fn read_view(&self, name: &ViewName) -> Option<View> {
@@ -79,23 +100,31 @@ impl Shelf {
     fn name_of(&self, client: &Client) -> [u8; 16] {
         let mut name = [0; 16];
         name.copy_from_slice(&checksum(&self.tree, &client.0)[..16]);
+        let share = share(&client.0);
+        name[..share.len()].copy_from_slice(&share);
         name
     }
 
-    /// Removes what is too old, and the oldest while there is too much.
+    /// As [`Shelf::prune`], if much was written since the last time.
+    pub fn prune_in_time(&self) {
+        if self.written.load(Ordering::Relaxed) > PRUNE_EVERY {
+            self.prune();
+        }
+    }
+
+    /// Removes what is too old, and of the largest shares the oldest while there is too much.
     pub fn prune(&self) {
+        self.written.store(0, Ordering::Relaxed);
         let Some(Ok(entries)) = self.directory.as_ref().map(std::fs::read_dir) else { return };
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let metadata = entry.metadata().ok()?;
-                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-            })
-            .collect();
-        files.sort();
-        for path in files[..outdated(&files, SystemTime::now())].iter().map(|(_, _, path)| path) {
-            if let Err(error) = std::fs::remove_file(path) {
-                tracing::debug!("{}: {error}", path.display());
+        let files = entries.flatten().filter_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            let share = entry.file_name().to_string_lossy().chars().take(SHARE).collect();
+            let (modified, len, path) = (metadata.modified().ok()?, metadata.len(), entry.path());
+            Some(File { share, modified, len, path })
+        });
+        for file in outdated(files.collect(), SystemTime::now()) {
+            if let Err(error) = std::fs::remove_file(&file.path) {
+                tracing::debug!("{}: {error}", file.path.display());
             }
         }
     }
@@ -112,6 +141,7 @@ impl Shelf {
     /// Nobody waits for it, and nothing is lost with it: so nothing is synced.
     fn write(&self, file: &str, bytes: &[u8]) {
         let Some(directory) = &self.directory else { return };
+        self.written.fetch_add(LEAST.max(bytes.len() as u64), Ordering::Relaxed);
         let staged = directory.join(format!(".{file}"));
         let written =
             std::fs::write(&staged, bytes).and_then(|()| std::fs::rename(&staged, directory.join(file)));
@@ -123,20 +153,28 @@ impl Shelf {
     }
 }
 
-/// How many of these files, oldest first, are too many.
-fn outdated(files: &[(SystemTime, u64, PathBuf)], now: SystemTime) -> usize {
-    let mut bytes: u64 = files.iter().map(|(_, len, _)| len).sum();
-    let mut left = files.len();
-    files
-        .iter()
-        .take_while(|(modified, len, _)| {
-            let old = now.duration_since(*modified).is_ok_and(|age| age > MAX_AGE);
-            let goes = old || bytes > MAX_BYTES || left > MAX_FILES;
-            bytes -= len;
-            left -= 1;
-            goes
-        })
-        .count()
+/// Those of the files that are too old or too many.
+fn outdated(mut files: Vec<File>, now: SystemTime) -> Vec<File> {
+    files.sort_by_key(|file| std::cmp::Reverse(file.modified));
+    let mut shares: HashMap<String, u64> = HashMap::new();
+    // What its share has with it, and nothing older.
+    let mut weighed: Vec<(u64, File)> = Vec::with_capacity(files.len());
+    for file in files {
+        let of_share = shares.entry(file.share.clone()).or_default();
+        *of_share += file.len.max(LEAST);
+        weighed.push((*of_share, file));
+    }
+    weighed.sort_by_key(|(of_share, _)| *of_share);
+    let mut all = 0;
+    let stays = |(_, file): &(u64, File)| {
+        let old = now.duration_since(file.modified).is_ok_and(|age| age > MAX_AGE);
+        if !old {
+            all += file.len.max(LEAST);
+        }
+        !old && all <= MAX_BYTES
+    };
+    let (_, goes): (Vec<_>, Vec<_>) = weighed.into_iter().partition(stays);
+    goes.into_iter().map(|(_, file)| file).collect()
 }
 
 fn hex(bytes: &[u8; 16]) -> String {
@@ -195,16 +233,42 @@ mod tests {
         }
     }
 
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn file(share: &str, age: u64, len: u64) -> File {
+        let modified = NOW - Duration::from_secs(age);
+        File { share: share.to_owned(), modified, len, path: PathBuf::new() }
+    }
+
+    /// Whose files go, and how old they are.
+    fn gone(files: impl IntoIterator<Item = File>) -> Vec<(String, u64)> {
+        let age = |file: &File| NOW.duration_since(file.modified).map_or(0, |age| age.as_secs());
+        let mut gone: Vec<_> = outdated(files.into_iter().collect(), NOW)
+            .into_iter()
+            .map(|file| (file.share.clone(), age(&file)))
+            .collect();
+        gone.sort();
+        gone
+    }
+
     #[test]
     fn the_oldest_go_first_and_all_that_are_too_old() {
-        let now = SystemTime::UNIX_EPOCH + 10 * MAX_AGE;
-        let file = |age: u32, len| (now - Duration::from_secs(1) * age, len, PathBuf::new());
-        let weeks = 7 * 24 * 60 * 60;
-        assert_eq!(outdated(&[], now), 0);
-        assert_eq!(outdated(&[file(8 * weeks, 1), file(7 * weeks, 1), file(5 * weeks, 1)], now), 2);
-        assert_eq!(outdated(&[file(3, MAX_BYTES / 2), file(2, MAX_BYTES / 2), file(1, 1)], now), 1);
-        let many: Vec<_> = (0..MAX_FILES as u32 + 3).rev().map(|age| file(age, 1)).collect();
-        assert_eq!(outdated(&many, now), 3);
+        let week = 7 * 24 * 60 * 60;
+        let of_a = |ages: &[u64]| ages.iter().map(|age| ("a".to_owned(), *age)).collect::<Vec<_>>();
+        assert_eq!(gone([]), []);
+        assert_eq!(gone([8, 7, 5].map(|weeks| file("a", weeks * week, 1))), of_a(&[7 * week, 8 * week]));
+        let large = [(3, MAX_BYTES / 2), (2, MAX_BYTES / 2), (1, 1)];
+        assert_eq!(gone(large.map(|(age, len)| file("a", age, len))), of_a(&[3]));
+        let most = MAX_BYTES / LEAST;
+        assert_eq!(gone((0..most + 2).map(|age| file("a", age, 1))), of_a(&[most, most + 1]));
+    }
+
+    #[test]
+    fn no_user_pushes_out_what_others_have() {
+        let most = MAX_BYTES / LEAST;
+        let few = || (0..100).map(|age| file("b", 1000 + age, 1)).chain([file("c", 9000, MAX_BYTES / 4)]);
+        let gone = gone(few().chain((0..2 * most).map(|age| file("a", age, 1))));
+        assert!(gone.len() as u64 > most && gone.iter().all(|(share, _)| share == "a"), "{gone:?}");
     }
 
     #[test]

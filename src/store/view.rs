@@ -66,14 +66,15 @@ impl View {
         self.items.is_empty()
     }
 
-    /// How many bytes it takes.
+    /// About how many bytes it takes in memory, with what is around it there.
     pub fn bytes(&self) -> usize {
-        self.items.len() * ROW
+        const AROUND: usize = 256;
+        AROUND + self.items.len() * ROW
     }
 
     /// The bytes of its file, which is called `name`.
     pub fn encode(&self, name: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(MAGIC.len() + self.bytes() + CHECKSUM);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + self.items.len() * ROW + CHECKSUM);
         bytes.extend_from_slice(MAGIC);
         for (id, known) in &self.items {
             for hash in [id, &known.meaning, &known.stamps, &known.ours] {

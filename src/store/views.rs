@@ -5,7 +5,6 @@
 //! works it out and writes it; who needs a View before its turn works it out then.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,80 +14,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex};
 
 use super::copies::{Copies, Parents};
-use super::place::{Home, Place};
+use super::recent::Recent;
 use super::sent::Parent;
 use super::shelf::Shelf;
 use super::snapshot::Shown;
 use super::threads::in_threads;
 use super::view::{Known, View};
-use crate::acl::Principal;
+use super::view_names::{Client, NOTHING, Share, ViewName, share};
 use crate::ical::item::{Item, KeyId};
 use crate::ical::meaning::{Hash, Look};
-
-/// The hash of a place and of the Etag under which something was shown there: clients that were shown the same share it.
-pub type ViewName = [u8; 16];
-
-/// The name of what was shown or sent at `place` under `etag`.
-pub fn name(place: &Place, etag: &str) -> ViewName {
-    let mut hasher = blake3::Hasher::new();
-    let mut part = |text: &str| {
-        hasher.update(text.as_bytes()).update(&[0]);
-    };
-    match place {
-        Place::Main(user) => part(user.as_str()),
-        Place::Calendar(path) => {
-            part(match &path.home {
-                Home::User(_) => "~",
-                Home::Public => "",
-            });
-            path.home
-                .owner()
-                .into_iter()
-                .chain(path.names.iter().map(|name| name.as_str()))
-                .for_each(&mut part);
-        }
-    }
-    part("");
-    part(etag);
-    half(&hasher)
-}
-
-/// The name of what is shown where there is no calendar.
-pub fn of_nothing(place: &Place) -> ViewName {
-    name(place, "")
-}
-
-fn half(hasher: &blake3::Hasher) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    half
-}
-
-/// Who reads and saves, as far as requests without a guard tell: a hash of the principal, the program's name, the
-/// network address, and the address that is asked for. Two machines may share it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Client(pub [u8; 16]);
-
-impl Client {
-    pub fn new(who: &Principal, program: &str, peer: Option<IpAddr>, address: &str) -> Client {
-        let mut hasher = blake3::Hasher::new();
-        let (kind, me) = match who {
-            Principal::Nobody => ("nobody", None),
-            Principal::User { name, .. } => ("user", Some(name.as_str())),
-            // The address, which has the token in it, tells links apart.
-            Principal::Link(_) => ("link", who.me()),
-        };
-        for part in [kind, me.unwrap_or_default(), program, address] {
-            hasher.update(part.as_bytes()).update(&[0]);
-        }
-        match peer {
-            None => hasher.update(&[]),
-            Some(IpAddr::V4(peer)) => hasher.update(&peer.octets()),
-            Some(IpAddr::V6(peer)) => hasher.update(&peer.octets()),
-        };
-        Client(half(&hasher))
-    }
-}
 
 /// What a View is to be made of.
 #[derive(Debug)]
@@ -163,21 +97,21 @@ struct Kept {
 }
 
 /// What is in memory. Held for look-ups only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
     drafts: HashMap<ViewName, Arc<Waiting>>,
     /// The text that drafts keep alive, in bytes.
     drafts_bytes: usize,
-    /// The Views that were used last, newest at the end.
-    recent: VecDeque<(ViewName, Arc<View>)>,
+    /// The Views that were used last.
+    recent: Recent<ViewName, Arc<View>>,
     /// The Views that are on the shelf, and since when that is known.
-    shelved: HashMap<ViewName, Instant>,
-    clients: HashMap<Client, Remembered>,
+    shelved: Recent<ViewName, Instant>,
+    clients: HashMap<Share, Recent<Client, Remembered>>,
     jobs: VecDeque<Job>,
     closing: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Remembered {
     copies: Copies,
     /// Whether what the shelf has is in it.
@@ -209,14 +143,13 @@ enum Job {
 
 /// How much text may wait. What comes when there is more is not kept, unless it is asked for again.
 const MAX_DRAFTS: usize = 64 << 20;
-/// How much of the Views that were used last is in memory, in bytes.
-const MAX_RECENT: usize = 8 << 20;
-const MAX_CLIENTS: usize = 4096;
-const MAX_SHELVED: usize = 50_000;
+/// How much of the Views that were used last is in memory, in bytes; at most twice that, as of the next two.
+const MAX_RECENT: usize = 4 << 20;
+/// How many clients of one share are in memory.
+const MAX_CLIENTS: usize = 128;
+const MAX_SHELVED: usize = 25_000;
 /// How often the shelf is made to know that a View is of use still.
 const TOUCH_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// After how many files written the shelf is looked through.
-const PRUNE_EVERY: usize = 256;
 
 impl Views {
     /// Opens what is kept in the cache directory for the tree in `data`. Starts a thread, which ends with it.
@@ -224,7 +157,8 @@ impl Views {
         let shelf = Shelf::open(cache, data);
         let born = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let sent = AtomicU64::new(0);
-        let kept = Arc::new(Kept { shelf, memory: Mutex::default(), work: Condvar::new(), born, sent });
+        let kept =
+            Arc::new(Kept { shelf, memory: Mutex::new(Memory::new()), work: Condvar::new(), born, sent });
         let worker = kept.clone();
         let thread = std::thread::Builder::new().name("views".to_owned()).spawn(move || worker.run());
         if let Err(error) = &thread {
@@ -244,6 +178,12 @@ impl Views {
         }
     }
 
+    /// Says that `client` was told that there is nothing.
+    pub fn told_of_nothing(&self, client: &Client) {
+        // No work: there is no View to be written, and a client that has nothing else is not worth a file.
+        self.kept.memory.lock().note(client, |copies| copies.fetched(NOTHING, true));
+    }
+
     /// Says that `client` has sent the View `name` as a change of `parent`.
     pub fn saved(&self, client: &Client, name: ViewName, draft: Draft, parent: Parent) {
         let mut memory = self.kept.memory.lock();
@@ -251,7 +191,7 @@ impl Views {
         memory.note(client, |copies| match parent {
             Parent::Named(parent) => copies.guarded(parent.map(|(name, _)| name), name),
             Parent::Guessed(parents) => copies.saved(&parents, name),
-            Parent::Nothing(nothing) => copies.made(nothing, name),
+            Parent::Nothing => copies.made(NOTHING, name),
         });
         drop(memory);
         self.kept.work.notify_one();
@@ -290,15 +230,27 @@ impl Drop for Views {
 }
 
 impl Memory {
+    fn new() -> Memory {
+        Memory {
+            drafts: HashMap::new(),
+            drafts_bytes: 0,
+            recent: Recent::new(MAX_RECENT),
+            shelved: Recent::new(MAX_SHELVED),
+            clients: HashMap::new(),
+            jobs: VecDeque::new(),
+            closing: false,
+        }
+    }
+
     /// Takes a draft, unless the View is known; gives whether there is work.
     fn offer(&mut self, name: ViewName, draft: impl FnOnce() -> Draft) -> bool {
         if self.drafts.contains_key(&name) {
             return false;
         }
-        if let Some(since) = self.shelved.get_mut(&name) {
+        if let Some(since) = self.shelved.get(&name) {
             let due = since.elapsed() > TOUCH_EVERY;
             if due {
-                *since = Instant::now();
+                drop(self.shelved.put(name, Instant::now(), 1));
                 self.jobs.push_back(Job::Touch(name));
             }
             return due;
@@ -316,12 +268,13 @@ impl Memory {
 
     /// Changes what is known of a client; gives whether there is work.
     fn note(&mut self, client: &Client, change: impl FnOnce(&mut Copies)) -> bool {
-        let remembered = self.clients.entry(*client).or_default();
+        let remembered = self.remembered(client);
         let before = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
         change(&mut remembered.copies);
         // How many copies there are is not written: after a start it is not known any more.
         let after = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
-        let work = before != after && !remembered.changed;
+        let has_views = remembered.copies.entries.iter().any(|entry| entry.view != NOTHING);
+        let work = before != after && has_views && !remembered.changed;
         if work {
             remembered.changed = true;
             self.jobs.push_back(Job::Remember(*client));
@@ -329,29 +282,31 @@ impl Memory {
         work
     }
 
-    /// Keeps a View at hand.
-    fn use_view(&mut self, name: ViewName, view: &Arc<View>) {
-        self.recent.retain(|(other, _)| *other != name);
-        self.recent.push_back((name, view.clone()));
-        let mut bytes: usize = self.recent.iter().map(|(_, view)| view.bytes()).sum();
-        while bytes > MAX_RECENT
-            && self.recent.len() > 1
-            && let Some((_, oldest)) = self.recent.pop_front()
-        {
-            bytes -= oldest.bytes();
-        }
+    /// What is known of a client, which may be nothing yet.
+    fn remembered(&mut self, client: &Client) -> &mut Remembered {
+        let of_share = self.clients.entry(share(&client.0)).or_insert_with(|| Recent::new(MAX_CLIENTS));
+        of_share.used(*client)
+    }
+
+    /// Keeps a View at hand; gives what goes for it, to be dropped when nobody waits.
+    #[must_use]
+    fn use_view(&mut self, name: ViewName, view: &Arc<View>) -> HashMap<ViewName, Arc<View>> {
+        self.recent.put(name, view.clone(), view.bytes())
     }
 }
 
 impl Kept {
     fn find(&self, name: &ViewName) -> Option<Arc<View>> {
+        if *name == NOTHING {
+            return Some(Arc::new(View::new([])));
+        }
         let mut memory = self.memory.lock();
         if let Some(waiting) = memory.drafts.get(name).cloned() {
             drop(memory);
             return Some(waiting.view().clone());
         }
-        let view = match memory.recent.iter().find(|(other, _)| other == name) {
-            Some((_, view)) => view.clone(),
+        let view = match memory.recent.get(name).cloned() {
+            Some(view) => view,
             None => {
                 drop(memory);
                 let view = self.shelf.read_view(name).map(Arc::new);
@@ -363,20 +318,21 @@ impl Kept {
                 view?
             }
         };
-        memory.use_view(*name, &view);
+        let gone = memory.use_view(*name, &view);
+        drop(memory);
+        drop(gone);
         Some(view)
     }
 
     /// What is known of a client, with what the shelf has.
     fn recall(&self, client: &Client) -> Copies {
-        if let Some(remembered) = self.memory.lock().clients.get(client)
-            && remembered.recalled
-        {
-            return remembered.copies.clone();
+        let known = self.memory.lock().remembered(client).clone();
+        if known.recalled {
+            return known.copies;
         }
         let earlier = self.shelf.read_client(client);
         let mut memory = self.memory.lock();
-        let remembered = memory.clients.entry(*client).or_default();
+        let remembered = memory.remembered(client);
         if !std::mem::replace(&mut remembered.recalled, true)
             && let Some(earlier) = earlier
         {
@@ -388,7 +344,6 @@ impl Kept {
     /// Does what there is to do, until nothing is left and nobody can ask for more.
     fn run(&self) {
         self.shelf.prune();
-        let mut written = 0;
         loop {
             let job = {
                 let mut memory = self.memory.lock();
@@ -401,11 +356,7 @@ impl Kept {
                 }
             };
             self.perform(&job);
-            written += 1;
-            if written % PRUNE_EVERY == 0 {
-                self.shelf.prune();
-                self.forget();
-            }
+            self.shelf.prune_in_time();
         }
     }
 
@@ -418,12 +369,12 @@ impl Kept {
                     self.shelf.write_view(name, waiting.view());
                 }
                 let mut memory = self.memory.lock();
-                if let Some(view) = waiting.view.get() {
-                    memory.use_view(*name, view);
-                }
+                let gone = waiting.view.get().map(|view| memory.use_view(*name, view));
                 memory.drafts.remove(name);
                 memory.drafts_bytes -= waiting.bytes;
-                memory.shelved.insert(*name, Instant::now());
+                let no_more = memory.shelved.put(*name, Instant::now(), 1);
+                drop(memory);
+                drop((gone, no_more));
             }
             Job::Touch(name) => {
                 if !self.shelf.touch_view(name) {
@@ -432,23 +383,34 @@ impl Kept {
                 }
             }
             Job::Remember(client) => {
-                if let Some(remembered) = self.memory.lock().clients.get_mut(client) {
-                    remembered.changed = false;
+                if !std::mem::take(&mut self.memory.lock().remembered(client).changed) {
+                    // It is forgotten again: so much was noted in its share since.
+                    return;
                 }
                 let copies = self.recall(client);
                 self.shelf.write_client(client, &copies);
             }
         }
     }
+}
 
-    /// Drops what is on the shelf as well, once there is much of it.
-    fn forget(&self) {
-        let mut memory = self.memory.lock();
-        if memory.clients.len() > MAX_CLIENTS {
-            memory.clients.retain(|_, remembered| remembered.changed || !remembered.recalled);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_user_asks_for_makes_no_other_users_bases_forgotten() {
+        let mut memory = Memory::new();
+        let client = |share: u8, n: u32| {
+            let mut client = [share; 16];
+            client[12..].copy_from_slice(&n.to_le_bytes());
+            Client(client)
+        };
+        memory.note(&client(1, 0), |copies| copies.fetched([1; 16], true));
+        for n in 0..10_000 {
+            memory.note(&client(2, n), |copies| copies.fetched([2; 16], true));
         }
-        if memory.shelved.len() > MAX_SHELVED {
-            memory.shelved.clear();
-        }
+        assert_eq!(memory.remembered(&client(1, 0)).copies.entries.len(), 1);
+        assert!(memory.remembered(&client(2, 0)).copies.entries.is_empty(), "memory is bounded");
     }
 }

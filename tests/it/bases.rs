@@ -299,3 +299,23 @@ fn without_its_cache_a_save_removes_nothing() {
         assert_eq!(here(&s), ["a", "b", "c", "x"], "broken: {broken}");
     }
 }
+
+#[test]
+fn what_is_asked_for_where_nothing_is_takes_no_room_in_the_cache() {
+    let s = Server::start();
+    for n in 0..300 {
+        s.get(&format!("/ical/folder/None{n}.ics"), "alice").header("User-Agent", KDE).status(404);
+    }
+    put(&s, CURL, &plain_of(&["a"])).status(201);
+    eventually("the client is written", || (!views(&s, "client").is_empty()).then_some(()));
+    assert_eq!((views(&s, "client").len(), views(&s, "view").len()), (1, 1));
+    // It counts as an empty calendar all the same.
+    assert_eq!(s.get("/ical/folder/New.ics", "alice").header("User-Agent", KDE).send().code, 404);
+    for uids in [&["a", "b"][..], &["b"]] {
+        s.put("/ical/folder/New.ics", "alice", plain_of(uids)).header("User-Agent", KDE).send();
+    }
+    assert_eq!(
+        summaries(&s.get("/ical/folder/New.ics", "alice").header("User-Agent", KDE).send().text()),
+        ["b"]
+    );
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::copies::{Copies, Parents};
 use super::super::merge::{Base, Here, merge};
 use super::super::view::{Known, View};
-use super::super::views::ViewName;
+use super::super::view_names::ViewName;
 use crate::ical::item::{Item, Key, KeyMap, cut};
 
 /// One state of one item: the item, the number of the edit that made it, and the machine that it was made at.
