@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use kalends::ical::item::{Item, assign_uids, cut};
 use kalends::ical::line::lines;
@@ -60,8 +61,8 @@ fn folding_says_nothing(item: &Item) {
 }
 
 fn joined_they_mean_the_same(items: Vec<Item>) {
-    let served: Vec<Item> = items.iter().cloned().map(Item::into_served).collect();
-    let whole = whole(&Heading::default(), served.iter());
+    let served: Vec<Arc<Item>> = items.iter().cloned().map(|item| Item::served(Arc::new(item))).collect();
+    let whole = whole(&Heading::default(), served.iter().map(|item| &**item));
     let back: Renames<'_> =
         whole.made_up.iter().map(|(made_up, own)| (made_up.as_str(), own.as_str())).collect();
     let again = cut(&whole.text).expect("our own calendar").items;
