@@ -20,6 +20,9 @@ pub use super::listing::Shape;
 
 use super::file::{File, Files, Looked};
 
+/// How much memory an item takes beside its text, in bytes: what the allocator gives for its many small parts, measured.
+pub const BESIDE_THE_TEXT: usize = 1_200;
+
 /// What a calendar holds; the same `Arc` for as long as nothing changes.
 #[derive(Debug)]
 pub struct Contents {
@@ -56,8 +59,6 @@ pub struct Change {
 
 impl Contents {
     fn new(items: Arc<[Arc<Stored>]>, gist: Arc<Gist>, read_only: bool) -> Arc<Contents> {
-        // What the allocator gives for the many small parts of an item, measured.
-        const BESIDE_THE_TEXT: usize = 1_200;
         let of_item = |item: &Item| item.file_len() + BESIDE_THE_TEXT;
         let bytes = items.iter().map(|stored| of_item(&stored.item)).sum();
         let has_classes = items.iter().any(|stored| stored.item.class > Class::Public);

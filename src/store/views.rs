@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::calendar::BESIDE_THE_TEXT;
 use super::copies::{Copies, Parents};
 use super::recent::Recent;
 use super::sent::Parent;
@@ -69,11 +70,14 @@ impl Draft {
         }
     }
 
-    /// About how many bytes of text it keeps alive.
+    /// About how many bytes of memory it keeps alive.
     fn bytes(&self) -> usize {
         match self {
-            Draft::Shown(_, bytes) => *bytes,
-            Draft::Sent(items, _) => items.iter().map(|item| item.raw.len()).sum(),
+            Draft::Shown(shown, text) => text + (1 + shown.len()) * BESIDE_THE_TEXT,
+            Draft::Sent(items, _) => {
+                let text: usize = items.iter().map(|item| item.raw.len()).sum();
+                text + (1 + items.len()) * BESIDE_THE_TEXT
+            }
         }
     }
 }
@@ -100,8 +104,9 @@ struct Kept {
 #[derive(Debug)]
 struct Memory {
     drafts: HashMap<ViewName, Arc<Waiting>>,
-    /// The text that drafts keep alive, in bytes.
+    /// The memory that drafts keep alive, in bytes: all of them, and those of each share.
     drafts_bytes: usize,
+    drafts_of: HashMap<Share, usize>,
     /// The Views that were used last.
     recent: Recent<ViewName, Arc<View>>,
     /// The Views that are on the shelf, and since when that is known.
@@ -129,6 +134,11 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn new(draft: Draft) -> Arc<Waiting> {
+        let bytes = draft.bytes();
+        Arc::new(Waiting { draft, bytes, view: OnceLock::new() })
+    }
+
     fn view(&self) -> &Arc<View> {
         self.view.get_or_init(|| Arc::new(self.draft.view()))
     }
@@ -141,7 +151,7 @@ enum Job {
     Remember(Client),
 }
 
-/// How much text may wait. What comes when there is more is not kept, unless it is asked for again.
+/// How much may wait, and half of it in one share. What comes when there is more is not kept, unless it is asked for again.
 const MAX_DRAFTS: usize = 64 << 20;
 /// How much of the Views that were used last is in memory, in bytes; at most twice that, as of the next two.
 const MAX_RECENT: usize = 4 << 20;
@@ -170,7 +180,7 @@ impl Views {
     /// Says that `client` was shown the View `name`: whole, or by the word that what it has is current.
     pub fn fetched(&self, client: &Client, name: ViewName, whole: bool, draft: impl FnOnce() -> Draft) {
         let mut memory = self.kept.memory.lock();
-        let mut work = memory.offer(name, draft);
+        let mut work = memory.offer(name, || Waiting::new(draft()));
         work |= memory.note(client, |copies| copies.fetched(name, whole));
         drop(memory);
         if work {
@@ -186,8 +196,10 @@ impl Views {
 
     /// Says that `client` has sent the View `name` as a change of `parent`.
     pub fn saved(&self, client: &Client, name: ViewName, draft: Draft, parent: Parent) {
+        // What is not taken is dropped when nobody waits.
+        let waiting = Waiting::new(draft);
         let mut memory = self.kept.memory.lock();
-        memory.offer(name, || draft);
+        memory.offer(name, || waiting.clone());
         memory.note(client, |copies| match parent {
             Parent::Named(parent) => copies.guarded(parent.map(|(name, _)| name), name),
             Parent::Guessed(parents) => copies.saved(&parents, name),
@@ -234,6 +246,7 @@ impl Memory {
         Memory {
             drafts: HashMap::new(),
             drafts_bytes: 0,
+            drafts_of: HashMap::new(),
             recent: Recent::new(MAX_RECENT),
             shelved: Recent::new(MAX_SHELVED),
             clients: HashMap::new(),
@@ -243,7 +256,7 @@ impl Memory {
     }
 
     /// Takes a draft, unless the View is known; gives whether there is work.
-    fn offer(&mut self, name: ViewName, draft: impl FnOnce() -> Draft) -> bool {
+    fn offer(&mut self, name: ViewName, waiting: impl FnOnce() -> Arc<Waiting>) -> bool {
         if self.drafts.contains_key(&name) {
             return false;
         }
@@ -255,15 +268,28 @@ impl Memory {
             }
             return due;
         }
-        if self.drafts_bytes > MAX_DRAFTS {
+        let of_share = self.drafts_of.get(&share(&name)).copied().unwrap_or_default();
+        if self.drafts_bytes > MAX_DRAFTS || of_share > MAX_DRAFTS / 2 {
             return false;
         }
-        let draft = draft();
-        let bytes = draft.bytes();
-        self.drafts_bytes += bytes;
-        self.drafts.insert(name, Arc::new(Waiting { draft, bytes, view: OnceLock::new() }));
+        let waiting = waiting();
+        self.drafts_bytes += waiting.bytes;
+        self.drafts_of.insert(share(&name), of_share + waiting.bytes);
+        self.drafts.insert(name, waiting);
         self.jobs.push_back(Job::Write(name));
         true
+    }
+
+    /// Takes a draft off that is worked out and written.
+    fn take_off(&mut self, name: &ViewName) {
+        let Some(waiting) = self.drafts.remove(name) else { return };
+        self.drafts_bytes -= waiting.bytes;
+        if let Some(of_share) = self.drafts_of.get_mut(&share(name)) {
+            *of_share -= waiting.bytes;
+            if *of_share == 0 {
+                self.drafts_of.remove(&share(name));
+            }
+        }
     }
 
     /// Changes what is known of a client; gives whether there is work.
@@ -370,8 +396,7 @@ impl Kept {
                 }
                 let mut memory = self.memory.lock();
                 let gone = waiting.view.get().map(|view| memory.use_view(*name, view));
-                memory.drafts.remove(name);
-                memory.drafts_bytes -= waiting.bytes;
+                memory.take_off(name);
                 let no_more = memory.shelved.put(*name, Instant::now(), 1);
                 drop(memory);
                 drop((gone, no_more));
@@ -397,6 +422,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ical::item::cut;
 
     #[test]
     fn what_one_user_asks_for_makes_no_other_users_bases_forgotten() {
@@ -412,5 +438,25 @@ mod tests {
         }
         assert_eq!(memory.remembered(&client(1, 0)).copies.entries.len(), 1);
         assert!(memory.remembered(&client(2, 0)).copies.entries.is_empty(), "memory is bounded");
+    }
+
+    #[test]
+    fn what_waits_counts_with_all_that_its_items_take_and_one_share_leaves_room_to_others() {
+        let text = b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\nDTSTART:20261124\nEND:VEVENT\nEND:VCALENDAR\n";
+        let item = cut(text).expect("a calendar").items.remove(0);
+        let many = MAX_DRAFTS / 2 / BESIDE_THE_TEXT;
+        let draft = Waiting::new(Draft::Sent(vec![item; many], HashMap::new()));
+        let waiting = || draft.clone();
+        let mut memory = Memory::new();
+        let name = |share: u8, n: u8| [share, share, share, share, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert!(memory.offer(name(1, 0), waiting));
+        assert!(!memory.offer(name(1, 1), waiting), "it has more than half");
+        assert!(memory.offer(name(2, 0), waiting));
+        assert!(!memory.offer(name(3, 0), waiting), "nobody has room");
+        memory.take_off(&name(1, 0));
+        assert!(memory.offer(name(1, 1), waiting));
+        memory.take_off(&name(1, 1));
+        memory.take_off(&name(2, 0));
+        assert_eq!((memory.drafts_bytes, memory.drafts_of.len()), (0, 0));
     }
 }
