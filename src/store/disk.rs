@@ -215,8 +215,8 @@ impl Directory {
             return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
         }
         let mut content = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
-        // A file that grows while it is read is cut off: its stamp is out of date anyway.
-        file.take(most).read_to_end(&mut content).map_err(failed)?;
+        // A file that grows while it is read is cut off: its stamp is out of date anyway. And nobody asks for its end.
+        file.take(stamp.size).read_to_end(&mut content).map_err(failed)?;
         Ok(Some((content, stamp)))
     }
 

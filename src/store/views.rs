@@ -113,6 +113,8 @@ struct Memory {
     shelved: Recent<ViewName, Instant>,
     clients: HashMap<Share, Recent<Client, Remembered>>,
     jobs: VecDeque<Job>,
+    /// The clients that have changed, and when they are to be written.
+    changed: VecDeque<(Instant, Client)>,
     closing: bool,
 }
 
@@ -158,6 +160,8 @@ const MAX_RECENT: usize = 4 << 20;
 /// How many clients of one share are in memory.
 const MAX_CLIENTS: usize = 128;
 const MAX_SHELVED: usize = 25_000;
+/// How long what is known of a client may change before it is written: once for all saves of that time.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How often the shelf is made to know that a View is of use still.
 const TOUCH_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -251,6 +255,7 @@ impl Memory {
             shelved: Recent::new(MAX_SHELVED),
             clients: HashMap::new(),
             jobs: VecDeque::new(),
+            changed: VecDeque::new(),
             closing: false,
         }
     }
@@ -280,6 +285,17 @@ impl Memory {
         true
     }
 
+    /// What is to be done now, or when there will be something; nothing if that is not known.
+    fn next(&mut self) -> std::result::Result<Job, Option<Instant>> {
+        let due = self.changed.front().map(|(due, _)| *due);
+        if due.is_some_and(|due| self.closing || due <= Instant::now())
+            && let Some((_, client)) = self.changed.pop_front()
+        {
+            return Ok(Job::Remember(client));
+        }
+        self.jobs.pop_front().ok_or(due)
+    }
+
     /// Takes a draft off that is worked out and written.
     fn take_off(&mut self, name: &ViewName) {
         let Some(waiting) = self.drafts.remove(name) else { return };
@@ -303,9 +319,10 @@ impl Memory {
         let work = before != after && has_views && !remembered.changed;
         if work {
             remembered.changed = true;
-            self.jobs.push_back(Job::Remember(*client));
+            self.changed.push_back((Instant::now() + SETTLE, *client));
         }
-        work
+        // While others are waited for the thread wakes in time.
+        work && self.changed.len() == 1
     }
 
     /// What is known of a client, which may be nothing yet.
@@ -374,10 +391,11 @@ impl Kept {
             let job = {
                 let mut memory = self.memory.lock();
                 loop {
-                    match memory.jobs.pop_front() {
-                        Some(job) => break job,
-                        None if memory.closing => return,
-                        None => self.work.wait(&mut memory),
+                    match memory.next() {
+                        Ok(job) => break job,
+                        Err(Some(due)) => drop(self.work.wait_until(&mut memory, due)),
+                        Err(None) if memory.closing => return,
+                        Err(None) => self.work.wait(&mut memory),
                     }
                 }
             };
