@@ -21,7 +21,7 @@ const ROUND: Duration = Duration::from_secs(10 * 60);
 pub fn run(config: Config) -> Result<()> {
     let listen = config.listen.clone();
     let watch = config.watch;
-    let store = Store::open_tree(&config)?;
+    let store = Store::open_to_serve(&config)?;
     let auth = Authenticator::new(&config)?;
     let users = auth.users();
     let site = Site::new(config, store, auth);

@@ -15,6 +15,8 @@ const TAG: (&str, &str) = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Everything here may be deleted at any time.\n",
 );
 
+const DIRECTORY: &str = "last-good";
+
 /// The versions that are kept; none where the cache directory cannot be written to.
 #[derive(Debug, Default)]
 pub struct LastGood {
@@ -36,13 +38,22 @@ impl LastGood {
     }
 
     fn prepare(cache: &FsPath) -> std::io::Result<LastGood> {
-        let directory = cache.join("last-good");
+        let directory = cache.join(DIRECTORY);
         std::fs::create_dir_all(&directory)?;
         std::fs::write(cache.join(TAG.0), TAG.1)?;
+        LastGood::of(directory)
+    }
+
+    fn of(directory: PathBuf) -> std::io::Result<LastGood> {
         let names =
             std::fs::read_dir(&directory)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let names = Mutex::new(names.collect());
         Ok(LastGood { directory: Some(directory), names })
+    }
+
+    /// What is in a cache directory, if there is one.
+    pub fn existing(cache: &FsPath) -> LastGood {
+        LastGood::of(cache.join(DIRECTORY)).unwrap_or_default()
     }
 
     /// Keeps what was served of `file` before it broke.

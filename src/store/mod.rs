@@ -115,18 +115,25 @@ impl Store {
     ///
     /// # Errors
     /// `Io` if the directory is not there or cannot be written to.
+    pub fn open_to_serve(config: &Config) -> Result<Store> {
+        private_from_the_start();
+        let cache = config.cache();
+        Store::open_with(config, LastGood::open(&cache), Views::open(&cache, &config.data))
+    }
+
+    /// As [`Store::open_to_serve`], for a command. It makes nothing in the cache directory, which would be root's own before
+    /// the server's first start, and what it does needs no bases.
     pub fn open_tree(config: &Config) -> Result<Store> {
-        // A kill right after something is made must not leave it with less than the mode that it is given next.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
-        Store::open_with(config, LastGood::open(&config.cache()))
+        private_from_the_start();
+        Store::open_with(config, LastGood::existing(&config.cache()), Views::none())
     }
 
-    /// As [`Store::open_tree`], without the last good versions of files that broke: for who serves nothing.
+    /// As [`Store::open_tree`], without the last good versions of files that broke.
     fn open_uncached(config: &Config) -> Result<Store> {
-        Store::open_with(config, LastGood::default())
+        Store::open_with(config, LastGood::default(), Views::none())
     }
 
-    fn open_with(config: &Config, last_good: LastGood) -> Result<Store> {
+    fn open_with(config: &Config, last_good: LastGood, views: Views) -> Result<Store> {
         let root = Directory::root(&config.data)?;
         let staging = Staging::open(&root)?;
         let store = Store {
@@ -134,7 +141,7 @@ impl Store {
             tree: Tree::new(root, &config.public_root, last_good),
             writers: Writers::default(),
             slots: Arc::new(Slots::new(config.cache_mb << 20)),
-            views: Views::open(&config.cache(), &config.data),
+            views,
             together: RwLock::default(),
             owners: Owners::new(config),
             link_writer: Arc::default(),
@@ -257,6 +264,11 @@ impl Store {
         self.slots.forget(path);
         Ok(())
     }
+}
+
+/// A kill right after something is made must not leave it with less than the mode that it is given next.
+fn private_from_the_start() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
 }
 
 fn is_half_of_main(path: &Path) -> bool {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::copies::{Copies, Entry, MOST};
@@ -38,6 +38,8 @@ pub struct Shelf {
     tree: [u8; 32],
     /// How much was written since it was looked through.
     written: AtomicU64,
+    /// Whether the log has it that nothing can be written.
+    complained: AtomicBool,
 }
 
 /// A file that may have to go.
@@ -59,7 +61,17 @@ impl Shelf {
         });
         let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
         let tree = *blake3::hash(data.as_os_str().as_encoded_bytes()).as_bytes();
-        Shelf { directory: made.is_ok().then_some(directory), tree, written: AtomicU64::new(0) }
+        Shelf { directory: made.is_ok().then_some(directory), tree, ..Shelf::none() }
+    }
+
+    /// One on which nothing can be put.
+    pub fn none() -> Shelf {
+        Shelf {
+            directory: None,
+            tree: [0; 32],
+            written: AtomicU64::new(0),
+            complained: AtomicBool::new(false),
+        }
     }
 
     pub fn read_view(&self, name: &ViewName) -> Option<View> {
@@ -146,7 +158,10 @@ impl Shelf {
         let written =
             std::fs::write(&staged, bytes).and_then(|()| std::fs::rename(&staged, directory.join(file)));
         if let Err(error) = written {
-            tracing::debug!("{}: {error}", staged.display());
+            if !self.complained.swap(true, Ordering::Relaxed) {
+                let file = staged.display();
+                tracing::warn!("{file}: {error}; bases for merging do not outlive a restart (said once)");
+            }
             // What a full disk has left of it.
             let _ = std::fs::remove_file(&staged);
         }

@@ -115,6 +115,7 @@ struct Memory {
     jobs: VecDeque<Job>,
     /// The clients that have changed, and when they are to be written.
     changed: VecDeque<(Instant, Client)>,
+    /// Whether nothing is taken any more: there is no thread that would write it, or it is to end.
     closing: bool,
 }
 
@@ -176,9 +177,24 @@ impl Views {
         let worker = kept.clone();
         let thread = std::thread::Builder::new().name("views".to_owned()).spawn(move || worker.run());
         if let Err(error) = &thread {
-            tracing::warn!("bases for merging do not outlive a restart: {error}");
+            tracing::warn!("no bases for merging are kept: {error}");
+            kept.memory.lock().closing = true;
         }
         Views { kept, thread: thread.ok() }
+    }
+
+    /// Keeps nothing: for who serves nothing.
+    pub fn none() -> Views {
+        let mut memory = Memory::new();
+        memory.closing = true;
+        let kept = Kept {
+            shelf: Shelf::none(),
+            memory: Mutex::new(memory),
+            work: Condvar::new(),
+            born: 0,
+            sent: AtomicU64::new(0),
+        };
+        Views { kept: Arc::new(kept), thread: None }
     }
 
     /// Says that `client` was shown the View `name`: whole, or by the word that what it has is current.
@@ -262,7 +278,7 @@ impl Memory {
 
     /// Takes a draft, unless the View is known; gives whether there is work.
     fn offer(&mut self, name: ViewName, waiting: impl FnOnce() -> Arc<Waiting>) -> bool {
-        if self.drafts.contains_key(&name) {
+        if self.closing || self.drafts.contains_key(&name) {
             return false;
         }
         if let Some(since) = self.shelved.get(&name) {
@@ -310,6 +326,9 @@ impl Memory {
 
     /// Changes what is known of a client; gives whether there is work.
     fn note(&mut self, client: &Client, change: impl FnOnce(&mut Copies)) -> bool {
+        if self.closing {
+            return false;
+        }
         let remembered = self.remembered(client);
         let before = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
         change(&mut remembered.copies);

@@ -319,3 +319,19 @@ fn what_is_asked_for_where_nothing_is_takes_no_room_in_the_cache() {
         ["b"]
     );
 }
+
+#[test]
+fn that_no_bases_can_be_written_is_told_once() {
+    let s = shared(&["a"]);
+    eventually("the client is written", || (!views(&s, "client").is_empty()).then_some(()));
+    let directory = s.path("../cache/kalends/views");
+    std::fs::rename(&directory, s.path("../cache/kalends/away")).expect("rename");
+    std::fs::write(&directory, "no directory").expect("write");
+    save(&s, CURL, &["b"]);
+    get(&s, KDE);
+    eventually("it is told", || s.log().contains("do not outlive a restart").then_some(()));
+    // The bases are in memory all the same.
+    save(&s, KDE, &["a"]);
+    assert_eq!(here(&s), ["a"]);
+    assert_eq!(s.log().matches("do not outlive a restart").count(), 1, "{}", s.log());
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::server::{Server, eventually, write};
+use crate::server::{Server, copy, eventually, write};
 
 /// Runs the real binary.
 fn kalends(words: &[&str]) -> Output {
@@ -33,6 +33,23 @@ fn acl_set_counts_for_a_running_server_and_below_the_place() {
     eventually("carol reads no more", || (s.get(address, "carol").send().code == 404).then_some(()));
     // What is nearer is not touched.
     s.get("/ical/~alice/folder/Work/Projects.ics", "bob").status(200);
+}
+
+#[test]
+fn a_command_makes_nothing_in_the_cache_which_is_the_servers() {
+    let (data, cache) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data-example"), data.path());
+    let data = data.path().to_str().expect("UTF-8");
+    for words in [&["show", "alice/Work"][..], &["set", "alice/Work", "user:carol", "viewer"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kalends"));
+        command.args(["acl", "--data", data]).args(words).stdin(Stdio::null());
+        let output = command.env("XDG_CACHE_HOME", cache.path()).env_remove("CACHE_DIRECTORY").output();
+        let output = output.expect("the command");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        let made = std::fs::read_dir(cache.path()).expect("the cache").count();
+        assert_eq!(made, 0, "{words:?}");
+    }
 }
 
 #[test]
