@@ -206,11 +206,12 @@ impl Then {
 
 /// The files that are a calendar's own: items and what it says of itself, not who may see it.
 pub fn files_of(calendar: &Directory) -> Result<Vec<String>> {
-    let is_ours = |name: &str| {
-        name == PROPS || METADATA.contains(&name) || name.ends_with(".ics") && !name.starts_with('.')
-    };
     let files = calendar.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
-    Ok(files.map(|(name, _)| name).filter(|name| is_ours(name)).collect())
+    Ok(files.map(|(name, _)| name).filter(|name| is_own(name)).collect())
+}
+
+fn is_own(name: &str) -> bool {
+    name == PROPS || METADATA.contains(&name) || name.ends_with(".ics") && !name.starts_with('.')
 }
 
 /// Whether a change touched a calendar, or one of these files of it.
@@ -222,10 +223,12 @@ fn touched(record: &Record, calendar: &FsPath, only: Option<&BTreeSet<String>>) 
         })
 }
 
-/// The name of a file, given below the home, if it is one of `calendar`'s.
+/// The name of a file, given below the home, if it is one of `calendar`'s own. Its rights are none: what was revoked since
+/// must not come back with what was there then.
 fn name_in<'f>(file: &'f str, calendar: &FsPath) -> Option<&'f str> {
     let path = FsPath::new(file);
-    path.file_name().and_then(|name| name.to_str()).filter(|_| path.parent() == Some(calendar))
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.filter(|name| is_own(name) && path.parent() == Some(calendar))
 }
 
 /// What a change whose record is lost kept: those files were replaced or removed, nobody knows by whom.

@@ -305,6 +305,26 @@ fn rights_and_publications_are_on_record_and_a_restore_leaves_rights_alone() {
 }
 
 #[test]
+fn a_restore_to_a_time_brings_no_revoked_rights_back() {
+    let shared = "/ical/~alice/folder/Work/Plans.ics";
+    for gone in [false, true] {
+        let s = Server::start();
+        save(&s, &[event("a", "A", &[])]);
+        kalends(&s, &["acl", "set", PLACE, "user:bob", "viewer"]).expect("it is set");
+        let then = now();
+        kalends(&s, &["acl", "set", PLACE, "user:bob", "none"]).expect("it is set");
+        save(&s, &[event("a", "A2", &[])]);
+        if gone {
+            s.delete(ADDRESS, "alice").status(204);
+        }
+        restore(&s, &[PLACE, "--at", &then]);
+        served(&s, &["A"]);
+        assert!(s.read(&format!("{DIRECTORY}/.acl.json")).contains("\"user:bob\": \"none\""));
+        s.get(shared, "bob").status(404);
+    }
+}
+
+#[test]
 fn a_change_that_was_recorded_and_never_made_is_none() {
     let s = Server::start();
     save(&s, &[event("a", "one", &[])]);
