@@ -276,7 +276,7 @@ fn a_difference_is_shown_item_by_item_in_readable_lines() {
     for words in [&["diff", PLACE][..], &["diff", PLACE, "--at", &at]] {
         let text = kalends(&s, words).expect("a difference");
         for part in [
-            "--- then: a  \"new\"\n+++ now: a  \"new\"\n BEGIN:VEVENT\n UID:a\n",
+            "--- then: a  \"old\"\n+++ now: a  \"new\"\n BEGIN:VEVENT\n UID:a\n",
             "-SUMMARY:old\n+SUMMARY:new\n",
             "--- then: b  \"B\"\n+++ now: not there\n-BEGIN:VEVENT\n",
             "--- then: not there\n+++ now: d  \"D\"\n+BEGIN:VEVENT\n",
