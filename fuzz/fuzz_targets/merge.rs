@@ -39,7 +39,7 @@ impl Case {
     fn read(uid: usize, bytes: &[u8]) -> Case {
         let version = |bits: u8| ITEMS[uid].get(usize::from(bits & 7));
         let here = match bytes[1] >> 3 & 7 {
-            4 => Some(Here::Masked),
+            4 => Some(Here::Masked(&ITEMS[uid][0])),
             5 => Some(Here::Hidden),
             bits => version(bits).map(Here::Whole),
         };
@@ -90,7 +90,7 @@ fn keeps_its_promises(outcome: &Outcome<'_>, cases: &[Case]) {
         let (taken, removed) = (taken.get(key).copied(), plan.remove.contains(key));
         assert!(taken.is_none() || !removed);
         match case.here {
-            Some(Here::Masked | Here::Hidden) => {
+            Some(Here::Masked(_) | Here::Hidden) => {
                 assert!(taken.is_none() && !removed, "what is not seen stays")
             }
             Some(Here::Whole(here)) => one_that_is_here(outcome, case, here, taken, removed),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use kalends::ical::item::{Item, assign_uids, cut};
 use kalends::ical::line::lines;
-use kalends::ical::mask::busy_block;
 use kalends::ical::meaning::look;
 use kalends::ical::text::{Renames, push_line};
 use kalends::ical::whole::{Heading, whole};
@@ -22,7 +21,7 @@ fuzz_target!(|text: &[u8]| {
         assert!(!item.key.uid.is_empty());
         its_file_is_the_item(item);
         folding_says_nothing(item);
-        let masked = item.masked(busy_block(&item.raw));
+        let masked = item.busy();
         assert_eq!(only(&masked).key, item.key, "a masked item keeps its key");
     }
     if !lends_a_zone(&items) {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::line::{Property, lines, logical_len};
+use super::mask;
 use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
 use super::text::{self, Renames};
@@ -237,9 +238,14 @@ impl Item {
         self
     }
 
-    /// The item as it is shown to who may not see it: other bytes for its components, and nothing of what was around them.
-    pub fn masked(&self, raw: Vec<u8>) -> Item {
-        Item { raw: raw.into(), header: Arc::new([]), look: OnceLock::new(), ..self.clone() }
+    /// The item as it is shown to who may not see it: a busy block, and nothing of what was around it.
+    pub fn busy(&self) -> Item {
+        Item {
+            raw: mask::busy_block(&self.raw).into(),
+            header: Arc::new([]),
+            look: OnceLock::new(),
+            ..self.clone()
+        }
     }
 
     /// The item with a UID in each of its components, which have none.

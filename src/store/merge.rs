@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::copies::Parents;
+use super::merged::Merged;
 use super::threads::in_threads;
 use super::view::{Known, View};
 use crate::ical::item::{Item, Key, KeyMap};
@@ -26,8 +27,8 @@ pub enum Base<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum Here<'a> {
     Whole(&'a Item),
-    /// The asker sees a busy block only, which cannot be edited.
-    Masked,
+    /// The asker sees a busy block of it only, which cannot be edited.
+    Masked(&'a Item),
     /// The asker must not know of it.
     Hidden,
 }
@@ -37,7 +38,7 @@ impl<'a> Here<'a> {
     pub fn whole(&self) -> Option<&'a Item> {
         match self {
             Here::Whole(item) => Some(item),
-            Here::Masked | Here::Hidden => None,
+            Here::Masked(_) | Here::Hidden => None,
         }
     }
 }
@@ -63,36 +64,6 @@ pub struct Plan {
     pub spared: usize,
     /// Sent items that are gone here and stay so, since the client sends them as it had them before.
     pub stale: usize,
-}
-
-/// What a merge did beside taking what was sent, in items.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Merged {
-    /// Here, not sent, and still here.
-    pub kept: usize,
-    pub removed: usize,
-    pub conflicts: usize,
-    /// Of those that were kept, the ones that would have gone had they not been so many.
-    pub spared: usize,
-    /// Sent as they were before they went, and still gone.
-    pub stale: usize,
-}
-
-impl Merged {
-    /// For people to read; empty if there is nothing to say.
-    pub fn in_words(&self) -> String {
-        let Merged { kept, removed, conflicts, spared, stale } = self;
-        if kept + removed + conflicts + stale == 0 {
-            return String::new();
-        }
-        let mut words = format!("kept={kept}, removed={removed}, conflicts={conflicts}");
-        for (name, count) in
-            [("spared", spared), ("stale", stale)].into_iter().filter(|(_, count)| **count > 0)
-        {
-            words += &format!(", {name}={count}");
-        }
-        words
-    }
 }
 
 /// The client sent a new item whose key belongs to one that it must not know of.
@@ -121,12 +92,10 @@ pub fn merge(
     look_at(&differing);
     for (ordinal, item, ours) in differing {
         match ours {
-            // The client was shown it once: it does no more than send it back.
-            Some(Here::Hidden) if base.known(&item.key).is_some() => {
-                plan.stay(ordinal, base.known(&item.key))
-            }
-            Some(Here::Hidden) => return Err(HiddenKey),
-            Some(Here::Masked) => plan.stay(ordinal, base.known(&item.key)),
+            // What the client was shown once it may send back.
+            Some(Here::Hidden) if base.known(&item.key).is_none() => return Err(HiddenKey),
+            Some(Here::Hidden) => plan.meet_unseen(ordinal, item, None, base, mozilla),
+            Some(Here::Masked(ours)) => plan.meet_unseen(ordinal, item, Some(ours), base, mozilla),
             Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
             None => plan.meet(ordinal, item, None, base, mozilla),
         }
@@ -156,6 +125,15 @@ impl Base<'_> {
             Base::None | Base::Here | Base::Replace => None,
             Base::View(view) => view.get(&key.id()),
             Base::Copies(parents) => parents.newest(&key.id()),
+        }
+    }
+
+    /// As [`Base::known`], in each copy that the client may have had.
+    fn copies(&self, key: &Key) -> Vec<Known> {
+        match self {
+            Base::None | Base::Here | Base::Replace => Vec::new(),
+            Base::View(view) => view.get(&key.id()).into_iter().collect(),
+            Base::Copies(parents) => parents.views.iter().filter_map(|view| view.get(&key.id())).collect(),
         }
     }
 }
@@ -240,6 +218,30 @@ impl Plan {
             // It may be a copy older than all that is remembered of the client.
             false => self.meet_by_age(ordinal, sent, ours),
         }
+    }
+
+    /// Decides about a sent item of which the asker does not see all, or not any more: what is here stays, and what he edited
+    /// while he saw it goes to the history. A busy block is the `masked` item's, and no edit of it counts.
+    fn meet_unseen(
+        &mut self,
+        ordinal: usize,
+        sent: &Item,
+        masked: Option<&Item>,
+        base: &Base<'_>,
+        mozilla: bool,
+    ) {
+        let copies = base.copies(&sent.key);
+        let is_as_sent = |known: &Known| known.is_as(sent.look(), mozilla);
+        let saw_it = || {
+            let block = masked.map(|item| item.busy().look().meaning);
+            copies.iter().any(|known| Some(known.meaning) != block)
+        };
+        if !copies.iter().any(is_as_sent) && saw_it() {
+            self.touches = true;
+            self.conflicts += 1;
+            self.lost.push(ordinal);
+        }
+        self.stay(ordinal, base.known(&sent.key));
     }
 
     /// Decides where nothing is known of what the client had.
@@ -441,7 +443,7 @@ mod tests {
     fn what_is_masked_stays_and_what_is_hidden_refuses() {
         let sent = [item("1", "busy", 9)];
         let key = sent[0].key.clone();
-        let masked = KeyMap::from_iter([(&key, Here::Masked)]);
+        let masked = KeyMap::from_iter([(&key, Here::Masked(&sent[0]))]);
         let stays = |ours| Ok(Plan { unlike: vec![(0, ours)], ..Plan::default() });
         assert_eq!(merge(&sent, &Base::Replace, &masked, false), stays(None));
         assert_eq!(merge(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
@@ -451,6 +453,32 @@ mod tests {
         let had = had_all(&sent);
         let plan = merge(&sent, &Base::View(&had), &hidden, false);
         assert_eq!(plan, stays(Some(sent[0].look().meaning)), "what was shown once may come back");
+    }
+
+    #[test]
+    fn an_edit_of_what_is_no_longer_seen_is_in_the_history() {
+        let seen = [item("1", "seen", 1)];
+        let edited = [item("1", "edited", 2)];
+        let block = [seen[0].busy()];
+        let key = &seen[0].key;
+        // What the client had, what it sends, what it sees by now; whether that is an edit.
+        let table = [
+            (&seen, &edited, Here::Hidden, true),
+            (&seen, &edited, Here::Masked(&seen[0]), true),
+            (&seen, &seen, Here::Hidden, false),
+            (&seen, &seen, Here::Masked(&seen[0]), false),
+            (&block, &edited, Here::Masked(&seen[0]), false),
+        ];
+        for (had, sent, here, is_edit) in table {
+            for mozilla in [false, true] {
+                let had = had_all(had);
+                let plan = merge(sent, &Base::View(&had), &KeyMap::from_iter([(key, here)]), mozilla)
+                    .expect("it was shown once");
+                assert_eq!(plan.lost.len(), usize::from(is_edit), "{here:?}");
+                assert_eq!((plan.conflicts, plan.touches), (usize::from(is_edit), is_edit), "{here:?}");
+                assert!(plan.take.is_empty() && plan.unlike.len() == 1);
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::Store;
 use super::commit::{Commit, Made};
 use super::content::Content;
 use super::door::{Admitted, Part, admit};
-use super::merge::Merged;
+use super::merged::Merged;
 use super::origin::Origin;
 use super::place::{Path, Place};
 use super::record::{Cause, Did};

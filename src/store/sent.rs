@@ -72,7 +72,7 @@ impl Sent {
     pub fn looks(&self, here: &Present<'_>) -> Vec<(KeyId, Look)> {
         let look = |item: &Item| match here.get(&item.key) {
             Some(Here::Whole(ours)) if ours.is_written_as(item) => *ours.look(),
-            Some(Here::Whole(_) | Here::Masked | Here::Hidden) | None => *item.look(),
+            Some(Here::Whole(_) | Here::Masked(_) | Here::Hidden) | None => *item.look(),
         };
         in_threads(&self.items, |items| items.iter().map(|item| (item.key.id(), look(item))).collect())
     }

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::calendar::{Contents, Stored};
 use crate::acl::Role;
 use crate::ical::item::Item;
-use crate::ical::mask;
 use crate::ical::meaning::Hash;
 use crate::ical::scan::Class;
 use crate::ical::whole::{Heading, whole};
@@ -66,7 +65,7 @@ impl Source {
     fn shown(&self) -> impl Iterator<Item = Shown> {
         self.contents.items.iter().filter_map(|stored| match stored.item.class {
             Class::Private if self.masked => None,
-            Class::Confidential if self.masked => Some(Shown::Masked(Arc::new(busy(&stored.item)))),
+            Class::Confidential if self.masked => Some(Shown::Masked(Arc::new(stored.item.busy()))),
             _ => Some(Shown::Whole(stored.clone())),
         })
     }
@@ -86,10 +85,6 @@ fn shown(sources: &[Source]) -> Arc<[Shown]> {
     let mut seen = HashSet::new();
     let all: Vec<Shown> = all.collect();
     all.iter().filter(|shown| seen.insert(&shown.item().key)).cloned().collect()
-}
-
-fn busy(item: &Item) -> Item {
-    item.masked(mask::busy_block(&item.raw))
 }
 
 impl Snapshot {

@@ -53,7 +53,7 @@ impl Writing {
             for stored in target.calendar.contents.items.iter() {
                 here.entry(&stored.item.key).or_insert(match stored.item.class {
                     Class::Private if masked => Here::Hidden,
-                    Class::Confidential if masked => Here::Masked,
+                    Class::Confidential if masked => Here::Masked(&stored.item),
                     _ => Here::Whole(&stored.item),
                 });
             }

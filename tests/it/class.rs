@@ -1,7 +1,7 @@
 //! CLASS: what is hidden from all but the owner and masters, and that a save of such a view leaves it alone.
 
 use crate::calendar::{by_uid, components, event, plain, uids};
-use crate::server::{NOBODY, Server};
+use crate::server::{NOBODY, Server, eventually};
 
 const SHARED: &str = "/ical/~alice/folder/Work/Projects.ics";
 const PRIVATE: &str = "appraisal-0001@example.org";
@@ -69,6 +69,37 @@ fn a_save_of_a_masked_view_leaves_what_it_hides_as_it_is() {
         assert_eq!(now, hidden);
     }
     assert_eq!(components(&s.get(SHARED, "alice").text()).len(), 2);
+}
+
+#[test]
+fn an_edit_of_an_item_that_became_private_meanwhile_is_in_the_history() {
+    for class in ["PRIVATE", "CONFIDENTIAL"] {
+        let s = Server::start();
+        let (text, etag) = (s.get(SHARED, "bob").text(), s.get(SHARED, "bob").etag());
+        let owned = s.get(SHARED, "alice").status(200);
+        let hidden = owned.text().replace("SUMMARY:Kick-off", &format!("CLASS:{class}\r\nSUMMARY:Kick-off"));
+        s.put(SHARED, "alice", hidden).header("If-Match", &owned.etag()).status(204);
+        let edited = text.replace("SUMMARY:Kick-off", "SUMMARY:Kick-off by Bob");
+        let put =
+            |tag: &str| s.put(SHARED, "bob", edited.clone()).header("If", &format!("([{tag}])")).status(204);
+        let answer = put(&etag);
+        assert!(answer.header("Kalends-Merge").contains("conflicts=1"), "{class}");
+        let kept = || {
+            let kept = s.tree("users/alice/.history");
+            kept.iter()
+                .filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains("Kick-off by Bob"))
+                .count()
+        };
+        eventually("what he wrote is in the history", || (kept() == 1).then_some(()));
+        let owner = s.get(SHARED, "alice").text();
+        assert!(owner.contains("SUMMARY:Kick-off\r\n") && !owner.contains("by Bob"), "{owner}");
+        assert!(!s.get(SHARED, "bob").text().contains("Kick-off"), "{class}");
+        // Once: what he has under the new tag is no edit.
+        let again = put(&answer.etag());
+        assert!(!again.header("Kalends-Merge").contains("conflicts=1"), "{class}");
+        s.settle();
+        assert_eq!(kept(), 1);
+    }
 }
 
 #[test]

@@ -347,7 +347,7 @@ impl World {
         let here: KeyMap<&Key, Here<'_>> = items
             .iter()
             .map(|(item, uid)| match uid {
-                1 if masked => (&item.key, Here::Masked),
+                1 if masked => (&item.key, Here::Masked(item)),
                 2 if masked => (&item.key, Here::Hidden),
                 _ => (&item.key, Here::Whole(item)),
             })
