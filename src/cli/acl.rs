@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::out::print;
 use super::{DataOptions, origin};
 use crate::acl::{Groups, Principal, Role, Subject};
 use crate::auth::Authenticator;
@@ -55,8 +56,7 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
             let path = parse_place(&place)?;
             let origin = origin(&["acl set", &place, &subject.to_string()]);
             let file: PathBuf = store.set_role(&origin, path.as_ref(), subject, role)?;
-            println!("{}", file.display());
-            Ok(())
+            print(&format!("{}\n", file.display()))
         }
         Acl::Why { place, user } => {
             let path = parse_place(&place)?
@@ -89,43 +89,49 @@ fn parse_place(text: &str) -> Result<Option<Path>> {
 }
 
 fn show(store: &Store, path: &Option<Path>) -> Result<()> {
-    match store.rights(path.as_ref())? {
-        Rights::None => println!("no .acl.json: nothing is granted"),
-        Rights::Closed { reason } => println!("closed to all but the owner: {reason}"),
+    let mut text = match store.rights(path.as_ref())? {
+        Rights::None => "no .acl.json: nothing is granted\n".to_owned(),
+        Rights::Closed { reason } => format!("closed to all but the owner: {reason}\n"),
         Rights::Granted { acl, file } => {
-            println!("{}", file.display());
-            acl.entries().for_each(|(subject, role)| println!("  {subject}: {role}"));
+            let entries = acl.entries().map(|(subject, role)| format!("  {subject}: {role}\n"));
+            format!("{}\n{}", file.display(), entries.collect::<String>())
         }
-    }
+    };
     if let Some(owner) = path.as_ref().and_then(|path| path.home.owner()) {
-        println!("  {owner} owns this home: master");
+        text += &format!("  {owner} owns this home: master\n");
     }
-    Ok(())
+    print(&text)
 }
 
 fn why(store: &Store, who: &Principal, path: &Path) -> Result<()> {
-    if let Principal::User { name, groups } = who {
-        match groups {
-            Groups::Known(groups) => println!("{name} is in: {}", groups.join(", ")),
-            Groups::Unknown => println!("the groups of {name} cannot be learned"),
+    let groups = match who {
+        Principal::User { name, groups: Groups::Known(groups) } => {
+            format!("{name} is in: {}\n", groups.join(", "))
         }
-    }
+        Principal::User { name, groups: Groups::Unknown } => {
+            format!("the groups of {name} cannot be learned\n")
+        }
+        _ => String::new(),
+    };
+    print(&format!("{groups}{}\n", reason(store, who, path)?))
+}
+
+/// The role of `who` at `path`, and what says so.
+fn reason(store: &Store, who: &Principal, path: &Path) -> Result<String> {
     if who.user().is_some() && who.user() == path.home.owner() {
-        println!("{}: owns this home", Role::Master);
-        return Ok(());
+        return Ok(format!("{}: owns this home", Role::Master));
     }
-    match store.rights(Some(path))? {
-        Rights::None => println!("{}: there is no .acl.json from here up", Role::None),
-        Rights::Closed { reason } => println!("{}: closed to all but the owner: {reason}", Role::None),
+    Ok(match store.rights(Some(path))? {
+        Rights::None => format!("{}: there is no .acl.json from here up", Role::None),
+        Rights::Closed { reason } => format!("{}: closed to all but the owner: {reason}", Role::None),
         Rights::Granted { acl, file } => match acl.role(who) {
-            Ok((role, Some(subject))) => println!("{role}: \"{subject}\" in {}", file.display()),
-            Ok((role, None)) => println!("{role}: no entry matches in {}", file.display()),
+            Ok((role, Some(subject))) => format!("{role}: \"{subject}\" in {}", file.display()),
+            Ok((role, None)) => format!("{role}: no entry matches in {}", file.display()),
             Err(_) => {
-                println!("{}: {} names a group, and the groups are unknown", Role::None, file.display())
+                format!("{}: {} names a group, and the groups are unknown", Role::None, file.display())
             }
         },
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]

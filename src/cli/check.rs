@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
+use super::out::is_gone;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::count::counted;
@@ -48,6 +49,8 @@ pub fn run(asked: &Asked) -> ExitCode {
     match output.end(&checked).map(|()| checked) {
         Ok(Ok(_)) if output.remaining == [0, 0] => ExitCode::SUCCESS,
         Ok(Ok(_)) => ExitCode::FAILURE,
+        // Whoever read has seen enough, and nobody knows what was found after that.
+        Ok(Err(Error::Io { source, .. })) | Err(source) if is_gone(&source) => ExitCode::from(NOT_CHECKED),
         Ok(Err(error)) => {
             eprintln!("kalends: {error}");
             ExitCode::from(NOT_CHECKED)

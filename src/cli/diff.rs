@@ -1,10 +1,9 @@
 //! `kalends diff`: how a calendar differs from what it was, item by item, in unified lines.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::DataOptions;
+use super::out::print;
 use super::when::{instant, plain};
 use crate::config::Config;
 use crate::error::Result;
@@ -50,9 +49,7 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let Which { uid, .. } = &asked.which;
     let differing = store.differences(&asked.place.parse()?, uid.as_deref(), asked.which.moment(&config)?)?;
     let text: String = differing.iter().map(unified).collect();
-    // Whoever reads it may have seen enough before its end.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    print(&text)
 }
 
 /// Two lines that name the item as it was and as it is, then its lines: ` ` in both, `-` then only, `+` now only.

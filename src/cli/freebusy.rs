@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::out::print;
 use super::when::{instant, plain};
 use super::{DataOptions, acl};
 use crate::acl::{Groups, Principal};
@@ -50,16 +51,14 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
         other => other,
     })?;
     if !asked.why {
-        busy.periods.iter().for_each(|period| println!("{}", line(period)));
-        return Ok(());
+        return print(&busy.periods.iter().map(line).collect::<String>());
     }
     let explained = store.explain_busy(&who, &home, &window)?;
-    for period in &busy.periods {
-        println!("{}", line(period));
-        stretches(&explained).filter(|(.., reason)| made(period, reason)).for_each(print_stretch);
-    }
-    print_rest(&explained);
-    Ok(())
+    let with_reasons = |period| {
+        let made = stretches(&explained).filter(|(.., reason)| made(period, reason));
+        line(period) + &made.map(stretch).collect::<String>()
+    };
+    print(&(busy.periods.iter().map(with_reasons).collect::<String>() + &rest(&explained)))
 }
 
 fn window(asked: &Asked, config: &Config, default: TimeRange) -> Result<TimeRange> {
@@ -77,7 +76,7 @@ fn window(asked: &Asked, config: &Config, default: TimeRange) -> Result<TimeRang
 }
 
 fn line(period: &Period) -> String {
-    format!("{} - {}  {}", period.start, period.end, kind(Some(period.kind)))
+    format!("{} - {}  {}\n", period.start, period.end, kind(Some(period.kind)))
 }
 
 fn kind(kind: Option<Kind>) -> &'static str {
@@ -102,23 +101,24 @@ fn made(period: &Period, reason: &Reason) -> bool {
     reason.kind.is_some() && reason.start < period.end && reason.end > period.start
 }
 
-fn print_stretch((file, uid, reason): Stretch<'_>) {
+fn stretch((file, uid, reason): Stretch<'_>) -> String {
     let Reason { start, end, kind: found, rule } = reason;
-    println!("    {start} - {end}  {}: {rule}: {} in {file}", kind(*found), plain(uid));
+    format!("    {start} - {end}  {}: {rule}: {} in {file}\n", kind(*found), plain(uid))
 }
 
 /// What does not count, and what is not understood.
-fn print_rest(explained: &[Explained]) {
-    let mut free = stretches(explained).filter(|(.., reason)| reason.kind.is_none()).peekable();
-    if free.peek().is_some() {
-        println!("free all the same:");
-        free.for_each(print_stretch);
-    }
+fn rest(explained: &[Explained]) -> String {
+    let free: String =
+        stretches(explained).filter(|(.., reason)| reason.kind.is_none()).map(stretch).collect();
+    let mut text = if free.is_empty() { free } else { format!("free all the same:\n{free}") };
     for explained in explained {
         match explained {
-            Explained::LeftOut { file, uid, why } => println!("left out: {} in {file}: {why}", plain(uid)),
-            Explained::Uncounted { calendar, why } => println!("not counted: {calendar}: {why}"),
+            Explained::LeftOut { file, uid, why } => {
+                text += &format!("left out: {} in {file}: {why}\n", plain(uid));
+            }
+            Explained::Uncounted { calendar, why } => text += &format!("not counted: {calendar}: {why}\n"),
             Explained::Stretch { .. } => {}
         }
     }
+    text
 }

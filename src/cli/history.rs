@@ -1,11 +1,10 @@
 //! `kalends history`: who changed what at a place, when, and by what program.
 
-use std::io::Write;
-
 use clap::Args;
 use serde::Serialize;
 
 use super::DataOptions;
+use super::out::print;
 use super::when::{plain, shown, zone};
 use crate::error::Result;
 use crate::store::{Cause, Did, Store, Told, ToldItem};
@@ -57,9 +56,7 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
             told.iter().map(|told| readable(told, &shown(told.time, &zone), asked.uid.is_none())).collect()
         }
     };
-    // Whoever reads the list may have seen enough before its end.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    print(&text)
 }
 
 fn json(told: &Told) -> String {

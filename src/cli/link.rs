@@ -1,11 +1,10 @@
 //! `kalends link`: makes, lists and revokes secret links. A server that runs beside it needs not be told.
 
-use std::io::Write;
-
 use clap::Subcommand;
 use jiff::Timestamp;
 
 use super::DataOptions;
+use super::out::print;
 use crate::auth::{Authenticator, Token};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -53,8 +52,7 @@ pub fn run(command: Link, data: &DataOptions) -> Result<()> {
         Link::Add { user, place, role, label, expires } => {
             let now = Timestamp::now();
             let link = SecretLink::asked(&user, &place, &role, &label, expires.as_deref(), now)?;
-            println!("{}", add(&config, &store, &link)?);
-            Ok(())
+            print(&format!("{}\n", add(&config, &store, &link)?))
         }
         Link::List { user } => list(&store, user.as_deref()),
         Link::Revoke { id } => {
@@ -91,9 +89,7 @@ fn list(store: &Store, user: Option<&str>) -> Result<()> {
         Ok(link) => user.is_none_or(|user| user == link.owner).then(|| line(&id, &link)),
         Err(mistake) => Some(format!("{}  grants nothing: {mistake}\n", id.short())),
     });
-    // Whoever reads the list may have seen enough before its end.
-    let _ = std::io::stdout().write_all(lines.collect::<String>().as_bytes());
-    Ok(())
+    print(&lines.collect::<String>())
 }
 
 fn line(id: &LinkId, link: &SecretLink) -> String {

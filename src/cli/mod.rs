@@ -7,6 +7,7 @@ pub mod freebusy;
 pub mod history;
 pub mod link;
 pub mod log;
+mod out;
 pub mod passwd;
 pub mod restore;
 pub mod serve;

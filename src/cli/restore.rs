@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::diff::Which;
+use super::out::print;
 use super::{DataOptions, origin};
 use crate::count::counted;
 use crate::error::Result;
@@ -28,15 +29,12 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let origin = origin(&["restore", place]);
     let Restored { whole, put, removed } =
         store.restore(&origin, &place.parse()?, which.uid.as_deref(), moment)?;
-    match (whole, put + removed) {
-        (true, _) => println!("{place} is back, with {}", counted(put, "file")),
-        (false, 0) => println!("{place}: nothing to restore, it is as it was"),
+    print(&match (whole, put + removed) {
+        (true, _) => format!("{place} is back, with {}\n", counted(put, "file")),
+        (false, 0) => format!("{place}: nothing to restore, it is as it was\n"),
         (false, _) => {
-            println!(
-                "{place}: {} restored, {removed} removed; what they replace is in the history",
-                counted(put, "file")
-            )
+            let put = counted(put, "file");
+            format!("{place}: {put} restored, {removed} removed; what they replace is in the history\n")
         }
-    }
-    Ok(())
+    })
 }

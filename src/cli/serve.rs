@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::out::print;
 use crate::auth::Authenticator;
 use crate::config::{Config, Watch};
 use crate::error::Result;
@@ -44,12 +45,14 @@ pub fn run(config: Config) -> Result<()> {
 }
 
 fn greet(listening: &Listening, users: Option<Vec<String>>) {
-    match listening {
-        Listening::Address(address) => println!("Kalends listens at http://{address}"),
-        Listening::Socket(path) => println!("Kalends listens at unix:{path}"),
-    }
-    match users {
-        Some(users) => println!("Users who can log in: {}", users.join(", ")),
-        None => println!("Users log in with their system accounts (PAM)"),
-    }
+    let at = match listening {
+        Listening::Address(address) => format!("http://{address}"),
+        Listening::Socket(path) => format!("unix:{path}"),
+    };
+    let who = match users {
+        Some(users) => format!("Users who can log in: {}", users.join(", ")),
+        None => "Users log in with their system accounts (PAM)".to_owned(),
+    };
+    // It serves, whoever hears of it.
+    let _ = print(&format!("Kalends listens at {at}\n{who}\n"));
 }

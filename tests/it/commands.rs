@@ -194,3 +194,36 @@ fn man_makes_the_directory_and_writes_a_page_for_each_command() {
         assert!(pages.join(page).is_file(), "{page}");
     }
 }
+
+#[test]
+fn a_command_whose_reader_has_gone_ends_quietly() {
+    let s = Server::start();
+    s.put("/ical/folder/Copy.ics", "alice", s.read("public/Holidays/new-year.ics")).status(201);
+    let data = s.path("");
+    let data = data.to_str().expect("UTF-8");
+    for words in [
+        &["freebusy", "--data", data, "alice", "--why"][..],
+        &["acl", "--data", data, "show", "alice/Work/Projects"],
+        &["acl", "--data", data, "why", "alice/Work/Projects", "bob"],
+        &["link", "--data", data, "add", "alice", "alice/Team", "viewer"],
+        &["link", "--data", data, "list"],
+        &["history", "--data", data, "alice"],
+        &["check", data],
+    ] {
+        let (read, write) = std::io::pipe().expect("a pipe");
+        drop(read);
+        let output = Command::new(env!("CARGO_BIN_EXE_kalends"))
+            .args(words)
+            .env("XDG_CACHE_HOME", s.path("../cache"))
+            .stdin(Stdio::null())
+            .stdout(write)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("the command");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.is_empty(), "{words:?}: {said}");
+        // A check that nobody has read to its end says nothing of the tree.
+        let code = if words[0] == "check" { 2 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{words:?}");
+    }
+}
