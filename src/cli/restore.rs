@@ -27,14 +27,22 @@ pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let Asked { place, which } = asked;
     let moment = which.moment(&config)?;
     let origin = origin(&["restore", place]);
-    let Restored { whole, put, removed } =
+    let Restored { whole, put, removed, missing } =
         store.restore(&origin, &place.parse()?, which.uid.as_deref(), moment)?;
-    print(&match (whole, put + removed) {
+    let did = match (whole, put + removed) {
         (true, _) => format!("{place} is back, with {}\n", counted(put, "file")),
         (false, 0) => format!("{place}: nothing to restore, it is as it was\n"),
         (false, _) => {
             let put = counted(put, "file");
             format!("{place}: {put} restored, {removed} removed; what they replace is in the history\n")
         }
-    })
+    };
+    let but = match missing {
+        0 => String::new(),
+        _ => format!(
+            "{place}: not with {} that other tools removed: no history has them\n",
+            counted(missing, "file")
+        ),
+    };
+    print(&(did + &but))
 }

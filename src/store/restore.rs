@@ -40,6 +40,8 @@ pub struct Restored {
     /// Files that came back or went back to an earlier version.
     pub put: usize,
     pub removed: usize,
+    /// Files that other tools removed before, which nothing brings back.
+    pub missing: usize,
 }
 
 /// A calendar as it is and as it was, with its home's lock held.
@@ -49,6 +51,8 @@ pub(super) struct Looked<'h> {
     pub then: Then,
     /// The names under which the only item that is meant lies or lay; nothing if all are meant.
     pub only: Option<BTreeSet<String>>,
+    /// How many files other tools had removed, if all are meant.
+    pub missing: usize,
 }
 
 impl Store {
@@ -77,7 +81,8 @@ impl Store {
                 Some(uid) => looked.operations_of(uid)?,
             };
             let put = operations.iter().filter(|operation| operation.after.is_some()).count();
-            let restored = Restored { whole: false, put, removed: operations.len() - put };
+            let removed = operations.len() - put;
+            let restored = Restored { whole: false, put, removed, missing: looked.missing };
             let operations = operations
                 .into_iter()
                 .map(|operation| Operation { file: place.below_home().join(&operation.file), ..operation });
@@ -130,6 +135,10 @@ impl Store {
         let timeline = Timeline::read(home)?;
         let only = uid.map(|uid| timeline.names_of(uid, &calendar, &here)).transpose()?;
         let what = uid.map_or_else(String::new, |uid| format!(" of {uid}"));
+        if only.as_ref().is_some_and(BTreeSet::is_empty) {
+            let why = "it was never here, or another tool removed it, which is in no history";
+            return Err(refuse(format!("the history has nothing{what}: {why}")));
+        }
         let last = timeline.last_change(&calendar, only.as_ref());
         let from = match moment {
             Moment::BeforeLast => last.ok_or_else(|| refuse(format!("the history has nothing{what}")))?,
@@ -147,7 +156,8 @@ impl Store {
         if then.files.is_empty() && then.directory.is_none() {
             return Err(refuse("there was no such calendar then".to_owned()));
         }
-        Ok(Looked { timeline, here, then, only })
+        let missing = if uid.is_some() { 0 } else { timeline.missing(&calendar, &then, from) };
+        Ok(Looked { timeline, here, then, only, missing })
     }
 
     /// Brings back a calendar that is not there: put together aside, and in place by one rename.
@@ -186,7 +196,8 @@ impl Store {
         }
         staged.sync()?;
         self.journals.place_calendar(home, &calendar, cause, || staged.place(&target, top))?;
-        Ok(Restored { whole: true, put: looked.then.files.len(), removed: 0 })
+        let put = looked.then.files.len();
+        Ok(Restored { whole: true, put, removed: 0, missing: looked.missing })
     }
 
     fn copy_in(&self, content: &[u8], into: &Directory, name: &str) -> Result<()> {

@@ -162,6 +162,25 @@ impl<'h> Timeline<'h> {
         Ok(())
     }
 
+    /// How many items' files of `calendar` the changes before `from` left there and `then` lacks: other tools removed them,
+    /// so no history has them.
+    pub fn missing(&self, calendar: &FsPath, then: &Then, from: usize) -> usize {
+        let (mut told, mut missing) = (BTreeSet::new(), 0);
+        for record in self.changes[..from].iter().rev().filter(|record| self.was_made(record)) {
+            if !record.calendar.is_empty() && FsPath::new(&record.calendar) == calendar {
+                // Which files went or came with it is not on record.
+                break;
+            }
+            told.extend(record.removed.iter().filter_map(|file| name_in(file, calendar)));
+            for name in record.added.iter().chain(&record.replaced).filter_map(|file| name_in(file, calendar))
+            {
+                let is_known = then.files.contains_key(name) || then.expired.contains(name);
+                missing += usize::from(told.insert(name) && !is_known && name.ends_with(".ics"));
+            }
+        }
+        missing
+    }
+
     /// The bytes of a version.
     pub fn bytes(&self, version: &Version) -> Result<Vec<u8>> {
         let Version(path) = version;

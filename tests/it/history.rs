@@ -346,3 +346,31 @@ fn a_change_that_was_recorded_and_never_made_is_none() {
     restore(&s, &[PLACE]);
     served(&s, &["one"]);
 }
+
+#[test]
+fn a_restore_that_cannot_be_whole_says_what_other_tools_removed() {
+    let s = Server::start();
+    save(&s, &["a", "b", "c"].map(|uid| event(uid, uid, &[])));
+    save(&s, &[event("a", "edited", &[]), event("b", "b", &[]), event("c", "c", &[])]);
+    s.settle();
+    let before = now();
+    s.remove(&format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:c")));
+    s.settle();
+    let missing =
+        |files: &str| format!("{PLACE}: not with {files} that other tools removed: no history has them\n");
+    let said = restore(&s, &[PLACE, "--at", &before]);
+    assert_eq!(said, format!("{PLACE}: nothing to restore, it is as it was\n{}", missing("1 file")));
+    for words in [&[PLACE, "--uid", "c"][..], &[PLACE, "--uid", "c", "--at", &before]] {
+        let error = kalends(&s, &[&["restore"], words].concat()).expect_err("it is nowhere");
+        assert!(error.contains("the history has nothing of c") && error.contains("another tool"), "{error}");
+    }
+    std::fs::remove_dir_all(s.path(DIRECTORY)).expect("removed");
+    let said = restore(&s, &[PLACE]);
+    assert!(said.starts_with(&format!("{PLACE} is back, with ")), "{said}");
+    assert!(said.ends_with(&missing("2 files")), "{said}");
+    // What comes back is what the last save replaced.
+    served(&s, &["a"]);
+    // What Kalends itself removed is not meant.
+    save(&s, &[event("d", "d", &[])]);
+    assert!(!restore(&s, &[PLACE]).contains("other tools"));
+}
