@@ -88,9 +88,11 @@ fn readable(told: &Told, time: &str, bounded: bool) -> String {
     let most = if bounded { MOST } else { usize::MAX };
     let mut text = words.join("  ") + "\n";
     for ToldItem { what, file, uid, summary } in told.items.iter().take(most) {
-        let name = if uid.is_empty() { file } else { uid };
+        let name = if uid.is_empty() { plain(file) } else { plain(uid) };
+        // What the calendar says of itself, or who may see it.
+        let name = if file.ends_with(".ics") { name } else { format!("{name}  (no item)") };
         let summary = if summary.is_empty() { String::new() } else { format!("  \"{}\"", plain(summary)) };
-        text += &format!("    {:<8}  {}{summary}\n", what.name(), plain(name));
+        text += &format!("    {:<8}  {name}{summary}\n", what.name());
     }
     if told.items.len() > most {
         text += &format!("    and {} more\n", told.items.len() - most);

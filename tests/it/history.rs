@@ -257,6 +257,18 @@ fn each_change_is_told_with_who_made_it_by_what_program_and_what_became_of_which
 }
 
 #[test]
+fn what_is_no_item_is_told_as_such() {
+    let s = Server::start();
+    save(&s, &[event("a", "A", &[])]);
+    kalends(&s, &["acl", "set", PLACE, "user:carol", "viewer"]).expect("it is set");
+    let text = kalends(&s, &["history", PLACE]).expect("a history");
+    for file in [".props.json", ".acl.json"] {
+        assert!(text.contains(&format!("added     Work/Plans/{file}  (no item)\n")), "{file} in\n{text}");
+    }
+    assert!(text.contains("added     a  \"A\"\n"), "{text}");
+}
+
+#[test]
 fn what_the_merge_did_is_on_record_and_a_version_that_lost_is_told() {
     let s = Server::start();
     save(&s, &[event("a", "here", &["SEQUENCE:5"]), event("b", "B", &[])]);
