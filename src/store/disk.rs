@@ -266,6 +266,23 @@ impl Directory {
             .map_err(|error| Error::io(target.path.join(to), error))
     }
 
+    /// Renames `name` to `to` in this directory, but only where nothing is: whether nothing was.
+    pub fn rename_to_free(&self, name: &OsStr, to: &str) -> Result<bool> {
+        // By a second name, of which the first goes, as nothing else sees by itself that one is there.
+        match rustix::fs::linkat(&self.fd, name, &self.fd, to, AtFlags::empty()) {
+            Ok(()) => rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+                .map(|()| true)
+                .map_err(|error| Error::io(self.path.join(name), error)),
+            Err(Errno::EXIST) => Ok(false),
+            // A directory, which takes the place of nothing but an empty one; or there are no links on this file system.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => match self.kind(to)? {
+                Some(_) => Ok(false),
+                None => self.rename(name, self, to).map(|()| true),
+            },
+            Err(error) => Err(Error::io(self.path.join(to), error)),
+        }
+    }
+
     /// Makes the directories of `path` below this one as far as they are missing, durably, and opens the last.
     pub fn make(&self, path: impl AsRef<FsPath>) -> Result<Directory> {
         self.make_each(path.as_ref(), |parent, made| {
@@ -337,5 +354,35 @@ mod tests {
         assert!(root.directory("door").expect("no error").is_none());
         assert!(root.directory("inside/..").is_ok());
         assert!(inside.directory("..").expect("no error").is_none());
+    }
+
+    #[test]
+    fn a_rename_to_a_free_name_takes_nobodys_place() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let root = Directory::root(tree.path()).expect("open");
+        for round in 0..200 {
+            let (from, to) = (tree.path().join(format!("from-{round}")), format!("to-{round}"));
+            std::fs::write(&from, "ours").expect("write");
+            let others = || std::fs::File::create_new(tree.path().join(&to)).is_ok();
+            let (renamed, made) = std::thread::scope(|scope| {
+                let others = scope.spawn(others);
+                let renamed = root.rename_to_free(from.file_name().expect("a name"), &to).expect("no error");
+                (renamed, others.join().expect("no panic"))
+            });
+            assert_ne!(renamed, made);
+            assert_eq!(from.exists(), made);
+            assert_eq!(
+                std::fs::read(tree.path().join(&to)).expect("read"),
+                if made { &b""[..] } else { b"ours" }
+            );
+        }
+        // A directory takes the place of nothing that has something in it.
+        for (name, file) in [("one", "one/a.ics"), ("two", "two/b.ics")] {
+            std::fs::create_dir(tree.path().join(name)).expect("mkdir");
+            std::fs::write(tree.path().join(file), "x").expect("write");
+        }
+        assert!(!root.rename_to_free(OsStr::new("one"), "two").expect("no error"));
+        assert!(root.rename_to_free(OsStr::new("one"), "three").expect("no error"));
+        assert!(tree.path().join("three/a.ics").exists() && tree.path().join("two/b.ics").exists());
     }
 }

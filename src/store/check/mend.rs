@@ -98,11 +98,10 @@ fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
 
 /// Gives a name that is free to what nothing reaches.
 fn rename(directory: &Directory, from: &OsString, to: &str) -> Result<()> {
-    if directory.kind(to)?.is_some() {
-        return Ok(());
+    match directory.rename_to_free(from, to)? {
+        true => directory.sync(),
+        false => Ok(()),
     }
-    directory.rename(from, directory, to)?;
-    directory.sync()
 }
 
 /// The operations of a commit in the making.
