@@ -13,7 +13,7 @@ use super::content::Content;
 use super::disk::Directory;
 use super::history;
 use super::journal::encode;
-use super::record::{Cause, Record};
+use super::record::{Cause, Record, newest};
 use super::replay::{JOURNALS, tag};
 use super::staging::{Staged, Staging};
 use crate::error::{Error, Result};
@@ -79,7 +79,7 @@ impl Journals {
     /// `NoSpace`, `Io`: then the tree is as it was.
     pub fn commit(&self, commit: Commit) -> Result<Made> {
         let home = self.root.existing(&commit.home)?;
-        let record = Record::new(self.change_name(), &commit.cause, &commit.operations);
+        let record = Record::new(self.change_name(&home)?, &commit.cause, &commit.operations);
         let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {
             [] => Ok(Made::Applied),
@@ -97,15 +97,18 @@ impl Journals {
         }
     }
 
-    /// A name for a change that sorts by time and is no other's.
-    fn change_name(&self) -> String {
+    /// A name for a change that sorts after all of the home's and is no other's. The caller holds the home's lock.
+    fn change_name(&self, home: &Directory) -> Result<String> {
         let now = Timestamp::now().as_microsecond();
+        // Whatever the clocks of those who wrote before said: what is made later is later on record too, or a commit that
+        // waits to be applied would be taken for an earlier one that was.
+        let now = newest(home)?.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
         // Of this process's changes no two have one time, and none an earlier one, whatever the clock does.
         let later = |newest: i64| now.max(newest + 1);
         let newest =
             self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(later(newest)));
         let time = Timestamp::from_microsecond(newest.map_or(now, later)).unwrap_or(Timestamp::MAX);
-        format!("{}-{}", history::spelled(time), std::process::id())
+        Ok(format!("{}-{}", history::spelled(time), std::process::id()))
     }
 
     fn apply_one(&self, home: &Directory, operation: &Operation, record: &Record) -> Result<Made> {
@@ -145,7 +148,7 @@ impl Journals {
     /// `NoSpace`, `Io`: then it is where it was.
     pub fn remove_calendar(&self, home: &FsPath, calendar: &FsPath, cause: &Cause) -> Result<()> {
         let home = self.root.existing(home)?;
-        let record = Record::of_calendar(self.change_name(), cause, calendar);
+        let record = Record::of_calendar(self.change_name(&home)?, cause, calendar);
         let top = history::alone(&home, calendar)?;
         record.append(&home)?;
         history::take_directory(&home, &record.change, &top).inspect_err(|_| record.take_back(&home))
@@ -162,7 +165,7 @@ impl Journals {
         cause: &Cause,
         put: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let record = Record::of_calendar(self.change_name(), cause, calendar);
+        let record = Record::of_calendar(self.change_name(home)?, cause, calendar);
         record.append(home)?;
         put().inspect_err(|_| record.take_back(home))
     }
@@ -311,7 +314,9 @@ mod tests {
     /// A journal of what was not applied, under a name as journals have it; gives the name.
     fn journal(tree: &Tree, operations: Vec<Operation>) -> String {
         let commit = commit(operations);
-        let record = Record::new(tree.journals.change_name(), &commit.cause, &commit.operations);
+        let home = tree.journals.root.existing(HOME).expect("open");
+        let change = tree.journals.change_name(&home).expect("a name");
+        let record = Record::new(change, &commit.cause, &commit.operations);
         tree.journals.journal(&commit, &record).expect("a journal")
     }
 
@@ -456,6 +461,29 @@ mod tests {
         std::fs::write(tree.tree.path().join(".journal").join(&name), copy).expect("write");
         tree.journals.replay(HOME.as_ref()).expect("replay");
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "B")]));
+        assert!(tree.journals.homes().expect("list").is_empty());
+    }
+
+    #[test]
+    fn a_commit_beside_the_record_of_a_clock_that_was_ahead_is_finished_like_any_other() {
+        let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
+        let home = tree.journals.root.existing(HOME).expect("open");
+        let ahead = Timestamp::now() + jiff::SignedDuration::from_hours(24);
+        let change = format!("{}-1", history::spelled(ahead));
+        Record::new(change.clone(), &Cause::default(), &[]).append(&home).expect("append");
+        let half = [operation("Calendar/a.ics", Some("a"), Some("A"))];
+        let there = vec![
+            operation("Calendar/a.ics", Some("a"), Some("A")),
+            operation("Calendar/b.ics", Some("b"), Some("B")),
+        ];
+        let name = journal(&tree, there);
+        let record = Record::new(history::bare(&name).to_owned(), &Cause::default(), &half);
+        assert!(record.change > change);
+        // It dies after its first file.
+        record.append(&home).expect("append");
+        std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), "A").expect("write");
+        tree.journals.replay(HOME.as_ref()).expect("replay");
+        assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "A"), ("Calendar/b.ics", "B")]));
         assert!(tree.journals.homes().expect("list").is_empty());
     }
 

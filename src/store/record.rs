@@ -4,8 +4,10 @@
 //! A line may be torn or missing after a power cut: what it would say of replaced and removed files, the change's own
 //! directory tells as well. A change that failed after its line was written gets another line that takes it back.
 
+use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
 
 use jiff::Timestamp;
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::calendar::State;
 use super::commit::Operation;
 use super::disk::Directory;
-use super::history::{HISTORY, TIME, spelled};
+use super::history::{HISTORY, TIME};
 use super::origin::Origin;
 use crate::error::{Error, Result};
 
@@ -186,9 +188,61 @@ fn log_of(change: &str) -> String {
     format!("{}{ENDING}", change.get(..DAY).unwrap_or(change))
 }
 
-/// The log of what is changed now.
-pub fn log_now() -> String {
-    log_of(&spelled(Timestamp::now()))
+/// The log that the home's last change is in, and its next one unless that begins a day's: nothing is newer, whatever the
+/// clock says now.
+pub fn newest_log(history: &Directory) -> Result<Option<String>> {
+    Ok(logs(history)?.pop())
+}
+
+/// When the newest change on record was made, by its name, which may be later than now: a clock may have been ahead.
+pub fn newest(home: &Directory) -> Result<Option<Timestamp>> {
+    let Some(history) = home.directory(HISTORY)? else { return Ok(None) };
+    for log in logs(&history)?.iter().rev() {
+        if let Some(newest) = newest_in(&history, log)? {
+            return Ok(Some(newest));
+        }
+    }
+    Ok(None)
+}
+
+/// The time of a log's last line, which is its newest; read from its end, for a day may make a long one.
+fn newest_in(history: &Directory, log: &str) -> Result<Option<Timestamp>> {
+    const FIRST: u64 = 4 << 10;
+    let Some((file, stamp)) = history.file(log)? else { return Ok(None) };
+    let mut length = FIRST.min(stamp.size());
+    loop {
+        let tail = tail(&file, stamp.size() - length, length);
+        let tail = tail.map_err(|error| Error::io(history.path().join(log), error))?;
+        // What the tail begins with is the rest of a line, which is none.
+        let times = tail.rsplit(|byte| *byte == b'\n').filter_map(|line| {
+            let Named { change } = serde_json::from_slice(line).ok()?;
+            time_of(&change)
+        });
+        match times.max() {
+            None if length < stamp.size() => length = (length * 8).min(stamp.size()),
+            newest => return Ok(newest),
+        }
+    }
+}
+
+fn tail(file: &File, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let mut tail = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
+    file.read_exact_at(&mut tail, start)?;
+    Ok(tail)
+}
+
+/// Of a record, what it is called.
+#[derive(Deserialize)]
+struct Named {
+    change: String,
+}
+
+/// The logs of a history, oldest first.
+fn logs(history: &Directory) -> Result<Vec<String>> {
+    let mut logs: Vec<String> = history.entries()?.into_iter().map(|(name, _)| name).collect();
+    logs.retain(|name| day_of(name).is_some());
+    logs.sort();
+    Ok(logs)
 }
 
 /// The day of a log, by its name.
@@ -204,11 +258,8 @@ fn read_log(home: &Directory, name: &str) -> Result<Vec<u8>> {
 /// The records of a home in the order in which the changes were made, from those of `day` on.
 pub fn records_from(home: &Directory, day: &str) -> Result<Vec<Record>> {
     let Some(history) = home.directory(HISTORY)? else { return Ok(Vec::new()) };
-    let mut logs: Vec<String> = history.entries()?.into_iter().map(|(name, _)| name).collect();
-    logs.retain(|name| day_of(name).is_some_and(|of| of >= day));
-    logs.sort();
     let mut records = Vec::new();
-    for log in logs {
+    for log in logs(&history)?.into_iter().filter(|log| day_of(log).is_some_and(|of| of >= day)) {
         let bytes = read_log(home, &log)?;
         // What is torn is nobody's.
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
@@ -291,6 +342,27 @@ mod tests {
         assert!(!is_followed(&home, &other.change).expect("an answer"));
         one.take_back(&home);
         assert_eq!(records_from(&home, "").expect("records"), [other]);
+    }
+
+    #[test]
+    fn the_newest_change_is_found_in_the_newest_log_that_tells_one() {
+        let (tree, home) = home();
+        assert_eq!(newest(&home).expect("no history"), None);
+        for change in ["20261124T215500.000001Z-7", "20261125T000000.000000Z-8", "20261125T000001.000000Z-7"]
+        {
+            // Longer than what is read first.
+            Record { added: vec!["Calendar/a.ics".to_owned(); 1_000], ..record(change) }
+                .append(&home)
+                .expect("append");
+            assert_eq!(newest(&home).expect("newest"), time_of(change));
+        }
+        let log = tree.path().join(".history/20261125.log");
+        std::fs::write(&log, [std::fs::read(&log).expect("a log"), b"{\"change\":\"20".to_vec()].concat())
+            .expect("a torn line");
+        for empty in ["20270101.log", "99999999.log"] {
+            std::fs::write(tree.path().join(".history").join(empty), "").expect("write");
+        }
+        assert_eq!(newest(&home).expect("newest"), time_of("20261125T000001.000000Z-7"));
     }
 
     #[test]

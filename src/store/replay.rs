@@ -171,7 +171,7 @@ impl Journals {
 pub struct Standing {
     /// A commit is made and not on disk in full.
     pub is_half: bool,
-    /// Of the day's log, which each commit makes longer.
+    /// Of the newest log, which each commit makes longer.
     log: Option<Stamp>,
 }
 
@@ -181,7 +181,10 @@ pub fn standing(root: &Directory, home: &FsPath) -> Result<Standing> {
     let journals = root.directory(JOURNALS)?.map(|journals| journals.entries()).transpose()?;
     let is_half = journals.is_some_and(|journals| journals.iter().any(|(name, _)| name.starts_with(&tag)));
     let history = root.directory(home.join(HISTORY))?;
-    let log = history.map(|history| history.stamp(&record::log_now())).transpose()?.flatten();
+    let log = match &history {
+        Some(history) => record::newest_log(history)?.map(|log| history.stamp(&log)).transpose()?.flatten(),
+        None => None,
+    };
     Ok(Standing { is_half, log })
 }
 
