@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::disk::Directory;
+use super::disk::{Directory, Stamp};
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
 use super::listing::{Listing, is_item, list};
@@ -232,9 +232,10 @@ impl Calendar {
         self.files.contains_key(file) || self.blocked.iter().any(|blocked| blocked == file)
     }
 
-    /// What was found under the name.
-    pub fn state(&self, file: &str) -> State {
-        self.files.get(file).map_or(State::Absent, |file| file.state())
+    /// What was found under the name, with its stamp if that tells of every later change.
+    pub fn state(&self, file: &str) -> (State, Option<Stamp>) {
+        let found = self.files.get(file);
+        found.map_or((State::Absent, None), |file| (file.state(), file.stamp.filter(|_| file.settled)))
     }
 
     /// All items of a file, those too that another file's version stands before.

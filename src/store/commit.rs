@@ -8,29 +8,21 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
-use super::calendar::{State, content_hash};
+use super::calendar::State;
 use super::content::Content;
 use super::disk::Directory;
 use super::history;
 use super::journal::encode;
+use super::operation::{are_as_looked_at, parent, place, state};
 use super::record::{Cause, Record, newest};
 use super::replay::{JOURNALS, tag};
 use super::staging::{Staged, Staging};
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+pub use super::operation::Operation;
 
 /// Up to this many files are put in place before the answer, so that whoever saves sees them at once.
 const AT_ONCE: usize = 200;
-
-/// One change of the tree.
-#[derive(Debug)]
-pub struct Operation {
-    /// The file, below the home. Its directory is made if it is missing.
-    pub file: PathBuf,
-    /// What is there.
-    pub before: State,
-    /// What is to be there, or nothing if the file goes.
-    pub after: Option<Content>,
-}
 
 /// All changes of one save.
 #[derive(Debug)]
@@ -85,7 +77,7 @@ impl Journals {
             [] => Ok(Made::Applied),
             [one] if parent(&home, &one.file)?.is_some() => self.apply_one(&home, one, &record),
             several => {
-                let journal = self.journal(commit, &record)?;
+                let Some(journal) = self.journal(&home, commit, &record)? else { return Ok(Made::Outdated) };
                 if several.len() <= AT_ONCE
                     && let Err(error) = self.place(&home, &journal)
                 {
@@ -170,17 +162,22 @@ impl Journals {
         put().inspect_err(|_| record.take_back(home))
     }
 
-    /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag.
-    fn journal(&self, commit: &Commit, record: &Record) -> Result<String> {
+    /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag. Nothing if
+    /// somebody has changed a file meanwhile.
+    fn journal(&self, home: &Directory, commit: &Commit, record: &Record) -> Result<Option<String>> {
         let journals = self.root.make(JOURNALS)?;
         let name = format!("{}-{}", tag(&commit.home), record.change);
         let staged = self.staging.write_parts(encode(commit, record)?.parts(), &journals)?;
+        // Looked at as late as can be: writing has taken its time.
+        if !are_as_looked_at(home, &commit.operations)? {
+            return Ok(None);
+        }
         staged.place(&journals, &name)?;
         journals.sync().inspect_err(|_| {
             // It may or may not be there after a power cut; the client is told that it is not.
             let _ = journals.unlink(&name);
         })?;
-        Ok(name)
+        Ok(Some(name))
     }
 }
 
@@ -218,38 +215,16 @@ fn with_lost(mut commit: Commit, change: &str) -> Commit {
     let lost = std::mem::take(&mut commit.lost).into_iter().map(|(file, content)| Operation {
         file: history::lost(change, &file),
         before: State::Absent,
+        stamp: None,
         after: Some(content),
     });
     commit.operations.extend(lost);
     commit
 }
 
-/// What is under a name now.
-pub(super) fn state(directory: &Directory, name: &str) -> Result<State> {
-    match directory.read(name) {
-        Ok(Some((content, _))) => Ok(State::Bytes(content_hash(&content))),
-        Ok(None) => Ok(directory.kind(name)?.map_or(State::Absent, |_| State::Unreadable)),
-        Err(error) if error.is_passing() => Err(error),
-        Err(_) => Ok(State::Unreadable),
-    }
-}
-
-pub(super) fn file_name(file: &FsPath) -> Result<String> {
-    let name = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    name.ok_or_else(|| Error::io(file, rustix::io::Errno::INVAL))
-}
-
-/// The directory of a file below the home, if it is there.
-pub(super) fn parent(home: &Directory, file: &FsPath) -> Result<Option<Directory>> {
-    home.directory(file.parent().unwrap_or(FsPath::new("")))
-}
-
-pub(super) fn place(home: &Directory, file: &FsPath) -> Result<(Directory, String)> {
-    Ok((home.existing(file.parent().unwrap_or(FsPath::new("")))?, file_name(file)?))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::calendar::content_hash;
     use super::super::record::{Did, records_from};
     use super::*;
 
@@ -302,6 +277,7 @@ mod tests {
         Operation {
             file: PathBuf::from(file),
             before: before.map_or(State::Absent, |before| State::Bytes(content_hash(before.as_bytes()))),
+            stamp: None,
             after: after.map(|after| Content::Bytes(after.as_bytes().to_vec())),
         }
     }
@@ -317,7 +293,7 @@ mod tests {
         let home = tree.journals.root.existing(HOME).expect("open");
         let change = tree.journals.change_name(&home).expect("a name");
         let record = Record::new(change, &commit.cause, &commit.operations);
-        tree.journals.journal(&commit, &record).expect("a journal")
+        tree.journals.journal(&home, &commit, &record).expect("looked at").expect("a journal")
     }
 
     fn pairs(files: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -418,8 +394,19 @@ mod tests {
         ] {
             assert!(matches!(tree.journals.commit(commit(vec![one])), Ok(Made::Outdated)));
         }
+        for other in [
+            operation("Calendar/a.ics", Some("old"), Some("new")),
+            operation("Calendar/a.ics", Some("old"), None),
+            operation("Calendar/a.ics", None, Some("new")),
+            operation("Calendar/gone.ics", Some("old"), Some("new")),
+            operation("Gone/a.ics", Some("old"), None),
+        ] {
+            let several = vec![operation("Calendar/new.ics", None, Some("new")), other];
+            assert!(matches!(tree.journals.commit(commit(several)), Ok(Made::Outdated)));
+        }
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "theirs")]));
         assert!(tree.history().is_empty());
+        assert!(tree.journals.homes().expect("list").is_empty());
     }
 
     #[test]

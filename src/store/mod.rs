@@ -23,6 +23,7 @@ mod links;
 mod listing;
 pub mod merge;
 mod merged;
+mod operation;
 mod origin;
 mod owners;
 pub mod place;

@@ -83,7 +83,8 @@ impl Store {
         if after.as_deref().is_some_and(|after| before == State::Bytes(content_hash(after))) {
             return Ok(false);
         }
-        let operation = Operation { file: PathBuf::from(FILE), before, after: after.map(Into::into) };
+        let operation =
+            Operation { file: PathBuf::from(FILE), before, stamp: None, after: after.map(Into::into) };
         self.commit_alone(home, operation, Cause::new(Did::Publish, origin))?;
         drop(locked);
         Ok(before == State::Absent)

@@ -10,10 +10,11 @@ use std::path::{Path as FsPath, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::commit::{Journals, file_name, parent, state};
+use super::commit::Journals;
 use super::disk::{Directory, EntryKind, Stamp};
 use super::history::{self, HISTORY};
 use super::journal::{Contents, Head, Line, decode, is_torn, spelled};
+use super::operation::{file_name, parent, state};
 use super::record;
 use crate::error::{Error, Result};
 
@@ -129,7 +130,14 @@ impl Journals {
     /// Keeps what a commit would have put where somebody's later change is.
     fn lose(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
         match line.after {
-            Some(_) => history::keep_lost(home, change, FsPath::new(&line.file), content, &self.staging),
+            Some(_) => {
+                // Acknowledged and not here: whoever misses it must be able to find it.
+                let (home_path, file) = (home.path().display(), &line.file);
+                tracing::warn!(
+                    "{home_path}/{file}: changed by somebody during a save; what was saved is in the history"
+                );
+                history::keep_lost(home, change, FsPath::new(file), content, &self.staging)
+            }
             None => Ok(()),
         }
     }

@@ -331,11 +331,16 @@ impl Looked<'_> {
     fn put(&self, name: &str, content: Vec<u8>) -> Result<Option<Operation>> {
         let before = self.state(name)?;
         let is_there = before == State::Bytes(content_hash(&content));
-        Ok((!is_there).then(|| Operation { file: name.into(), before, after: Some(content.into()) }))
+        Ok((!is_there).then(|| Operation {
+            file: name.into(),
+            before,
+            stamp: None,
+            after: Some(content.into()),
+        }))
     }
 
     fn remove(&self, name: &str) -> Result<Operation> {
-        Ok(Operation { file: name.into(), before: self.state(name)?, after: None })
+        Ok(Operation { file: name.into(), before: self.state(name)?, stamp: None, after: None })
     }
 
     fn state(&self, name: &str) -> Result<State> {

@@ -125,6 +125,7 @@ impl Store {
                 let operation = Operation {
                     file: path.below_home().join(FILE),
                     before: before.map_or(State::Absent, State::Bytes),
+                    stamp: None,
                     after: Some(text.into()),
                 };
                 self.commit_alone(&path.home, operation, Cause::new(Did::Rights, origin))?;

@@ -163,6 +163,7 @@ impl Target {
             self.operations.push(Operation {
                 file,
                 before: State::Absent,
+                stamp: None,
                 after: Some(b"{}\n".to_vec().into()),
             });
         }
@@ -222,16 +223,19 @@ impl Target {
         let item = Arc::new(item.clone());
         let content = Content::Item(item.clone());
         let hash = content.hash();
-        let before = self.calendar.state(&file);
-        self.operations.push(Operation { file: self.below_home(&file), before, after: Some(content) });
+        self.operate(&file, Some(content));
         self.written.insert(file.clone());
         self.changes.push(Change { file, now: Some((item, hash)) });
     }
 
     fn remove(&mut self, file: Arc<str>) {
-        let before = self.calendar.state(&file);
-        self.operations.push(Operation { file: self.below_home(&file), before, after: None });
+        self.operate(&file, None);
         self.changes.push(Change { file, now: None });
+    }
+
+    fn operate(&mut self, file: &str, after: Option<Content>) {
+        let (before, stamp) = self.calendar.state(file);
+        self.operations.push(Operation { file: self.below_home(file), before, stamp, after });
     }
 
     /// A file name for a new item that is not taken.

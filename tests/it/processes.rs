@@ -130,27 +130,38 @@ fn what_an_editor_writes_while_a_save_is_on_its_way_to_the_disk_is_merged_and_no
     if !need("strace", "strace") {
         return;
     }
-    let s = Server::start();
-    s.put(ADDRESS, "alice", plain(&[&event("a", "old", &[]), &event("b", "B", &[])])).status(201);
-    let etag = s.get(ADDRESS, "alice").etag();
-    let file = format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:a"));
-    // Between the look at the files and the rename there is the staged file's fsync: that takes long now.
-    let Some(strace) = strace(&s, "fsync", "delay_enter=1000000") else { return };
-    let answer = std::thread::scope(|scope| {
-        let mine = plain(&[&event("a", "mine", &[]), &event("b", "B", &[])]);
-        let save = scope.spawn(|| s.put(ADDRESS, "alice", mine).header("If", &format!("([{etag}])")).send());
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        s.write(&file, plain(&[&event("a", "theirs", &[])]));
-        save.join().expect("an answer")
-    });
-    end(strace);
-    assert_eq!(answer.code, 204, "{answer}");
-    assert!(answer.header("Kalends-Merge").contains("conflicts=1"), "{answer}");
-    eventually("the save is served", || {
-        (summaries(&s.get(ADDRESS, "alice").text()) == ["B", "mine"]).then_some(())
-    });
-    let kept = s.tree("users/alice/.history");
-    assert!(kept.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("SUMMARY:theirs")));
+    // One file, and a journal of two.
+    for (b, after) in [("B", ["B", "mine"]), ("B too", ["B too", "mine"])] {
+        let s = Server::start();
+        s.put(ADDRESS, "alice", plain(&[&event("a", "old", &[]), &event("b", "B", &[])])).status(201);
+        s.settle();
+        let etag = s.get(ADDRESS, "alice").etag();
+        let file = format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:a"));
+        // Between the look at the files and the rename there is the staged file's fsync: that takes long now.
+        let Some(strace) = strace(&s, "fsync", "delay_enter=1000000") else { return };
+        let answer = std::thread::scope(|scope| {
+            let mine = plain(&[&event("a", "mine", &[]), &event("b", b, &[])]);
+            let save =
+                scope.spawn(|| s.put(ADDRESS, "alice", mine).header("If", &format!("([{etag}])")).send());
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            s.write(&file, plain(&[&event("a", "theirs", &[])]));
+            save.join().expect("an answer")
+        });
+        end(strace);
+        assert_eq!(answer.code, 204, "{answer}");
+        assert!(answer.header("Kalends-Merge").contains("conflicts=1"), "{answer}");
+        eventually("the save is served", || {
+            (summaries(&s.get(ADDRESS, "alice").text()) == after).then_some(())
+        });
+        s.settle();
+        let kept = s.tree("users/alice/.history");
+        let theirs = |(path, bytes): &&(std::path::PathBuf, Vec<u8>)| {
+            !path.iter().any(|name| name == "lost")
+                && String::from_utf8_lossy(bytes).contains("SUMMARY:theirs")
+        };
+        assert!(kept.iter().any(|kept| theirs(&kept)));
+        assert!(summaries(&s.texts(DIRECTORY).concat()).contains(&"mine".to_owned()));
+    }
 }
 
 /// Does `what` to these calls of the server; nothing where this process may not trace another.

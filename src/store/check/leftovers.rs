@@ -128,6 +128,7 @@ mod tests {
         let operation = Operation {
             file: "Calendar/a.ics".into(),
             before: State::Absent,
+            stamp: None,
             after: Some(b"a".to_vec().into()),
         };
         let cause = Cause::default();

@@ -123,7 +123,7 @@ impl Plan<'_> {
 
     fn push(&mut self, file: &str, before: State, after: Option<Content>) {
         let file: PathBuf = self.below.join(file);
-        self.operations.push(Operation { file, before, after });
+        self.operations.push(Operation { file, before, stamp: None, after });
     }
 
     fn rewrite(&mut self, file: &str, hash: Option<ContentHash>) -> Result<()> {
