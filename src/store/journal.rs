@@ -20,7 +20,8 @@ const CHECKSUM: u64 = 32;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Head {
     pub home: String,
-    /// What the home's log is to say of it.
+    /// What the home's log is to say of it; see [`Head::recorded`].
+    #[serde(default)]
     pub record: Record,
     pub operations: Vec<Line>,
 }
@@ -34,6 +35,19 @@ pub struct Line {
     pub after: Option<String>,
     /// How many of the bytes after the head are this file's.
     length: usize,
+}
+
+impl Head {
+    /// The head with a record of `change` if it has none, as journals of earlier versions: by whom is not known then.
+    pub fn recorded(mut self, change: &str) -> Head {
+        if self.record.change.is_empty() {
+            change.clone_into(&mut self.record.change);
+            for line in &self.operations {
+                self.record.touches(line.file.clone(), line.before.is_some(), line.after.is_some());
+            }
+        }
+        self
+    }
 }
 
 /// What is under a name, as a journal says it.
@@ -117,6 +131,9 @@ impl Contents {
 
 /// The operations, and the content of each, which is read as it is asked for: a journal may be larger than the memory.
 /// Nothing if it is not whole.
+///
+/// # Errors
+/// It is whole and says what this version does not know: somebody was told that it is saved, so it stays.
 pub fn decode(mut file: File) -> io::Result<Option<(Head, Contents)>> {
     let Some(length) = file.metadata()?.len().checked_sub(CHECKSUM) else { return Ok(None) };
     let mut hasher = blake3::Hasher::new();
@@ -131,9 +148,62 @@ pub fn decode(mut file: File) -> io::Result<Option<(Head, Contents)>> {
     let (mut magic, mut head) = (Vec::new(), Vec::new());
     reader.read_until(b'\n', &mut magic)?;
     reader.read_until(b'\n', &mut head)?;
-    let Ok(parsed) = serde_json::from_slice::<Head>(&head) else { return Ok(None) };
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, "it is of another version of Kalends");
+    let parsed: Head = serde_json::from_slice(&head).map_err(|_| unknown())?;
     let contents = parsed.operations.iter().try_fold(0_usize, |sum, line| sum.checked_add(line.length));
     let rest = length.checked_sub((magic.len() + head.len()) as u64);
-    let whole = magic == MAGIC.as_bytes() && contents.is_some() && contents.map(|sum| sum as u64) == rest;
-    Ok(whole.then_some((parsed, Contents(reader))))
+    let known = magic == MAGIC.as_bytes() && contents.is_some() && contents.map(|sum| sum as u64) == rest;
+    if !known {
+        return Err(unknown());
+    }
+    Ok(Some((parsed, Contents(reader))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::record::Cause;
+    use super::*;
+
+    fn decoded(body: &str) -> io::Result<Option<(Head, Contents)>> {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(body.as_bytes()).expect("write");
+        file.write_all(blake3::hash(body.as_bytes()).as_bytes()).expect("write");
+        file.rewind().expect("rewind");
+        decode(file)
+    }
+
+    #[test]
+    fn a_journal_of_an_earlier_version_is_known_and_one_of_a_later_version_is_not_taken_for_half() {
+        let operation = |file: &str, before, after: Option<&str>| Operation {
+            file: file.into(),
+            before,
+            stamp: None,
+            after: after.map(|after| after.as_bytes().to_vec().into()),
+        };
+        let operations = vec![
+            operation("Calendar/a.ics", State::Unreadable, Some("A")),
+            operation("Calendar/b.ics", State::Absent, Some("b")),
+            operation("Calendar/c.ics", State::Unreadable, None),
+        ];
+        let commit =
+            Commit { home: "users/alice".into(), operations, lost: Vec::new(), cause: Cause::default() };
+        let record = Record::new("x".to_owned(), &commit.cause, &commit.operations);
+        let encoded = encode(&commit, &record).expect("encoded");
+        let bytes = encoded.parts().collect::<Vec<_>>().concat();
+        let body = std::str::from_utf8(&bytes[..bytes.len() - 32]).expect("text");
+        let (head, mut contents) = decoded(body).expect("known").expect("whole");
+        assert_eq!(head.recorded("y").record, record);
+        let both = Line { file: String::new(), before: None, after: None, length: 2 };
+        assert_eq!(contents.next(&both).expect("the contents"), b"Ab");
+        let words = serde_json::to_string(&record).expect("a record");
+        let (head, _) =
+            decoded(&body.replace(&format!("\"record\":{words},"), "")).expect("known").expect("whole");
+        assert_eq!(head.recorded("x").record, record);
+        for (known, other) in [("journal 1", "journal 2"), ("\"operations\"", "\"acts\""), ("\nAb", "\nAbc")]
+        {
+            assert!(decoded(&body.replace(known, other)).is_err(), "{other}");
+        }
+    }
 }

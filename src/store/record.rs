@@ -106,14 +106,20 @@ impl Record {
     pub fn new(change: String, cause: &Cause, operations: &[Operation]) -> Record {
         let mut record = Record { change, cause: cause.clone(), ..Record::default() };
         for operation in operations {
-            let files = match (operation.before, &operation.after) {
-                (State::Absent, Some(_)) => &mut record.added,
-                (_, Some(_)) => &mut record.replaced,
-                (_, None) => &mut record.removed,
-            };
-            files.push(operation.file.to_string_lossy().into_owned());
+            let file = operation.file.to_string_lossy().into_owned();
+            record.touches(file, operation.before != State::Absent, operation.after.is_some());
         }
         record
+    }
+
+    /// Says of a file what becomes of it.
+    pub fn touches(&mut self, file: String, was_there: bool, is_there: bool) {
+        let files = match (was_there, is_there) {
+            (false, true) => &mut self.added,
+            (true, true) => &mut self.replaced,
+            (_, false) => &mut self.removed,
+        };
+        files.push(file);
     }
 
     /// The record of a calendar that goes or comes as a whole.

@@ -71,7 +71,9 @@ impl Journals {
         let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Found::Nothing) };
         let Some((file, _)) = journals.file(journal)? else { return Ok(Found::Nothing) };
         let decoded = decode(file).map_err(|error| Error::io(journals.path().join(journal), error))?;
-        Ok(decoded.map_or(Found::Half, |(head, contents)| Found::Whole(Box::new(head), contents)))
+        Ok(decoded.map_or(Found::Half, |(head, contents)| {
+            Found::Whole(Box::new(head.recorded(history::bare(journal))), contents)
+        }))
     }
 
     /// Puts a journal's files in place, as far as they are not.

@@ -121,10 +121,10 @@ mod tests {
 
     /// What is said of a journal for `home`, in a tree where alice has one; she `is_writing` if somebody holds her lock.
     fn said(home: &str, is_writing: bool) -> Vec<(Kind, String)> {
-        let data = tempfile::tempdir().expect("a directory");
-        let lock = data.path().join("users/alice/.lock");
-        std::fs::create_dir_all(data.path().join("users/alice")).expect("mkdir");
-        std::fs::create_dir_all(data.path().join(JOURNALS)).expect("mkdir");
+        said_of(is_writing, journal(home))
+    }
+
+    fn journal(home: &str) -> Vec<u8> {
         let operation = Operation {
             file: "Calendar/a.ics".into(),
             before: State::Absent,
@@ -134,8 +134,15 @@ mod tests {
         let cause = Cause::default();
         let commit = Commit { home: home.into(), operations: vec![operation], lost: Vec::new(), cause };
         let record = Record::new("x".to_owned(), &commit.cause, &commit.operations);
-        let bytes = encode(&commit, &record).expect("encoded").parts().collect::<Vec<_>>().concat();
-        std::fs::write(data.path().join(JOURNALS).join("x"), bytes).expect("write");
+        encode(&commit, &record).expect("encoded").parts().collect::<Vec<_>>().concat()
+    }
+
+    fn said_of(is_writing: bool, journal: Vec<u8>) -> Vec<(Kind, String)> {
+        let data = tempfile::tempdir().expect("a directory");
+        let lock = data.path().join("users/alice/.lock");
+        std::fs::create_dir_all(data.path().join("users/alice")).expect("mkdir");
+        std::fs::create_dir_all(data.path().join(JOURNALS)).expect("mkdir");
+        std::fs::write(data.path().join(JOURNALS).join("x"), journal).expect("write");
         let lock = std::fs::File::create(lock).expect("a lock");
         if is_writing {
             rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("flock");
@@ -163,5 +170,16 @@ mod tests {
                 "{home}"
             );
         }
+    }
+
+    #[test]
+    fn a_commit_of_another_version_is_named_and_left_alone() {
+        let body = b"kalends journal 2\n{}\n".to_vec();
+        let later = [&body[..], blake3::hash(&body).as_bytes()].concat();
+        let [(kind, words)] = said_of(false, later).try_into().expect("one");
+        assert_eq!(kind, Kind::Unreadable);
+        assert!(words.contains("another version"), "{words}");
+        let torn = journal("users/alice")[1..].to_vec();
+        assert_eq!(said_of(false, torn).first().map(|(kind, _)| *kind), Some(Kind::JournalTorn));
     }
 }
