@@ -12,7 +12,7 @@ use crate::store::Store;
 
 /// How often all histories are looked through for what has expired, in rounds of the next.
 const ALL: u32 = 24 * 6;
-/// How often those are that have grown.
+/// How often those are that have grown, and commits are tried again that could not be applied.
 const ROUND: Duration = Duration::from_secs(10 * 60);
 
 /// Serves until SIGTERM or SIGINT.
@@ -37,6 +37,7 @@ pub fn run(config: Config) -> Result<()> {
             store.expire_histories();
             for _ in 1..ALL {
                 std::thread::sleep(ROUND);
+                store.finish_commits();
                 store.expire_written_histories();
             }
         }

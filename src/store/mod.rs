@@ -183,8 +183,7 @@ impl Store {
         let locked = self.writers.of(home).lock(&directory)?;
         let on_disk = self.tree.home_on_disk(home);
         if !self.journals.pending(&on_disk)?.is_empty() {
-            // Who looks meanwhile must not take half of it for what is here.
-            locked.writer.set_applying(true);
+            // Who looks meanwhile sees the journal, and takes no half of it for what is here.
             self.journals.replay(&on_disk)?;
             // Only here: who made it may have been at it until the lock was free.
             tracing::info!("{}: an unfinished commit was applied", on_disk.display());
@@ -194,16 +193,31 @@ impl Store {
         Ok(locked)
     }
 
-    /// Applies what another process that died has left of its commits in a home, if one did.
+    /// Tries again to apply the commits that are made and could not be applied.
+    pub fn finish_commits(&self) {
+        for home in self.writers.applying() {
+            if let Err(error) = self.take_over(&home) {
+                tracing::error!("a commit is made but cannot be applied yet: {error}");
+            }
+        }
+    }
+
+    /// Applies what another process that died has left of its commits in a home, or this one in vain, if one did.
     fn take_over(&self, home: &Home) -> Result<()> {
         let writer = self.writers.of(home);
-        if writer.is_applying() || !self.tree.standing(home)?.is_half {
+        // Of ours, another process may have applied it meanwhile.
+        if !writer.is_applying() && !self.tree.standing(home)?.is_half {
             return Ok(());
         }
         let Some(directory) = self.tree.home(home)? else { return Ok(()) };
         // Whoever holds the lock lives, and is at it.
         match writer.try_lock(&directory)? {
-            Some(_locked) => self.journals.replay(&self.tree.home_on_disk(home)),
+            Some(locked) => {
+                self.journals.replay(&self.tree.home_on_disk(home))?;
+                // From now on the disk is right again.
+                locked.writer.set_applying(false);
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -276,4 +290,85 @@ fn private_from_the_start() {
 fn is_half_of_main(path: &Path) -> bool {
     let [name] = path.names.as_slice() else { return false };
     path.home != Home::Public && door::MAIN.contains(&name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ITEM: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20260101T000000Z\r\n\
+                        DTSTART:20260101T000000Z\r\nSUMMARY:old\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+    struct Tree {
+        tree: tempfile::TempDir,
+        store: Store,
+        home: Home,
+    }
+
+    impl Tree {
+        fn new() -> Tree {
+            let tree = tempfile::tempdir().expect("a directory");
+            let calendar = tree.path().join("data/users/alice/Calendar");
+            std::fs::create_dir_all(&calendar).expect("mkdir");
+            std::fs::write(calendar.join("a.ics"), ITEM).expect("write");
+            let config = Config {
+                data: tree.path().join("data"),
+                cache: Some(tree.path().join("cache")),
+                ..Config::default()
+            };
+            let store = Store::open_tree(&config).expect("a store");
+            Tree { tree, store, home: Home::User(Name::new("alice").expect("a name")) }
+        }
+
+        fn writer(&self) -> Arc<Writer> {
+            self.store.writers.of(&self.home)
+        }
+
+        /// What is in the calendar when it is compared with the disk.
+        fn text(&self) -> String {
+            let path = Path { home: self.home.clone(), names: vec![Name::new("Calendar").expect("a name")] };
+            let slot = self.store.slots.get_or_make(&path, || self.writer());
+            let held = slot.compare(&self.store.tree).expect("compared").expect("a calendar");
+            let items = held.contents().expect("texts").items.clone();
+            items.iter().map(|stored| String::from_utf8_lossy(&stored.item.to_file()).into_owned()).collect()
+        }
+
+        fn write(&self, name: &str, content: &[u8]) {
+            let path = self.tree.path().join("data").join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
+            std::fs::write(path, content).expect("write");
+        }
+    }
+
+    #[test]
+    fn a_home_whose_commit_could_not_be_applied_follows_the_disk_as_soon_as_it_is() {
+        let tree = Tree::new();
+        assert!(tree.text().contains("SUMMARY:old"));
+        // As a disk that fails for too long leaves it; another process has applied the journal since.
+        tree.writer().set_applying(true);
+        tree.write("users/alice/Calendar/a.ics", ITEM.replace("SUMMARY:old", "SUMMARY:new").as_bytes());
+        assert!(tree.text().contains("SUMMARY:old"));
+        let home = tree.store.tree.home(&tree.home).expect("opened").expect("a home");
+        let turn = tree.writer().lock(&home).expect("a turn");
+        tree.store.finish_commits();
+        assert!(tree.writer().is_applying(), "whoever has the turn is at it");
+        drop(turn);
+        tree.store.finish_commits();
+        assert!(!tree.writer().is_applying());
+        assert!(tree.text().contains("SUMMARY:new"));
+    }
+
+    #[test]
+    fn a_commit_of_another_process_that_cannot_be_applied_makes_nobody_take_half_of_it() {
+        let tree = Tree::new();
+        let on_disk = tree.store.tree.home_on_disk(&tree.home);
+        let name = format!("{}-20261124T000000.000000Z-1", replay::tag(&on_disk));
+        let body = b"kalends journal 2\n{}\n".to_vec();
+        tree.write(&format!(".journal/{name}"), &[&body[..], blake3::hash(&body).as_bytes()].concat());
+        assert!(tree.store.lock(&tree.home).is_err());
+        assert!(tree.store.take_over(&tree.home).is_err());
+        // Who looks now sees the journal, and waits or keeps what was there before.
+        assert!(!tree.writer().is_applying());
+        assert!(tree.store.tree.standing(&tree.home).expect("asked").is_half);
+    }
 }

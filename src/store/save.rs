@@ -297,7 +297,7 @@ impl Store {
                 Err(error) => tracing::error!("a commit is made but cannot be applied yet: {error}"),
             }
             if pause > PATIENCE {
-                // The next writer or the next start tries again.
+                // The next writer or reader, the next round or the next start tries again.
                 return;
             }
             std::thread::sleep(pause);

@@ -76,6 +76,12 @@ impl Writers {
     pub fn of(&self, home: &Home) -> Arc<Writer> {
         self.homes.lock().entry(home.clone()).or_default().clone()
     }
+
+    /// The homes with commits that are not on disk in full.
+    pub fn applying(&self) -> Vec<Home> {
+        let homes = self.homes.lock();
+        homes.iter().filter(|(_, writer)| writer.is_applying()).map(|(home, _)| home.clone()).collect()
+    }
 }
 
 impl Writer {
