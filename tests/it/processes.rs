@@ -143,7 +143,7 @@ fn what_an_editor_writes_while_a_save_is_on_its_way_to_the_disk_is_merged_and_no
             let mine = plain(&[&event("a", "mine", &[]), &event("b", b, &[])]);
             let save =
                 scope.spawn(|| s.put(ADDRESS, "alice", mine).header("If", &format!("([{etag}])")).send());
-            std::thread::sleep(std::time::Duration::from_millis(500));
+            eventually("what is saved is staged", || s.is_staging().then_some(()));
             s.write(&file, plain(&[&event("a", "theirs", &[])]));
             save.join().expect("an answer")
         });

@@ -138,6 +138,12 @@ impl Server {
         eventually("the journal is applied", || (!self.has_journal()).then_some(()));
     }
 
+    /// Whether a file lies in a staging directory.
+    pub fn is_staging(&self) -> bool {
+        let mut staged = walkdir::WalkDir::new(self.path(".tmp")).min_depth(2).into_iter().flatten();
+        staged.any(|entry| entry.file_type().is_file() && entry.file_name() != "lock")
+    }
+
     /// Whether something acknowledged is not applied yet.
     pub fn has_journal(&self) -> bool {
         fs::read_dir(self.path(".journal")).is_ok_and(|mut entries| entries.next().is_some())
