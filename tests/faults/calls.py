@@ -93,7 +93,9 @@ class Torment:
             before()
             now = {point.same: point for point in self.all_points()}
             missing = [now.get(point.same, point) for point in missed]
-        raise Bad(f"{fault} never hit {[point.label for point in missed]}")
+        # The bases of merges are written by a thread of its own, once a second: not with each write.
+        if missed := [point.label for point in missed if not point.path.startswith("cache/")]:
+            raise Bad(f"{fault} never hit {missed}")
 
     def at(self, fault, point):
         if self.subject.served:
