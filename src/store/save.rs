@@ -67,7 +67,7 @@ pub struct Save<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
     pub created: bool,
-    /// Current, or of the View as sent where the outcome is another (see the design's section on writes).
+    /// Current, or of the View as sent where the outcome is another.
     pub etag: String,
     pub merged: Merged,
 }
