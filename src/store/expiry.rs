@@ -9,7 +9,7 @@ use super::Store;
 use super::disk::{Directory, EntryKind};
 use super::history::{HISTORY, spelled};
 use super::place::Home;
-use super::record::{day_of, time_of};
+use super::record::{LOGS, day_of, time_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -66,8 +66,10 @@ struct Entry {
 /// Removes from a home's history what is beyond its bounds. Needs no lock: nobody writes to a change that is made.
 fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<()> {
     let Some(history) = home.directory(HISTORY)? else { return Ok(()) };
-    let mut entries: Vec<Entry> =
-        history.entries()?.into_iter().filter_map(|(name, kind)| entry(&history, &name, kind)).collect();
+    let mut entries = entries(&history)?;
+    if let Some(logs) = home.directory(LOGS)? {
+        entries.extend(self::entries(&logs)?);
+    }
     entries.sort_by(|one, other| one.age.cmp(&other.age));
     let ago = |hours: i64, minutes: i64| {
         now.checked_sub(hours.hours().minutes(minutes)).map(spelled).unwrap_or_default()
@@ -85,6 +87,11 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<()> {
         bytes -= its;
     }
     Ok(())
+}
+
+fn entries(directory: &Directory) -> Result<Vec<Entry>> {
+    let names = directory.entries()?.into_iter();
+    Ok(names.filter_map(|(name, kind)| entry(directory, &name, kind)).collect())
 }
 
 /// What is ours in a history; names that are no times are somebody's own.
@@ -119,18 +126,15 @@ mod tests {
     fn left(bounds: Bounds, fill: impl Fn(&FsPath)) -> Vec<String> {
         let tree = tempfile::tempdir().expect("a directory");
         let history = tree.path().join(HISTORY);
-        std::fs::create_dir(&history).expect("mkdir");
+        std::fs::create_dir_all(history.join("log")).expect("mkdir");
         fill(&history);
         let home = Directory::root(tree.path()).expect("open");
         expire(&home, NOW.parse().expect("a time"), bounds).expect("expire");
-        let mut left: Vec<String> = home
-            .existing(HISTORY)
-            .expect("open")
-            .entries()
-            .expect("list")
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names = |path: &str| {
+            let names = home.existing(path).expect("open").entries().expect("list").into_iter();
+            names.map(|(name, _)| name).filter(|name| name != "log")
+        };
+        let mut left: Vec<String> = names(HISTORY).chain(names(LOGS)).collect();
         left.sort();
         left
     }
@@ -150,7 +154,7 @@ mod tests {
                 change(history, name, 10);
             }
             for day in ["20260101", "20260208", "20260301"] {
-                std::fs::write(history.join(format!("{day}.log")), "{}\n").expect("write");
+                std::fs::write(history.join(format!("log/{day}.log")), "{}\n").expect("write");
             }
         });
         assert_eq!(
@@ -166,7 +170,7 @@ mod tests {
             for day in 1..=5 {
                 change(history, &format!("2026030{day}T000000.000000Z-1-0"), 100_000);
             }
-            std::fs::write(history.join("20260303.log"), "{}\n").expect("write");
+            std::fs::write(history.join("log/20260303.log"), "{}\n").expect("write");
             // Held by its other name.
             change(history, "20260305T000000.000000Z-1-1", 1_000_000);
             let kept = history.join("20260305T000000.000000Z-1-1/Calendar/a.ics");

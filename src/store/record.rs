@@ -1,4 +1,4 @@
-//! `.history/<day>.log` of a home: who changed what, one line of JSON for each change, in their order. Written before the
+//! `.history/log/<day>.log` of a home: who changed what, one line of JSON for each change, in their order. Written before the
 //! change is made, under the home's lock; for a journaled commit it is in the journal's head too.
 //!
 //! A line may be torn or missing after a power cut: what it would say of replaced and removed files, the change's own
@@ -18,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use super::calendar::State;
 use super::commit::Operation;
 use super::disk::Directory;
-use super::history::{HISTORY, TIME};
+use super::history::TIME;
 use super::origin::Origin;
 use crate::error::{Error, Result};
 
+/// A directory of their own: a history has as many names as there were changes, and each commit looks for the newest log.
+pub const LOGS: &str = ".history/log";
 const ENDING: &str = ".log";
 /// How many characters of a change's name are its day.
 const DAY: usize = 8;
@@ -130,12 +132,12 @@ impl Record {
 
     /// Adds the line to the home's log. The caller holds the home's lock.
     pub fn append(&self, home: &Directory) -> Result<()> {
-        let failed = |error: std::io::Error| Error::io(home.path().join(HISTORY).join(&self.change), error);
+        let failed = |error: std::io::Error| Error::io(home.path().join(LOGS).join(&self.change), error);
         let mut line = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
-        let (history, name) = (home.make_unsynced(HISTORY)?, log_of(&self.change));
+        let (logs, name) = (home.make_unsynced(LOGS)?, log_of(&self.change));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND;
-        let opened = history.open_beneath(FsPath::new(&name), flags, MODE)?;
+        let opened = logs.open_beneath(FsPath::new(&name), flags, MODE)?;
         let log = opened.ok_or_else(|| failed(rustix::io::Errno::LOOP.into()))?;
         let errno = |error: rustix::io::Errno| failed(error.into());
         let end = rustix::fs::fstat(&log).map_err(errno)?.st_size.unsigned_abs();
@@ -173,7 +175,7 @@ impl Record {
 
     /// Its log, below the home.
     pub fn log(&self) -> PathBuf {
-        FsPath::new(HISTORY).join(log_of(&self.change))
+        FsPath::new(LOGS).join(log_of(&self.change))
     }
 }
 
@@ -202,7 +204,7 @@ pub fn newest_log(history: &Directory) -> Result<Option<String>> {
 
 /// When the newest change on record was made, by its name, which may be later than now: a clock may have been ahead.
 pub fn newest(home: &Directory) -> Result<Option<Timestamp>> {
-    let Some(history) = home.directory(HISTORY)? else { return Ok(None) };
+    let Some(history) = home.directory(LOGS)? else { return Ok(None) };
     for log in logs(&history)?.iter().rev() {
         if let Some(newest) = newest_in(&history, log)? {
             return Ok(Some(newest));
@@ -257,13 +259,13 @@ pub fn day_of(log: &str) -> Option<&str> {
 }
 
 fn read_log(home: &Directory, name: &str) -> Result<Vec<u8>> {
-    let Some(history) = home.directory(HISTORY)? else { return Ok(Vec::new()) };
+    let Some(history) = home.directory(LOGS)? else { return Ok(Vec::new()) };
     Ok(history.read_up_to(name, u64::MAX)?.map(|(log, _)| log).unwrap_or_default())
 }
 
 /// The records of a home in the order in which the changes were made, from those of `day` on.
 pub fn records_from(home: &Directory, day: &str) -> Result<Vec<Record>> {
-    let Some(history) = home.directory(HISTORY)? else { return Ok(Vec::new()) };
+    let Some(history) = home.directory(LOGS)? else { return Ok(Vec::new()) };
     let mut records = Vec::new();
     for log in logs(&history)?.into_iter().filter(|log| day_of(log).is_some_and(|of| of >= day)) {
         let bytes = read_log(home, &log)?;
@@ -314,7 +316,7 @@ mod tests {
     fn a_record_is_one_line_without_what_it_has_not() {
         let (tree, home) = home();
         record(CHANGE).append(&home).expect("append");
-        let log = std::fs::read_to_string(tree.path().join(".history/20261124.log")).expect("a log");
+        let log = std::fs::read_to_string(tree.path().join(".history/log/20261124.log")).expect("a log");
         let line = "{\"change\":\"20261124T215500.123456Z-7\",\"did\":\"save\",\"who\":\"alice\",\"added\":[\"Calendar/a.ics\"]}\n";
         assert_eq!(log, line);
         assert_eq!(records_from(&home, "").expect("records"), [record(CHANGE)]);
@@ -325,7 +327,7 @@ mod tests {
     fn a_torn_line_is_nobodys_and_takes_no_other_with_it() {
         let (tree, home) = home();
         record(CHANGE).append(&home).expect("append");
-        let log = tree.path().join(".history/20261124.log");
+        let log = tree.path().join(".history/log/20261124.log");
         let whole = std::fs::read(&log).expect("a log");
         for cut in 1..whole.len() {
             std::fs::write(&log, [&whole, &whole[..cut]].concat()).expect("write");
@@ -362,7 +364,7 @@ mod tests {
                 .expect("append");
             assert_eq!(newest(&home).expect("newest"), time_of(change));
         }
-        let log = tree.path().join(".history/20261125.log");
+        let log = tree.path().join(".history/log/20261125.log");
         std::fs::write(&log, [std::fs::read(&log).expect("a log"), b"{\"change\":\"20".to_vec()].concat())
             .expect("a torn line");
         for empty in ["20270101.log", "99999999.log"] {

@@ -190,9 +190,9 @@ pub fn standing(root: &Directory, home: &FsPath) -> Result<Standing> {
     let tag = tag(home);
     let journals = root.directory(JOURNALS)?.map(|journals| journals.entries()).transpose()?;
     let is_half = journals.is_some_and(|journals| journals.iter().any(|(name, _)| name.starts_with(&tag)));
-    let history = root.directory(home.join(HISTORY))?;
-    let log = match &history {
-        Some(history) => record::newest_log(history)?.map(|log| history.stamp(&log)).transpose()?.flatten(),
+    let logs = root.directory(home.join(record::LOGS))?;
+    let log = match &logs {
+        Some(logs) => record::newest_log(logs)?.map(|log| logs.stamp(&log)).transpose()?.flatten(),
         None => None,
     };
     Ok(Standing { is_half, log })
@@ -222,7 +222,11 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
         let kept = history::directory(&head.record.change).join(file);
         directories.extend([file, &kept].iter().filter_map(|file| file.parent()).map(FsPath::to_path_buf));
     }
-    directories.extend([history::directory(&head.record.change), PathBuf::from(HISTORY)]);
+    directories.extend([
+        history::directory(&head.record.change),
+        PathBuf::from(HISTORY),
+        PathBuf::from(record::LOGS),
+    ]);
     for directory in directories {
         if let Some(directory) = home.directory(directory)? {
             directory.sync()?;

@@ -343,7 +343,7 @@ fn a_change_that_was_recorded_and_never_made_is_none() {
     save(&s, &[event("a", "two", &[])]);
     // As a process leaves it that ends between the record and what it was to do.
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ");
-    let log = format!("users/alice/.history/{}.log", &time.to_string()[..8]);
+    let log = format!("users/alice/.history/log/{}.log", &time.to_string()[..8]);
     for line in [
         format!(r#"{{"change":"{time}-1","did":"remove","who":"alice","calendar":"Work/Plans"}}"#),
         format!(r#"{{"change":"{time}-2","did":"save","who":"alice","replaced":["Work/Plans/x.ics"]}}"#),

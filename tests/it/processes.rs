@@ -256,7 +256,7 @@ fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
     rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).expect("flock");
     // A whole journal, as of a save that is being applied.
     let day = jiff::Timestamp::now().strftime("%Y%m%d").to_string();
-    let record = s.read(&format!("users/alice/.history/{day}.log"));
+    let record = s.read(&format!("users/alice/.history/log/{day}.log"));
     let record = record.lines().last().expect("a record");
     let mut text =
         format!("kalends journal 1\n{{\"home\":\"users/alice\",\"record\":{record},\"operations\":[]}}\n")

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::super::disk::{Directory, MAX_FILE};
 use super::super::history;
 use super::super::props::{METADATA, PROPS, is_color, zone_in};
-use super::super::record::{day_of, time_of};
+use super::super::record::{LOGS, time_of};
 use super::super::{published, rights};
 use super::finding::{Finding, Kind, Spot, json_words};
 use super::look::{Seen, list};
@@ -113,7 +113,7 @@ pub fn history_of(home: &Directory, path: &FsPath) -> Result<Vec<Finding>> {
     Ok(others.iter().map(finding).collect())
 }
 
-/// Whether a name in the history is one of ours, which expire: a change or the log of a day.
+/// Whether a name in the history is one of ours: a change, which expires, or what the logs are in, which do.
 fn expires(name: &str, is_directory: bool) -> bool {
-    if is_directory { time_of(name).is_some() } else { day_of(name).is_some() }
+    is_directory && (time_of(name).is_some() || LOGS.ends_with(&format!("/{name}")))
 }
