@@ -16,8 +16,8 @@ const ADDRESS: &str = "/ical/folder/Plans.ics";
 const DIRECTORY: &str = "users/alice/Plans";
 const EVENTS: usize = 12;
 
-/// Runs a program that may find that a file has gone meanwhile.
-fn run(program: &str, arguments: &[&str], paths: &[&Path]) {
+/// Runs a program that may find that a file has gone meanwhile; gives what it says about that.
+fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> String {
     let output = Command::new(program).args(arguments).args(paths).output().expect(program);
     let said = String::from_utf8_lossy(&output.stderr);
     let is_of_load = |line: &str| {
@@ -28,6 +28,7 @@ fn run(program: &str, arguments: &[&str], paths: &[&Path]) {
             "removed before",
             "some files",
             "previous errors",
+            REPLACED,
         ]
         .iter()
         .any(|part| line.contains(part))
@@ -36,10 +37,14 @@ fn run(program: &str, arguments: &[&str], paths: &[&Path]) {
     if !said.lines().all(|line| line.trim().is_empty() || is_of_load(line)) {
         println!("{program}: {said}");
     }
+    said.into_owned()
 }
 
+/// What `cp` says of a file that it leaves out because it was another one a moment before.
+const REPLACED: &str = "was replaced while being copied";
+
 fn cp(from: &Path, to: &Path) {
-    run("cp", &["-a"], &[from, to]);
+    while run("cp", &["-aT"], &[from, to]).contains(REPLACED) {}
 }
 
 fn tar(from: &Path, to: &Path) {
