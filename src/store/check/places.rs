@@ -58,7 +58,7 @@ pub fn directory(asked: &Asked<'_>, path: &FsPath, is_home: bool) -> Result<Visi
 fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool) -> Result<Visit> {
     let mut visit = Visit::default();
     let all = list(directory)?;
-    common(asked, directory, path, &all, &mut visit);
+    rights_and_names(asked, directory, path, &all, &mut visit);
     for seen in all.iter().filter(|seen| !seen.is_hidden()) {
         let at = path.join(&seen.name);
         let ending = if seen.is_file() { ".ics" } else { "" };
@@ -108,7 +108,7 @@ fn rename_if_free(all: &[Seen], seen: &Seen, finding: Finding, repairs: &mut Vec
 fn calendar(asked: &Asked<'_>, directory: &Directory, path: &FsPath) -> Result<Visit> {
     let mut visit = Visit::default();
     let all = list(directory)?;
-    common(asked, directory, path, &all, &mut visit);
+    rights_and_names(asked, directory, path, &all, &mut visit);
     visit.found.extend(sidecars::props(directory, path));
     for seen in all.iter().filter(|seen| !seen.is_hidden()) {
         let at = path.join(&seen.name);
@@ -142,7 +142,13 @@ fn stray(calendar: &Directory, path: &FsPath, seen: &Seen) -> Finding {
 }
 
 /// What is the same in folders and calendars: rights, owners and modes, names that clash, what is neither file nor directory.
-fn common(asked: &Asked<'_>, directory: &Directory, path: &FsPath, all: &[Seen], visit: &mut Visit) {
+fn rights_and_names(
+    asked: &Asked<'_>,
+    directory: &Directory,
+    path: &FsPath,
+    all: &[Seen],
+    visit: &mut Visit,
+) {
     visit.found.extend(sidecars::acl(directory, path));
     let ours = |seen: &&Seen| !seen.is_hidden() || HIDDEN.iter().any(|name| seen.name == *name);
     for seen in all.iter().filter(ours) {

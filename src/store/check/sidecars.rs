@@ -103,9 +103,9 @@ pub fn publication_of(directory: &Directory, path: &FsPath) -> Option<Finding> {
 pub fn history_of(home: &Directory, path: &FsPath) -> Result<Vec<Finding>> {
     let Some(directory) = home.directory(history::HISTORY)? else { return Ok(Vec::new()) };
     let path = path.join(history::HISTORY);
-    let is_change = |seen: &Seen| seen.text().is_some_and(|name| expires(name, seen.is_directory()));
+    let ours = |seen: &Seen| seen.text().is_some_and(|name| is_ours(name, seen.is_directory()));
     let mut others = list(&directory)?;
-    others.retain(|seen| !is_change(seen) && !seen.is_hidden());
+    others.retain(|seen| !ours(seen) && !seen.is_hidden());
     let finding = |seen: &Seen| {
         let words = format!("{} whose name is not the time of a change: it never expires", seen.what());
         Finding::new(Kind::HistoryEntry, path.join(&seen.name), words)
@@ -113,7 +113,7 @@ pub fn history_of(home: &Directory, path: &FsPath) -> Result<Vec<Finding>> {
     Ok(others.iter().map(finding).collect())
 }
 
-/// Whether a name in the history is one of ours: a change, which expires, or what the logs are in, which do.
-fn expires(name: &str, is_directory: bool) -> bool {
+/// Whether a name in the history is one of ours: that of a change, or of the directory with the logs. Both expire.
+fn is_ours(name: &str, is_directory: bool) -> bool {
     is_directory && (time_of(name).is_some() || LOGS.ends_with(&format!("/{name}")))
 }
