@@ -73,11 +73,6 @@ impl Cache {
         answers.by_key.insert(key, Answer { principal, until: now + self.lifetime });
     }
 
-    /// Forgets one good login.
-    pub fn forget(&self, key: &Key) {
-        self.answers.write().by_key.remove(key);
-    }
-
     /// Forgets everything, also the answers of checks that are under way.
     pub fn clear(&self) {
         let mut answers = self.answers.write();

@@ -56,10 +56,6 @@ impl Judge {
         self.cache.key(header_value)
     }
 
-    pub fn forget(&self, header_value: &[u8]) {
-        self.cache.forget(&self.key(header_value));
-    }
-
     pub fn remembered(&self, header_value: &[u8]) -> Option<Arc<Principal>> {
         let now = Instant::now();
         let millis = now.saturating_duration_since(self.start).as_millis() as u64;
@@ -87,13 +83,13 @@ impl Judge {
         room.map_err(|retry_after| Refusal::Throttled { retry_after })
     }
 
-    /// The whole check of one login.
+    /// The whole check of one login. `key` is asked of a good one: what it is to be remembered under, if it is.
     pub fn decide(
         &self,
         credentials: &Credentials,
         peer: Option<IpAddr>,
         attempt: Attempt,
-        key: Key,
+        key: impl FnOnce(&Principal) -> Option<Key>,
     ) -> Result<Arc<Principal>, Refusal> {
         let epoch = self.cache.epoch();
         // While this one waited for its place, others may have failed.
@@ -103,7 +99,9 @@ impl Judge {
         match &answer {
             Ok(principal) => {
                 self.throttle.give_back(attempt);
-                self.cache.put(key, Arc::clone(principal), epoch, Instant::now());
+                if let Some(key) = key(principal) {
+                    self.cache.put(key, Arc::clone(principal), epoch, Instant::now());
+                }
             }
             Err(Refusal::Wrong(reason)) => log_refused(&credentials.user, peer, reason),
             Err(Refusal::Unavailable(why)) => {

@@ -71,18 +71,21 @@ impl Authenticator {
         self.judge.remembered(header_value)
     }
 
-    /// Checks this header value again when it comes next: what was to follow the login has failed.
-    pub fn forget(&self, header_value: &[u8]) {
-        self.judge.forget(header_value);
-    }
-
     /// Who this header value is. One that is no Basic login is nobody's.
+    ///
+    /// `welcome` does what is to be done before the first request of a login is answered, and says whether the login may be
+    /// remembered: until it is, others wait, or come to `welcome` too. It may block.
     ///
     /// A check that has begun ends, and counts, also if the client goes away meanwhile.
     ///
     /// # Errors
     /// `LoginRefused`, `Throttled`, `LoginUnavailable`.
-    pub async fn login(&self, header_value: &[u8], peer: Option<IpAddr>) -> Result<Arc<Principal>> {
+    pub async fn login(
+        &self,
+        header_value: &[u8],
+        peer: Option<IpAddr>,
+        welcome: impl FnOnce(&Principal) -> bool + Send + 'static,
+    ) -> Result<Arc<Principal>> {
         let Some(credentials) = std::str::from_utf8(header_value).ok().and_then(Credentials::from_basic)
         else {
             return Ok(Arc::clone(&self.nobody));
@@ -101,7 +104,8 @@ impl Authenticator {
         let key = self.judge.key(header_value);
         let judge = Arc::clone(&self.judge);
         let check = tokio::task::spawn_blocking(move || {
-            let answer = judge.decide(&credentials, peer, attempt, key);
+            let answer =
+                judge.decide(&credentials, peer, attempt, |principal| welcome(principal).then_some(key));
             drop(place);
             answer
         });

@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::web::Data;
 
-use super::{Site, blocking, link};
+use super::{Site, link};
 use crate::acl::Principal;
 use crate::auth::Token;
 use crate::error::{Error, Result};
@@ -37,17 +37,14 @@ pub async fn principal(
     if let Some(principal) = site.auth.remembered(value.as_bytes()) {
         return Ok(principal);
     }
-    let principal = site.auth.login(value.as_bytes(), client(site, request)).await?;
-    if let Some(user) = principal.user().map(str::to_owned) {
-        let store = site.store.clone();
+    let store = site.store.clone();
+    // Before the login is remembered: for one that is, nobody asks whether it has a home.
+    let with_home = move |principal: &Principal| {
+        let made = principal.user().map_or(Ok(()), |user| store.ensure_home(user));
         // A login without a home still reads what others share: a full disk is no reason to refuse that.
-        if let Err(error) = blocking(move || store.ensure_home(&user)).await {
-            tracing::error!("a home cannot be made: {error}");
-            // The next request tries again: for a remembered login nothing is made.
-            site.auth.forget(value.as_bytes());
-        }
-    }
-    Ok(principal)
+        made.inspect_err(|error| tracing::error!("a home cannot be made: {error}")).is_ok()
+    };
+    site.auth.login(value.as_bytes(), client(site, request), with_home).await
 }
 
 /// The error to answer with: who may not send a password here is not asked for one.

@@ -107,7 +107,9 @@ impl Store {
     /// Says that `client` was told that there is nothing at a place, where `who` may make a calendar: some programs take that
     /// for an empty one and save to it. Not on an async thread.
     pub fn told_of_nothing(&self, client: &Client, who: &Principal, place: &Place) {
-        if let Ok(None) = self.may_save(who, place) {
+        if let Ok(Some(targets)) = self.targets(who, place, &|path| self.load(path))
+            && targets.parts.is_empty()
+        {
             self.views.told_of_nothing(client);
         }
     }
@@ -257,6 +259,7 @@ impl Store {
             let mut path = folder.clone();
             path.names.push(name.clone());
             let is_folder = match self.tree.find(&path)? {
+                Found::Calendar(_) if self.writers.of(&path.home).is_making(&path) => continue,
                 Found::Folder(_) => true,
                 Found::Calendar(_) | Found::File(..) => false,
                 Found::Missing | Found::Blocked => continue,

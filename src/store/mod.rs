@@ -249,7 +249,8 @@ impl Store {
                 continue;
             }
             let made = self.tree.root.make(&calendar)?;
-            self.journals.staging().write(b"{}\n", &made)?.place(&made, props::PROPS)?;
+            // Another process, or another spelling of the name, may be at it too, and its user at the properties already.
+            self.journals.staging().write(b"{}\n", &made)?.add(&made, props::PROPS)?;
             made.sync()?;
             tracing::info!("made {}", calendar.display());
         }
@@ -272,9 +273,13 @@ impl Store {
         self.sweep(path)?;
         let room = self.open(who, place, Role::Master)?;
         precondition(Some(&room.snapshot.etag))?;
-        let Found::Calendar(_) = self.tree.find(path)? else {
-            return Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned()));
-        };
+        match self.tree.find(path)? {
+            Found::Calendar(_) => {}
+            Found::File(..) => {
+                return Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned()));
+            }
+            Found::Folder(_) | Found::Missing | Found::Blocked => return Err(Error::NotFound),
+        }
         let cause = Cause::new(Did::Remove, origin);
         self.journals.remove_calendar(&self.tree.home_on_disk(&path.home), &path.below_home(), &cause)?;
         self.slots.forget(path);

@@ -99,8 +99,24 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; `Conflict` for an address at which no calendar can be.
     pub fn may_save(&self, who: &Principal, place: &Place) -> Result<Option<String>> {
-        let targets = self.targets(who, place, &|path| self.load(path))?;
-        Ok(self.shown(place, &targets).map(|snapshot| snapshot.etag.clone()))
+        let look = || self.targets(who, place, &|path| self.load(path));
+        let targets = match look() {
+            // What somebody makes at this moment is neither there nor missing: with the home's lock nobody makes anything.
+            Err(Error::NotFound | Error::Conflict(_)) | Ok(None) if self.may_add(who, place)? => {
+                let _locked = self.lock(&place.home())?;
+                look()?
+            }
+            other => other?,
+        };
+        let shown = self.shown(place, &targets.ok_or(Error::Busy)?);
+        Ok(shown.map(|snapshot| snapshot.etag.clone()))
+    }
+
+    fn may_add(&self, who: &Principal, place: &Place) -> Result<bool> {
+        place
+            .paths()
+            .iter()
+            .try_fold(false, |may, path| Ok(may || self.role_at(who, path)? >= Role::Contributor))
     }
 
     fn commit_save(&self, mut save: Save<'_>) -> Result<(Saved, Option<Unapplied>)> {
@@ -122,7 +138,8 @@ impl Store {
         sent: &mut Option<Sent>,
         locked: &Locked,
     ) -> Result<Option<(Saved, Option<String>)>> {
-        let mut writing = self.targets(&save.origin.who, save.place, &|path| self.sweep(path))?;
+        let targets = self.targets(&save.origin.who, save.place, &|path| self.sweep(path))?;
+        let Some(mut writing) = targets else { return Ok(None) };
         let snapshot = self.shown(save.place, &writing);
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
         let known_sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
@@ -185,8 +202,9 @@ impl Store {
         }
     }
 
-    /// The calendars that a save to `place` may touch, and what the asker sees of them.
-    fn targets(&self, who: &Principal, place: &Place, load: Load<'_>) -> Result<Writing> {
+    /// The calendars that a save to `place` may touch, and what the asker sees of them; nothing if one was made while they
+    /// were looked for.
+    pub(super) fn targets(&self, who: &Principal, place: &Place, load: Load<'_>) -> Result<Option<Writing>> {
         let admitted = match self.enter(who, place, Role::Contributor, load) {
             Err(Error::NotFound | Error::LoginNeeded) => Admitted { role: Role::None, parts: Vec::new() },
             other => other?,
@@ -198,7 +216,8 @@ impl Store {
             let target = match part {
                 Some(part) => Target::existing(path, part),
                 None => match self.may_make(who, &path) {
-                    Ok(()) => Target::new(nearest(&self.tree, &path)?, path),
+                    Ok(true) => Target::new(nearest(&self.tree, &path)?, path),
+                    Ok(false) => return Ok(None),
                     // One half of main.ics is enough.
                     Err(_) if is_main => continue,
                     Err(error) => return Err(error),
@@ -209,24 +228,23 @@ impl Store {
         if writing.targets.is_empty() {
             admit(who, admitted.role, Role::Contributor)?;
         }
-        Ok(writing)
+        Ok(Some(writing))
     }
 
-    /// Whether `who` may make a calendar at `path`, where there is none that they may write to.
-    fn may_make(&self, who: &Principal, path: &Path) -> Result<()> {
+    /// Whether a calendar can be made at `path`, where none was found that `who` may write to; not if one is there now.
+    fn may_make(&self, who: &Principal, path: &Path) -> Result<bool> {
         let role = self.role_at(who, path)?;
-        match self.tree.find(path)? {
-            Found::Missing => admit(who, role, Role::Master),
-            found => {
-                admit(who, role, Role::Contributor)?;
-                Err(match found {
-                    Found::Folder(_) => Error::Conflict("a folder is here, not a calendar".to_owned()),
-                    Found::Blocked if role == Role::Master => {
-                        Error::Conflict("a calendar cannot be below what is no folder".to_owned())
-                    }
-                    Found::Calendar(_) | Found::File(..) | Found::Blocked | Found::Missing => Error::NotFound,
-                })
+        let found = self.tree.find(path)?;
+        let need = if matches!(found, Found::Missing) { Role::Master } else { Role::Contributor };
+        admit(who, role, need)?;
+        match found {
+            Found::Missing => Ok(true),
+            Found::Calendar(_) | Found::File(..) => Ok(false),
+            Found::Folder(_) => Err(Error::Conflict("a folder is here, not a calendar".to_owned())),
+            Found::Blocked if role == Role::Master => {
+                Err(Error::Conflict("a calendar cannot be below what is no folder".to_owned()))
             }
+            Found::Blocked => Err(Error::NotFound),
         }
     }
 
@@ -246,9 +264,13 @@ impl Store {
         let home = self.tree.home_on_disk(&first.path.home);
         let operations: Vec<_> =
             writing.targets.iter_mut().flat_map(|target| std::mem::take(&mut target.operations)).collect();
+        let new = writing.targets.iter().filter(|target| target.new);
+        let makes: Vec<Path> = new.map(|target| target.path.clone()).collect();
         let writer = &locked.writer;
         // Before the first file is there, until the last one is: nobody may take half of a commit for what is here.
-        writer.set_applying(operations.len() + lost.len() > 1);
+        if operations.len() + lost.len() > 1 || !makes.is_empty() {
+            writer.begin(makes);
+        }
         let made = self.journals.commit(Commit { home, operations, lost, cause });
         writer.set_applying(matches!(made, Ok(Made::Journaled(_))));
         let made = made?;

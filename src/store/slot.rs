@@ -213,6 +213,11 @@ impl Slot {
         self.has_texts() && !self.read.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody writes in its home, or a commit is not on disk in full yet.
+    pub fn is_busy(&self) -> bool {
+        self.writer.is_busy()
+    }
+
     /// Whether a commit is in memory that the disk does not have in full.
     pub fn is_applying(&self) -> bool {
         self.writer.is_applying()
@@ -281,6 +286,9 @@ impl Slot {
             let begun = self.writer.begun();
             let standing = tree.standing(&self.path.home)?;
             let before = self.held();
+            if before.is_none() && self.writer.is_making(&self.path) {
+                return Ok(None);
+            }
             let enough = |held: &&Held| texts == Texts::Spared || held.contents().is_some();
             if standing.is_half && !self.writer.is_applying() {
                 if let Some(held) = before.as_ref().filter(enough) {
@@ -294,8 +302,12 @@ impl Slot {
             }
             let after = self.read_held(tree, before.as_ref(), texts)?;
             // A commit of ours that began meanwhile may have put half of its files there.
-            if let Some(held) = before.as_ref().filter(|_| self.writer.begun() != begun).filter(enough) {
-                return self.keep_held(tree, held, texts);
+            if self.writer.begun() != begun {
+                match before.as_ref().filter(enough) {
+                    Some(held) => return self.keep_held(tree, held, texts),
+                    None if start.elapsed() > PATIENCE => return Err(Error::Busy),
+                    None => continue,
+                }
             }
             attempts += 1;
             let now = tree.standing(&self.path.home)?;

@@ -135,11 +135,12 @@ impl Slots {
         }
     }
 
-    /// Drops a slot, unless the disk does not have all of it yet; gives what of its `size` is left.
+    /// Drops a slot, unless somebody writes in its home: who comes meanwhile would read half of a commit from the disk. Gives
+    /// what of its `size` is left.
     fn drop_slot(&self, slot: &Slot, size: usize) -> usize {
         // Asked under the lock that `put` takes: a commit that begins now puts its slot back.
         let mut by_path = self.by_path.write();
-        match slot.is_applying() {
+        match slot.is_busy() {
             true => size,
             false => {
                 by_path.remove(&slot.path);

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::disk::Directory;
-use super::place::Home;
+use super::place::{Home, Path};
 use crate::error::{Error, Result};
 
 pub const LOCK: &str = ".lock";
@@ -37,6 +37,8 @@ pub struct Writer {
     turn: Arc<Mutex<()>>,
     /// A commit of several files is being made, or not on disk in full yet: what is in memory is right, what is on disk is not.
     applying: AtomicBool,
+    /// The calendars that such a commit makes. Guards the list only.
+    making: Mutex<Vec<Path>>,
     /// How many such commits have begun.
     begun: AtomicU64,
     /// How often something may have changed: what was read before the last time is not what is there now.
@@ -130,6 +132,21 @@ impl Writer {
     pub fn set_applying(&self, applying: bool) {
         self.begun.fetch_add(u64::from(applying), Ordering::AcqRel);
         self.applying.store(applying, Ordering::Release);
+        if !applying {
+            self.making.lock().clear();
+        }
+    }
+
+    /// As [`Writer::set_applying`], for a commit that makes these calendars.
+    pub fn begin(&self, makes: Vec<Path>) {
+        *self.making.lock() = makes;
+        self.set_applying(true);
+    }
+
+    /// Whether what is at `path` on disk may be the half of a calendar that a commit makes, or a folder on its way which has
+    /// nothing in it yet and looks like a calendar. Whoever has none in memory finds none until the commit shows it.
+    pub fn is_making(&self, path: &Path) -> bool {
+        self.making.lock().iter().any(|new| new.names.starts_with(&path.names))
     }
 
     /// How many commits of several files have begun: who looked at files while that changed may have seen half of one.

@@ -25,6 +25,7 @@ mod history;
 mod hostile;
 mod limits;
 mod links;
+mod makings;
 mod merge;
 mod outside;
 mod processes;

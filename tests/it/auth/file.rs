@@ -89,7 +89,7 @@ fn a_header_that_is_no_basic_login_is_nobodys() {
     let files = Files::new();
     let auth = files.open();
     for value in [&b"Bearer eyJhbGciOi"[..], b"Basic", b"Basic bm8gY29sb24=", b"\xff\xff", b""] {
-        let who = run(auth.login(value, None)).expect("not refused");
+        let who = run(auth.login(value, None, |_| true)).expect("not refused");
         assert_eq!(*who, Principal::Nobody, "{value:?}");
         assert!(auth.remembered(value).is_none());
     }
@@ -173,7 +173,8 @@ fn who_guesses_waits_and_nobody_else_does() {
     assert!((1..=30).contains(&retry_after), "{retry_after}");
     // Her own program, which logged in before the guessing began, goes on.
     assert!(remembered(&auth, "alice", "wonderland"));
-    let elsewhere = run(auth.login(basic("alice", "wonderland ").trim().as_bytes(), peer("192.0.2.2")));
+    let elsewhere =
+        run(auth.login(basic("alice", "wonderland ").trim().as_bytes(), peer("192.0.2.2"), |_| true));
     assert_eq!(answer(elsewhere), "refused", "not throttled at another address");
     assert_eq!(answer(login(&auth, "bob", "builder")), "bob");
 }

@@ -36,7 +36,7 @@ fn peer(text: &str) -> Option<IpAddr> {
 }
 
 fn login(auth: &Authenticator, user: &str, password: &str) -> Result<Arc<Principal>> {
-    run(auth.login(basic(user, password).as_bytes(), peer("192.0.2.1")))
+    run(auth.login(basic(user, password).as_bytes(), peer("192.0.2.1"), |_| true))
 }
 
 fn remembered(auth: &Authenticator, user: &str, password: &str) -> bool {
@@ -57,7 +57,7 @@ fn answer(result: Result<Arc<Principal>>) -> String {
 /// Tries all at once, as clients do: each failure takes its second, and they pass together.
 fn answers(auth: &Authenticator, logins: &[(&str, &str)]) -> Vec<String> {
     let tried = logins.iter().map(|(user, password)| async move {
-        answer(auth.login(basic(user, password).as_bytes(), peer("192.0.2.1")).await)
+        answer(auth.login(basic(user, password).as_bytes(), peer("192.0.2.1"), |_| true).await)
     });
     run(futures_util::future::join_all(tried))
 }

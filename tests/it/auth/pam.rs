@@ -83,7 +83,7 @@ fn pam_is_told_where_the_login_comes_from() {
         ("2001:db8::9", "PAM_RHOST=2001:db8::9"),
     ] {
         let realm = Realm::of_sesame();
-        let who = run(realm.open().login(basic("nobody", "sesame").as_bytes(), peer(address)));
+        let who = run(realm.open().login(basic("nobody", "sesame").as_bytes(), peer(address), |_| true));
         assert_eq!(answer(who), "nobody");
         let seen = realm.seen();
         for line in [line, "PAM_SERVICE=kalends", "PAM_TYPE=account", "PAM_USER=nobody"] {
@@ -91,7 +91,7 @@ fn pam_is_told_where_the_login_comes_from() {
         }
     }
     let realm = Realm::of_sesame();
-    run(realm.open().login(basic("nobody", "sesame").as_bytes(), None)).expect("let in");
+    run(realm.open().login(basic("nobody", "sesame").as_bytes(), None, |_| true)).expect("let in");
     assert!(!realm.seen().contains("PAM_RHOST"), "a Unix socket has no address");
 }
 
@@ -154,7 +154,11 @@ fn pams_own_delay_holds_no_place() {
     let auth = realm.open();
     let header = basic("nobody", "x");
     let tried = async {
-        tokio::time::timeout(Duration::from_secs(30), auth.login(header.as_bytes(), peer("192.0.2.1"))).await
+        tokio::time::timeout(
+            Duration::from_secs(30),
+            auth.login(header.as_bytes(), peer("192.0.2.1"), |_| true),
+        )
+        .await
     };
     assert_eq!(answer(run(tried).expect("PAM waited")), "refused");
 }
