@@ -70,7 +70,13 @@ fn json(told: &Told) -> String {
 
 /// A line for the change, and one below it for each item.
 fn readable(told: &Told, time: &str, bounded: bool) -> String {
-    let Cause { did, who, program, peer, address, merge } = &told.cause;
+    let Cause { did, who, program, peer, address, merge, missing } = &told.cause;
+    if *did == Did::Back {
+        return format!(
+            "{time}  the home went back in time: {} and what followed is not here any more\n",
+            plain(missing)
+        );
+    }
     let did = match did {
         Did::Save => "save",
         Did::Remove => "removal",
@@ -78,7 +84,7 @@ fn readable(told: &Told, time: &str, bounded: bool) -> String {
         Did::Publish => "publication",
         Did::Rights => "rights",
         Did::Repair => "repair",
-        Did::Other => "change",
+        Did::Back | Did::Other => "change",
     };
     let who = if who.is_empty() { "unknown" } else { who };
     let mut words = vec![time.to_owned(), plain(who), did.to_owned()];

@@ -32,17 +32,22 @@ pub fn run(config: Config) -> Result<()> {
     {
         tracing::warn!("nothing is watched, calendars are compared on access: {error}");
     }
+    let watching = store.clone();
+    std::thread::spawn(move || watching.notice_what_went_back());
+    let sweeping = store.clone();
     std::thread::spawn(move || {
         loop {
-            store.expire_histories();
+            sweeping.expire_histories();
             for _ in 1..ALL {
                 std::thread::sleep(ROUND);
-                store.finish_commits();
-                store.expire_written_histories();
+                sweeping.finish_commits();
+                sweeping.expire_written_histories();
             }
         }
     });
-    serve(site, &listen, |listening| greet(listening, users))
+    let served = serve(site, &listen, |listening| greet(listening, users));
+    store.remember();
+    served
 }
 
 fn greet(listening: &Listening, users: Option<Vec<String>>) {

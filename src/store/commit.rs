@@ -162,6 +162,11 @@ impl Journals {
         put().inspect_err(|_| record.take_back(home))
     }
 
+    /// Puts something on record that changes no file. The caller holds the home's lock.
+    pub fn note(&self, home: &Directory, cause: &Cause) -> Result<()> {
+        Record::new(self.change_name(home)?, cause, &[]).append(home)
+    }
+
     /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag. Nothing if
     /// somebody has changed a file meanwhile.
     fn journal(&self, home: &Directory, commit: &Commit, record: &Record) -> Result<Option<String>> {

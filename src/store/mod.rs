@@ -50,6 +50,7 @@ pub mod view;
 mod view_names;
 mod views;
 mod watch;
+mod went_back;
 mod writer;
 mod writing;
 
@@ -86,6 +87,7 @@ use slots::Slots;
 use staging::Staging;
 use tree::{Found, Tree};
 use views::Views;
+use went_back::Newest;
 use writer::{Locked, Writer, Writers};
 
 /// A data directory and what is in memory of it.
@@ -96,6 +98,7 @@ pub struct Store {
     writers: Writers,
     slots: Arc<Slots>,
     views: Views,
+    newest: Newest,
     /// Held for writing while a commit shows what it made of several calendars, and for reading by who looks at several:
     /// nobody sees half of it. Never held over disk access.
     together: RwLock<()>,
@@ -120,22 +123,23 @@ impl Store {
     pub fn open_to_serve(config: &Config) -> Result<Store> {
         private_from_the_start();
         let cache = config.cache();
-        Store::open_with(config, LastGood::open(&cache), Views::open(&cache, &config.data))
+        let (views, newest) = (Views::open(&cache, &config.data), Newest::open(&cache, &config.data));
+        Store::open_with(config, LastGood::open(&cache), views, newest)
     }
 
     /// As [`Store::open_to_serve`], for a command. It makes nothing in the cache directory, which would be root's own before
     /// the server's first start, and what it does needs no bases.
     pub fn open_tree(config: &Config) -> Result<Store> {
         private_from_the_start();
-        Store::open_with(config, LastGood::existing(&config.cache()), Views::none())
+        Store::open_with(config, LastGood::existing(&config.cache()), Views::none(), Newest::none())
     }
 
     /// As [`Store::open_tree`], without the last good versions of files that broke.
     fn open_uncached(config: &Config) -> Result<Store> {
-        Store::open_with(config, LastGood::default(), Views::none())
+        Store::open_with(config, LastGood::default(), Views::none(), Newest::none())
     }
 
-    fn open_with(config: &Config, last_good: LastGood, views: Views) -> Result<Store> {
+    fn open_with(config: &Config, last_good: LastGood, views: Views, newest: Newest) -> Result<Store> {
         let root = Directory::root(&config.data)?;
         let staging = Staging::open(&root)?;
         let store = Store {
@@ -144,6 +148,7 @@ impl Store {
             writers: Writers::default(),
             slots: Arc::new(Slots::new(config.cache_mb << 20)),
             views,
+            newest,
             together: RwLock::default(),
             owners: Owners::new(config),
             link_writer: Arc::default(),

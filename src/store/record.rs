@@ -42,6 +42,8 @@ pub enum Did {
     Rights,
     /// By a check.
     Repair,
+    /// Of nothing: the home itself went back in time, see `went_back`.
+    Back,
     /// Something that a later version writes.
     #[default]
     #[serde(other)]
@@ -62,6 +64,9 @@ pub struct Cause {
     /// What the merge did beside taking what was sent, as the answer's header says it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub merge: String,
+    /// Of a home that went back: the change that was its newest, and is not on record any more.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub missing: String,
 }
 
 /// One line: a change, and the files of the home that it touched.
@@ -93,7 +98,7 @@ impl Cause {
             program: origin.program.clone(),
             peer: origin.peer,
             address: origin.address.clone(),
-            merge: String::new(),
+            ..Cause::default()
         }
     }
 
@@ -166,17 +171,33 @@ impl Record {
 
     /// As [`Record::append`], unless a replay did that before.
     pub fn append_once(&self, home: &Directory) -> Result<()> {
-        let log = read_log(home, &log_of(&self.change))?;
-        match memchr::memmem::find(&log, self.change.as_bytes()) {
-            Some(_) => Ok(()),
-            None => self.append(home),
+        match is_told_of(home, &self.change)? {
+            true => Ok(()),
+            false => self.append(home),
         }
     }
 
     /// Its log, below the home.
     pub fn log(&self) -> PathBuf {
-        FsPath::new(LOGS).join(log_of(&self.change))
+        log_at(&self.change)
     }
+}
+
+/// Whether the log of a change's day tells of it: that it was made, or was not after all, or is missing.
+pub fn is_told_of(home: &Directory, change: &str) -> Result<bool> {
+    let log = read_log(home, &log_of(change))?;
+    Ok(memchr::memmem::find(&log, change.as_bytes()).is_some())
+}
+
+/// The log that a change is in, below the home.
+pub fn log_at(change: &str) -> PathBuf {
+    FsPath::new(LOGS).join(log_of(change))
+}
+
+/// The days of which a home has a log, oldest first.
+pub fn days(home: &Directory) -> Result<Vec<String>> {
+    let Some(history) = home.directory(LOGS)? else { return Ok(Vec::new()) };
+    Ok(logs(&history)?.iter().filter_map(|log| day_of(log)).map(str::to_owned).collect())
 }
 
 /// When a change was made, by its name.
@@ -191,9 +212,14 @@ pub fn time_of(change: &str) -> Option<Timestamp> {
         .map(|time| time.timestamp())
 }
 
+/// The day of a change, by its name.
+pub fn day_of_change(change: &str) -> &str {
+    change.get(..DAY).unwrap_or(change)
+}
+
 /// The log that a change is in.
 fn log_of(change: &str) -> String {
-    format!("{}{ENDING}", change.get(..DAY).unwrap_or(change))
+    format!("{}{ENDING}", day_of_change(change))
 }
 
 /// The log that the home's last change is in, and its next one unless that begins a day's: nothing is newer, whatever the
@@ -204,6 +230,29 @@ pub fn newest_log(history: &Directory) -> Result<Option<String>> {
 
 /// When the newest change on record was made, by its name, which may be later than now: a clock may have been ahead.
 pub fn newest(home: &Directory) -> Result<Option<Timestamp>> {
+    Ok(newest_spot(home)?.and_then(|spot| time_of(&spot.change)))
+}
+
+/// A change, and where the line is in its log that tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    pub change: String,
+    at: u64,
+}
+
+impl Spot {
+    /// Whether the line is there still: asked without reading all of the log.
+    pub fn is_there(&self, home: &Directory) -> Result<bool> {
+        let Some(history) = home.directory(LOGS)? else { return Ok(false) };
+        let Some((log, _)) = history.file(&log_of(&self.change))? else { return Ok(false) };
+        let start = format!("{{\"change\":\"{}\"", self.change);
+        let mut found = vec![0; start.len()];
+        Ok(log.read_exact_at(&mut found, self.at).is_ok() && found == start.as_bytes())
+    }
+}
+
+/// The newest change on record, also if it was taken back.
+pub fn newest_spot(home: &Directory) -> Result<Option<Spot>> {
     let Some(history) = home.directory(LOGS)? else { return Ok(None) };
     for log in logs(&history)?.iter().rev() {
         if let Some(newest) = newest_in(&history, log)? {
@@ -213,20 +262,23 @@ pub fn newest(home: &Directory) -> Result<Option<Timestamp>> {
     Ok(None)
 }
 
-/// The time of a log's last line, which is its newest; read from its end, for a day may make a long one.
-fn newest_in(history: &Directory, log: &str) -> Result<Option<Timestamp>> {
+/// The change of a log's last line, which is its newest; read from its end, for a day may make a long one.
+fn newest_in(history: &Directory, log: &str) -> Result<Option<Spot>> {
     const FIRST: u64 = 4 << 10;
     let Some((file, stamp)) = history.file(log)? else { return Ok(None) };
     let mut length = FIRST.min(stamp.size());
     loop {
-        let tail = tail(&file, stamp.size() - length, length);
+        let mut at = stamp.size() - length;
+        let tail = tail(&file, at, length);
         let tail = tail.map_err(|error| Error::io(history.path().join(log), error))?;
         // What the tail begins with is the rest of a line, which is none.
-        let times = tail.rsplit(|byte| *byte == b'\n').filter_map(|line| {
+        let spots = tail.split(|byte| *byte == b'\n').filter_map(|line| {
+            let here = at;
+            at += line.len() as u64 + 1;
             let Named { change } = serde_json::from_slice(line).ok()?;
-            time_of(&change)
+            Some((time_of(&change)?, Spot { change, at: here }))
         });
-        match times.max() {
+        match spots.max_by_key(|(time, _)| *time).map(|(_, spot)| spot) {
             None if length < stamp.size() => length = (length * 8).min(stamp.size()),
             newest => return Ok(newest),
         }

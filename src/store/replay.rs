@@ -177,7 +177,7 @@ impl Journals {
 }
 
 /// What tells whether a home's files are one state: to be asked before and after they are read by who does not hold the lock.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// A commit is made and not on disk in full.
     pub is_half: bool,

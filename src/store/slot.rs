@@ -285,6 +285,7 @@ impl Slot {
         loop {
             let begun = self.writer.begun();
             let standing = tree.standing(&self.path.home)?;
+            self.writer.stands(standing);
             let before = self.held();
             if before.is_none() && self.writer.is_making(&self.path) {
                 return Ok(None);

@@ -77,7 +77,8 @@ impl Store {
         let mut newer = BTreeMap::new();
         for record in timeline.changes.iter().rev().filter(|record| timeline.was_made(record)) {
             let items = self.items_of(&timeline, record, place, &mut newer)?;
-            let is_of_all = uid.is_none() && !items.is_empty();
+            // What the whole home did counts at each place in it.
+            let is_of_all = uid.is_none() && (!items.is_empty() || record.cause.did == Did::Back);
             if is_of_all || items.iter().any(|item| Some(item.uid.as_str()) == uid) {
                 let items = items.into_iter().filter(|item| uid.is_none_or(|uid| item.uid == uid)).collect();
                 let time = time_of(&record.change).unwrap_or_default();

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::disk::Directory;
 use super::place::{Home, Path};
+use super::replay::Standing;
 use crate::error::{Error, Result};
 
 pub const LOCK: &str = ".lock";
@@ -45,6 +46,10 @@ pub struct Writer {
     changes: AtomicU64,
     /// How many wait for their turn.
     waiting: AtomicUsize,
+    /// How the home stood when it was looked at last. Guards that only.
+    standing: Mutex<Option<Standing>>,
+    /// Whether its record may have moved since somebody asked.
+    moved: AtomicBool,
 }
 
 /// One that waits for its turn.
@@ -77,6 +82,13 @@ pub struct Locked {
 impl Writers {
     pub fn of(&self, home: &Home) -> Arc<Writer> {
         self.homes.lock().entry(home.clone()).or_default().clone()
+    }
+
+    /// The homes whose records may have moved since this was asked last.
+    pub fn moved(&self) -> Vec<Home> {
+        let homes = self.homes.lock();
+        let moved = homes.iter().filter(|(_, writer)| writer.moved.swap(false, Ordering::AcqRel));
+        moved.map(|(home, _)| home.clone()).collect()
     }
 
     /// The homes with commits that are not on disk in full.
@@ -118,6 +130,13 @@ impl Writer {
 
     pub fn changed(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Says how the home stands now.
+    pub fn stands(&self, standing: Standing) {
+        if self.standing.lock().replace(standing) != Some(standing) {
+            self.moved.store(true, Ordering::Release);
+        }
     }
 
     pub fn is_applying(&self) -> bool {
@@ -177,5 +196,6 @@ fn flock(home: &Directory, file: &OwnedFd) -> Result<bool> {
 impl Drop for Locked {
     fn drop(&mut self) {
         self.writer.changed();
+        self.writer.moved.store(true, Ordering::Release);
     }
 }

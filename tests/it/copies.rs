@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -56,6 +57,21 @@ fn tar(from: &Path, to: &Path) {
 
 fn rsync(from: &Path, to: &Path) {
     run("rsync", &["-a"], &[&from.join(""), to]);
+}
+
+/// What a command prints about the server's tree.
+#[track_caller]
+fn kalends(s: &Server, command: &str, arguments: &[&str]) -> String {
+    let mut kalends = Command::new(env!("CARGO_BIN_EXE_kalends"));
+    kalends.arg(command).args(arguments);
+    match command {
+        "check" => kalends.arg(s.path("")),
+        _ => kalends.arg("--data").arg(s.path("")),
+    };
+    let output = kalends.output().expect("the command");
+    // The example's tree has its flaws.
+    assert!(output.status.success() || command == "check", "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// A program's name, and how it copies one directory to another.
@@ -147,8 +163,39 @@ fn backed() -> Backed {
 
 impl Backed {
     fn put_back(&self) {
-        std::fs::remove_dir_all(self.s.path("users/alice")).expect("removed");
-        cp(&self.s.path("../backup"), &self.s.path("users/alice"));
+        self.put_back_to("users/alice");
+    }
+
+    /// Puts the copy, as tar brings it, in the place of a home.
+    fn put_back_to(&self, home: &str) {
+        std::fs::remove_dir_all(self.s.path(home)).expect("removed");
+        tar(&self.s.path("../backup"), &self.s.path(home));
+    }
+
+    /// Waits until the server has seen what the newest changes are: for more than two of its looks.
+    fn settle(&self) {
+        self.s.settle();
+        std::thread::sleep(Duration::from_secs(3));
+    }
+
+    /// Waits until it is said that the homes of these users went back in time, of each once; and it is said no more than that.
+    #[track_caller]
+    fn says_of(&self, users: &[&str]) {
+        let said = || -> Vec<String> {
+            let log = self.s.log();
+            let lines = log.lines().filter_map(|line| line.split_once(": the home went back in time"));
+            lines.filter_map(|(before, _)| before.rsplit(' ').next().map(str::to_owned)).collect()
+        };
+        eventually("it is said", || (said().len() >= users.len()).then_some(()));
+        // Three more looks.
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(said(), users, "{}", self.s.log());
+        for user in users {
+            let told = kalends(&self.s, "history", &[user]);
+            assert_eq!(told.matches("the home went back in time: 20").count(), 1, "{told}");
+        }
+        let checked = kalends(&self.s, "check", &["--quiet"]);
+        assert!(!checked.contains("users/alice"), "{checked}");
     }
 
     /// The program, which has not loaded anew, adds C to what it has.
@@ -168,6 +215,7 @@ impl Backed {
 #[test]
 fn a_home_put_back_under_a_running_server_is_served_and_no_stale_program_undoes_it() {
     let backed = backed();
+    backed.settle();
     backed.put_back();
     backed.serves(&["B", "old"]);
     let answer = backed.s.get(ADDRESS, "alice").header("If-None-Match", &backed.etag).status(200);
@@ -175,6 +223,7 @@ fn a_home_put_back_under_a_running_server_is_served_and_no_stale_program_undoes_
     backed.program_saves();
     backed.serves(&["B", "C", "old"]);
     assert!(backed.s.files(DIRECTORY).len() == 3);
+    backed.says_of(&["alice"]);
 }
 
 #[test]
@@ -187,6 +236,57 @@ fn a_home_put_back_while_no_server_runs_is_served_and_no_stale_program_undoes_it
     backed.s.get(ADDRESS, "alice").header("If-None-Match", &backed.etag).status(200);
     backed.program_saves();
     backed.serves(&["B", "C", "old"]);
+    backed.says_of(&["alice"]);
+    // It went back once, however often it is looked at.
+    backed.s.restart(Signal::TERM);
+    backed.serves(&["B", "C", "old"]);
+    backed.says_of(&["alice"]);
+}
+
+#[test]
+fn a_home_that_went_back_is_noticed_at_the_start_also_if_nobody_asks_for_it() {
+    let mut backed = backed();
+    backed.s.stop(Signal::TERM);
+    backed.put_back();
+    backed.s.start_again();
+    backed.says_of(&["alice"]);
+}
+
+#[test]
+fn a_home_that_is_copied_over_another_users_is_noticed_and_a_copy_of_what_is_there_is_not() {
+    let mut backed = backed();
+    backed.s.put("/ical/folder/Own.ics", "bob", plain(&[&event("own", "Own", &[])])).status(201);
+    backed.settle();
+    backed.put_back_to("users/bob");
+    eventually("it is served", || (backed.s.get(ADDRESS, "bob").send().code == 200).then_some(()));
+    // Alice's is put back as it is now, with other inodes and under a server that was not there when it was copied.
+    backed.s.stop(Signal::TERM);
+    tar(&backed.s.path("users/alice"), &backed.s.path("../now"));
+    std::fs::remove_dir_all(backed.s.path("users/alice")).expect("removed");
+    tar(&backed.s.path("../now"), &backed.s.path("users/alice"));
+    backed.s.start_again();
+    backed.serves(&["D", "new"]);
+    backed.says_of(&["bob"]);
+}
+
+#[test]
+fn without_the_cache_nothing_is_said_of_what_happened_before() {
+    let mut backed = backed();
+    backed.s.stop(Signal::TERM);
+    backed.put_back();
+    std::fs::remove_dir_all(backed.s.path("../cache")).expect("removed");
+    backed.s.start_again();
+    backed.serves(&["B", "old"]);
+    backed.says_of(&[]);
+    // And from then on all is as ever.
+    backed.s.stop(Signal::TERM);
+    let body = plain(&[&event("a", "later", &[])]);
+    backed.s.start_again();
+    backed.s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").etag();
+    backed.s.restart(Signal::TERM);
+    backed.put_back();
+    backed.serves(&["B", "old"]);
+    backed.says_of(&["alice"]);
 }
 
 #[test]
@@ -196,12 +296,6 @@ fn a_restore_after_a_home_was_put_back_goes_by_the_history_that_came_with_it() {
     backed.serves(&["B", "old"]);
     let body = plain(&[&event("a", "later", &[]), &event("b", "B", &[])]);
     backed.s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").etag();
-    let output = Command::new(env!("CARGO_BIN_EXE_kalends"))
-        .args(["restore", "--data"])
-        .arg(backed.s.path(""))
-        .arg("alice/Plans")
-        .output()
-        .expect("the command");
-    assert!(output.status.success());
+    kalends(&backed.s, "restore", &["alice/Plans"]);
     backed.serves(&["B", "old"]);
 }
