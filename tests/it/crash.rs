@@ -1,16 +1,16 @@
 //! Crashes and failing disks: whatever happens during a save, the calendar is its old or its new state, never half of one,
 //! and nothing acknowledged is missing. `strace` stops or fails the server at each call that changes files.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::calendar::{components, event, plain, value};
 use crate::need::need;
 use crate::server::{Server, eventually, runs};
+use crate::strace::Strace;
 
 const ADDRESS: &str = "/ical/folder/Versions.ics";
 const DIRECTORY: &str = "users/alice/Versions";
@@ -156,50 +156,6 @@ const CALLS: [&str; 6] = [
     "openat2",
 ];
 
-/// A `strace` that does `what` to the `nth` of `calls` in each thread of the server from now on.
-struct Strace {
-    child: Child,
-    traced: u32,
-}
-
-impl Strace {
-    /// Nothing where this process may not trace another.
-    fn attach(s: &Server, calls: &str, what: &str, nth: usize) -> Option<Strace> {
-        let mut child = Command::new("strace")
-            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")])
-            .args(["-e", &format!("inject={calls}:{what}:when={nth}"), "-p", &s.pid().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("strace");
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
-        if said.contains("attached") {
-            return Some(Strace { child, traced: s.pid() });
-        }
-        println!("skipped: strace may not attach: {said}");
-        child.wait().expect("an ended process");
-        None
-    }
-}
-
-impl Drop for Strace {
-    fn drop(&mut self) {
-        let Strace { child, traced } = self;
-        // It detaches and ends. Where the server is dead it may wait for ever for threads that are gone.
-        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(child), Signal::TERM);
-        let start = Instant::now();
-        while runs(*traced) && start.elapsed() < Duration::from_secs(5) {
-            if child.try_wait().is_ok_and(|status| status.is_some()) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-}
-
 #[test]
 fn a_kill_at_any_call_of_a_save_leaves_the_old_or_the_new_state() {
     if !need("strace", "strace") {
@@ -215,7 +171,7 @@ fn a_kill_at_any_call_of_a_save_leaves_the_old_or_the_new_state() {
             for nth in 1..40 {
                 let old = served(&s, events);
                 n += 1;
-                let Some(strace) = Strace::attach(&s, calls, "signal=KILL", nth) else {
+                let Some(strace) = Strace::inject(&s, calls, &format!("signal=KILL:when={nth}")) else {
                     return;
                 };
                 let answered = save(&s, n, events);
@@ -253,8 +209,8 @@ fn a_failing_disk_at_any_call_of_a_save_is_an_error_and_the_old_state_or_a_succe
                 for nth in 1..40 {
                     let old = served(&s, events);
                     n += 1;
-                    let what = format!("error={error}");
-                    let Some(strace) = Strace::attach(&s, calls, &what, nth) else {
+                    let what = format!("error={error}:when={nth}");
+                    let Some(strace) = Strace::inject(&s, calls, &what) else {
                         return;
                     };
                     let code = save(&s, n, events).expect("an answer");

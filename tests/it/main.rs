@@ -1,12 +1,13 @@
 //! Behaviour, tested against the real server over a copy of `data-example/`: real files, a real HTTP client.
 //!
-//! `server`, `request`, `raw`, `calendar` and `need` are what the tests are written with; each other file is one area.
+//! `server`, `request`, `raw`, `calendar`, `strace` and `need` are what the tests are written with; each other file is one area.
 
 mod calendar;
 mod need;
 mod raw;
 mod request;
 mod server;
+mod strace;
 
 mod addresses;
 mod auth;

@@ -1,7 +1,7 @@
 //! Several processes on one tree: a command beside the server, two servers. Nobody sees half of what another does, and what one
 //! leaves undone another finishes.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::calendar::{components, event, plain, summaries, value};
 use crate::need::need;
 use crate::server::{Server, eventually};
+use crate::strace::Strace;
 
 const ADDRESS: &str = "/ical/folder/Plans.ics";
 const DIRECTORY: &str = "users/alice/Plans";
@@ -110,11 +111,13 @@ fn what_a_process_that_died_has_left_is_finished_by_who_reads_next() {
     s.settle();
     version_of(&other.get(ADDRESS, "alice").text(), EVENTS);
     // The other one dies between its answer, for which the journal is enough, and the files.
-    let Some(strace) = strace(&other, "renameat,renameat2,rename", "signal=KILL:when=30") else { return };
+    let Some(strace) = Strace::inject(&other, "renameat,renameat2,rename", "signal=KILL:when=30") else {
+        return;
+    };
     let answer =
         other.put(ADDRESS, "alice", version(1, EVENTS)).header("Kalends-Merge", "replace").try_send();
     eventually("the other is dead", || (!crate::server::runs(other.pid())).then_some(()));
-    end(strace);
+    drop(strace);
     other.stop(Signal::KILL);
     assert!(s.has_journal() && answer.is_ok(), "it died before it had answered, or late");
     let version = version_of(&s.get(ADDRESS, "alice").text(), EVENTS);
@@ -138,7 +141,7 @@ fn what_an_editor_writes_while_a_save_is_on_its_way_to_the_disk_is_merged_and_no
         let etag = s.get(ADDRESS, "alice").etag();
         let file = format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:a"));
         // Between the look at the files and the rename there is the staged file's fsync: that takes long now.
-        let Some(strace) = strace(&s, "fsync", "delay_enter=1000000") else { return };
+        let Some(strace) = Strace::inject(&s, "fsync", "delay_enter=1000000") else { return };
         let answer = std::thread::scope(|scope| {
             let mine = plain(&[&event("a", "mine", &[]), &event("b", b, &[])]);
             let save =
@@ -147,7 +150,7 @@ fn what_an_editor_writes_while_a_save_is_on_its_way_to_the_disk_is_merged_and_no
             s.write(&file, plain(&[&event("a", "theirs", &[])]));
             save.join().expect("an answer")
         });
-        end(strace);
+        drop(strace);
         assert_eq!(answer.code, 204, "{answer}");
         assert!(answer.header("Kalends-Merge").contains("conflicts=1"), "{answer}");
         eventually("the save is served", || {
@@ -162,32 +165,6 @@ fn what_an_editor_writes_while_a_save_is_on_its_way_to_the_disk_is_merged_and_no
         assert!(kept.iter().any(|kept| theirs(&kept)));
         assert!(summaries(&s.texts(DIRECTORY).concat()).contains(&"mine".to_owned()));
     }
-}
-
-/// Does `what` to these calls of the server; nothing where this process may not trace another.
-fn strace(s: &Server, calls: &str, what: &str) -> Option<Child> {
-    use std::io::{BufRead, BufReader};
-    let mut child = Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")])
-        .args(["-e", &format!("inject={calls}:{what}"), "-p", &s.pid().to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("strace");
-    let mut said = String::new();
-    BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
-    if said.contains("attached") {
-        return Some(child);
-    }
-    println!("skipped: strace may not attach: {said}");
-    child.wait().expect("an ended process");
-    None
-}
-
-fn end(mut strace: Child) {
-    // Where the traced process is dead it may wait for ever for threads that are gone.
-    let _ = strace.kill();
-    let _ = strace.wait();
 }
 
 #[test]
