@@ -98,13 +98,17 @@ class Tree:
     def run(self, words, wrapper=(), stdin=""):
         """A command over the tree. `{data}` in its words is the data directory."""
         words = [word.replace("{data}", str(self.data)) for word in words]
+        # A session of its own: what it traces must not outlive it.
+        child = subprocess.Popen([*wrapper, self.binary, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True, env=self.environment, start_new_session=True)
         try:
-            return subprocess.run([*wrapper, self.binary, *words], input=stdin, capture_output=True, text=True,
-                                  env=self.environment, timeout=PATIENCE)
+            said = child.communicate(stdin, PATIENCE)
         except subprocess.TimeoutExpired:
-            traced = self.directory / "strace"
-            last = traced.read_text(errors="replace")[-2000:] if wrapper else ""
-            raise Bad(f"{words} did not end in {PATIENCE} s: {last}") from None
+            doing = doings(child.pid)
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+            raise Bad(f"{words} did not end in {PATIENCE} s: {doing}") from None
+        return subprocess.CompletedProcess(words, child.returncode, *said)
 
     def checked(self):
         """That `kalends check` finds nothing."""
@@ -130,6 +134,18 @@ class Tree:
     def close(self):
         self.stop()
         self.log.close()
+
+
+def doings(session):
+    """The state of each process of a session, and where in the kernel it waits. A T is one that somebody has stopped."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            name, _, rest = (process / "stat").read_text().partition(") ")
+            state, _, _, of = rest.split()[:4]
+            if int(of) == session:
+                found.append(f"{name}) is {state} in {(process / 'wchan').read_text()}")
+    return ", ".join(found)
 
 
 def login(user):
