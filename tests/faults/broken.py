@@ -8,8 +8,7 @@ import subprocess
 import power
 import subjects
 from calls import Torment
-from disk import Unavailable
-from tree import REPOSITORY, Bad
+from tree import REPOSITORY
 
 FAULTS = ["no-file-sync", "no-directory-sync", "in-place"]
 # Kills see what is half done; what is done and not on the disk, only power cuts see.
@@ -26,7 +25,7 @@ def build(fault, directory):
 
 
 def builds(directory):
-    """For each fault: what caught it, nothing if nothing did, or why it could not be tried."""
+    """For each fault: the tallies of all that must catch it, wherever that can be tried."""
     try:
         binaries = {fault: build(fault, directory) for fault in FAULTS}
     finally:
@@ -34,21 +33,7 @@ def builds(directory):
     for fault, binary in binaries.items():
         version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
         assert f"BROKEN ON PURPOSE: {fault}" in version, version
-        yield fault, *caught(fault, binary, directory)
-
-
-def caught(fault, binary, directory):
-    if fault in SEEN_BY_KILLS:
-        torment = Torment(subjects.EVERY[0], binary, directory)
-        bad = torment.run().bad
-        if bad:
-            return bad[0], None
-    own = directory / fault
-    own.mkdir()
-    try:
-        _, _, bad = power.cut(binary, own, 1, first=True)
-    except Bad as error:
-        bad = [str(error)]
-    except Unavailable as reason:
-        return None, str(reason)
-    return (bad[0] if bad else None), None
+        own = directory / fault
+        own.mkdir()
+        kills = [Torment(subjects.EVERY[0], binary, own).run()] if fault in SEEN_BY_KILLS else []
+        yield fault, kills + power.cuts(binary, own, 1, first=True)

@@ -16,10 +16,10 @@ TRIES = 8
 
 
 class Tally:
-    """What came of an operation's faults."""
+    """What came of an operation's faults, or why it could not be tried."""
 
     def __init__(self, title):
-        self.title, self.calls, self.injected, self.bad = title, 0, 0, []
+        self.title, self.calls, self.injected, self.bad, self.untried = title, 0, 0, [], None
 
 
 class Torment:

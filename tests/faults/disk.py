@@ -1,5 +1,5 @@
-"""A disk that remembers each write and each flush: a loop device over one file of a small FUSE file system of our own, with
-ext4 on it. From what it remembers a disk is made as a power cut would have left it."""
+"""A disk that remembers each write and each flush: a loop device over one file of a small FUSE file system of our own. From what
+it remembers a disk is made as a power cut would have left it."""
 
 import contextlib
 import ctypes
@@ -7,8 +7,9 @@ import os
 import pathlib
 import stat
 import struct
-import subprocess
 import threading
+
+from filesystems import Unavailable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 # What a drive writes in one piece, or not.
@@ -17,19 +18,16 @@ MAX_WRITE = 1 << 17
 GETATTR, SETATTR, OPEN, READ, WRITE, STATFS, RELEASE, FSYNC, FLUSH, INIT = 3, 4, 14, 15, 16, 17, 18, 20, 25, 26
 FORGET, INTERRUPT, BATCH_FORGET = 2, 36, 42
 ENOSYS = 38
-
-
-class Unavailable(Exception):
-    """This machine does not let us: no root, no FUSE, no loop devices."""
+NOTHING = bytes(BLOCK)
 
 
 class Recorder:
-    """A file of the kernel's FUSE protocol whose content is in memory, with the list of what was written to it.
+    """A file of the kernel's FUSE protocol that stands for an image, with the list of what was written to it.
 
     Its one file is the root of its file system, mounted over a file: there are no names to look up."""
 
     def __init__(self, place, image):
-        self.place, self.content = pathlib.Path(place), bytearray(image)
+        self.place, self.image = pathlib.Path(place), open(image, "r+b", buffering=0)
         # (offset, bytes) for a write, None for a flush; only ever appended to.
         self.log = []
         self.place.touch()
@@ -48,6 +46,14 @@ class Recorder:
         LIBC.umount2(os.fsencode(self.place), 2)
         self.thread.join()
         os.close(self.device)
+        self.image.close()
+
+    def now(self):
+        """The blocks of the image, and where in the log that is."""
+        while True:
+            position, content = len(self.log), blocks(self.image.name)
+            if position == len(self.log):
+                return content, position
 
     def serve(self):
         while True:
@@ -69,7 +75,7 @@ class Recorder:
         if opcode == WRITE:
             offset, size = struct.unpack_from("=8xQI", body)
             data = body[40:40 + size]
-            self.content[offset:offset + size] = data
+            os.pwrite(self.image.fileno(), data, offset)
             self.log.append((offset, data))
             return 0, struct.pack("=II", size, 0)
         if opcode == FSYNC:
@@ -77,7 +83,7 @@ class Recorder:
             return 0, b""
         if opcode == READ:
             offset, size = struct.unpack_from("=8xQI", body)
-            return 0, bytes(self.content[offset:offset + size])
+            return 0, os.pread(self.image.fileno(), size, offset)
         if opcode in (GETATTR, SETATTR):
             return 0, struct.pack("=QII", 3600, 0, 0) + self.attributes()
         if opcode == OPEN:
@@ -93,53 +99,54 @@ class Recorder:
         return ENOSYS, b""
 
     def attributes(self):
-        size = len(self.content)
+        size = os.fstat(self.image.fileno()).st_size
         return struct.pack("=QQQQQQIIIIIIIIII", 1, size, size // 512, 0, 0, 0, 0, 0, 0, stat.S_IFREG | 0o600, 1, 0, 0, 0, BLOCK, 0)
 
 
-@contextlib.contextmanager
-def mounted(image, place):
-    """The ext4 in a file, mounted."""
-    run("mount", "-t", "ext4", "-o", "loop", str(image), str(place))
-    try:
-        yield pathlib.Path(place)
-    finally:
-        run("umount", str(place))
+def blocks(image):
+    """The blocks of an image that are not empty, by their numbers."""
+    with open(image, "rb") as file:
+        return {number: block for number, block in enumerate(iter(lambda: file.read(BLOCK), b"")) if block != NOTHING}
 
 
-def fresh_ext4(file, megabytes, *options):
-    with open(file, "wb") as image:
-        image.truncate(megabytes << 20)
-    run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", *options, str(file))
-
-
-def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise Unavailable(f"{command[0]}: {done.stderr.strip() or done.returncode}")
+def lay(image, megabytes, content):
+    """The image of such blocks."""
+    with open(image, "wb", buffering=0) as file:
+        file.truncate(megabytes << 20)
+        for number, block in content.items():
+            os.pwrite(file.fileno(), block, number * BLOCK)
 
 
 def cuts(base, log, draw, each):
     """The disks that power cuts leave, with where in the log each was: after each flush one of which nothing more was written,
     and `each` on which some of the blocks are that were written since."""
-    content, since = bytearray(base), []
+    content, since = dict(base), []
     for position, entry in enumerate([*log, None]):
         if entry:
-            since.append(entry)
+            since.append(list(pieces(*entry)))
             continue
-        yield position, bytes(content)
+        yield position, content
         for _ in range(each if since else 0):
             end, share = draw.randint(0, len(since)), draw.random()
-            some = bytearray(content)
-            for offset, data in since[:end]:
-                for start in range(0, len(data), BLOCK):
-                    if draw.random() < share:
-                        put(some, offset + start, data[start:start + BLOCK])
+            some = dict(content)
+            for piece in (piece for write in since[:end] for piece in write):
+                if draw.random() < share:
+                    put(some, *piece)
             yield position - len(since) + end, some
-        for one in since:
-            put(content, *one)
+        for piece in (piece for write in since for piece in write):
+            put(content, *piece)
         since = []
 
 
-def put(content, offset, data):
-    content[offset:offset + len(data)] = data
+def pieces(offset, data):
+    """A write as the blocks that it is to: the number of each, where in it, and what."""
+    while data:
+        number, start = divmod(offset, BLOCK)
+        part = data[:BLOCK - start]
+        yield number, start, part
+        offset, data = offset + len(part), data[len(part):]
+
+
+def put(content, number, start, part):
+    block = content.get(number, NOTHING)
+    content[number] = block[:start] + part + block[start + len(part):]

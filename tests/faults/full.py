@@ -1,37 +1,65 @@
-"""A disk that is really full, of blocks or of inodes, with room for the first part of each kind of write and not for the rest."""
+"""A disk that is really full, of blocks or of inodes, or a quota that is used up, with room for the first part of each kind of
+write and not for the rest."""
 
 import contextlib
 import errno
 import os
 import pathlib
+import re
 import tempfile
 
-import disk
 import subjects
 from calls import Tally
+from filesystems import BTRFS, EXT4, Unavailable, run
 from tree import Bad, Tree
 
 # How many pieces (blocks of 4096 bytes, or inodes) are left for the write.
 ROOM = (0, 1, 2, 3, 5, 8)
 PIECE = 4096
+# What btrfs sets aside of a quota for each change of names.
+RESERVED = 64 * 1024
 
 
 @contextlib.contextmanager
 def tmpfs(directory, options):
     (directory / "disk").mkdir()
-    disk.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory / "disk"))
+    run("mount", "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory / "disk"))
     try:
         yield directory / "disk"
     finally:
-        disk.run("umount", str(directory / "disk"))
+        run("mount", "umount", str(directory / "disk"), failed=Bad)
 
 
 @contextlib.contextmanager
 def ext4(directory, *options):
     (directory / "disk").mkdir()
-    disk.fresh_ext4(directory / "image", 12, "-m", "0", *options)
-    with disk.mounted(directory / "image", directory / "disk") as place:
+    EXT4.fresh(directory / "image", "-m", "0", *options, megabytes=12)
+    with EXT4.mounted(directory / "image", directory / "disk") as place:
         yield place
+
+
+@contextlib.contextmanager
+def btrfs_quota(directory):
+    (directory / "disk").mkdir()
+    BTRFS.fresh(directory / "image")
+    with BTRFS.mounted(directory / "image", directory / "disk") as place:
+        btrfs("quota", "enable", place)
+        btrfs("subvolume", "create", place / "limited")
+        yield place / "limited"
+
+
+def use_up(place, room):
+    """Lowers the quota to what is used and so much more; gives what lifts it again."""
+    run("coreutils", "sync", "-f", str(place))
+    shown = re.search(r"^(\d+/\d+) +(\d+) ", btrfs("qgroup", "show", "--raw", "-f", place), re.M)
+    # Through the directory above, which the quota is not of: from within, a quota that is used up lets nobody lift it.
+    limit = lambda most: btrfs("qgroup", "limit", most, shown[1], place.parent)
+    limit(int(shown[2]) + room * RESERVED)
+    return lambda: limit("none")
+
+
+def btrfs(*words):
+    return run("btrfs-progs", "btrfs", *map(str, words))
 
 
 def fill_blocks(place, room):
@@ -76,6 +104,7 @@ DISKS = {
     "a tmpfs without inodes": (lambda directory: tmpfs(directory, "size=8m,nr_inodes=400"), fill_inodes),
     "an ext4 without blocks": (ext4, fill_blocks),
     "an ext4 without inodes": (lambda directory: ext4(directory, "-N", "512"), fill_inodes),
+    "a quota of a btrfs": (btrfs_quota, use_up),
 }
 
 
@@ -91,6 +120,9 @@ def on(title, binary, directory):
             try:
                 with make(pathlib.Path(own)) as place:
                     fullness(tally, subject, fill, place, Tree(own, binary))
+            except Unavailable as reason:
+                tally.untried = str(reason)
+                return tally
             except Bad as bad:
                 tally.bad.append(f"{title}, {subject.title}: {bad}")
     return tally

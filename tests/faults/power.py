@@ -1,17 +1,20 @@
-"""Power cuts: writes to an ext4 are recorded as its disk sees them; the disk of a cut has all up to a flush and any part of
-what came after. Whatever is mounted from it must hold all that was acknowledged by then."""
+"""Power cuts: writes to a file system are recorded as its disk sees them; the disk of a cut has all up to a flush and any part
+of what came after. Whatever is mounted from it must hold all that was acknowledged by then."""
 
+import concurrent.futures
 import contextlib
 import random
 
 import disk
+import filesystems
 import subjects
+from calls import Tally
+from filesystems import Unavailable
 from tree import Bad, Tree
 
-MEGABYTES = 24
 ROUNDS = 2
-# How many disks are made for each flush, beside the one of which nothing more was written.
-EACH = 2
+# How many disks are made for each flush, beside the one of which nothing more was written. Most have ext4.
+EACH = {"ext4": 2, "xfs": 1, "btrfs": 1}
 # Every so many a server is started too, which takes longer than a command.
 SERVE = 10
 
@@ -34,15 +37,15 @@ class Written:
         return self.states[sure:last + 1]
 
 
-def record(binary, directory):
+def record(filesystem, binary, directory):
     """Writes each subject a few times on a recorded disk: the disk as it was before, its log, and what was written."""
     image, place, mount = directory / "image", directory / "recorded", directory / "mount"
     mount.mkdir()
-    disk.fresh_ext4(image, MEGABYTES)
+    filesystem.fresh(image)
     with contextlib.ExitStack() as stack:
-        recorder = disk.Recorder(place, image.read_bytes())
+        recorder = disk.Recorder(place, image)
         stack.callback(recorder.close)
-        stack.enter_context(disk.mounted(place, mount))
+        stack.enter_context(filesystem.mounted(place, mount))
         tree = Tree(directory, binary)
         stack.callback(tree.close)
         tree.data = mount / "data"
@@ -53,8 +56,8 @@ def record(binary, directory):
             for n in range(1, ROUNDS + 1 if one.subject.ahead else 2):
                 one.subject.prepare(tree, n)
         tree.settle()
-        disk.run("sync", "-f", str(mount))
-        base, start = bytes(recorder.content), len(recorder.log)
+        filesystems.run("coreutils", "sync", "-f", str(mount))
+        base, start = recorder.now()
         for n in range(1, ROUNDS + 1):
             for one in written:
                 write(tree, one, n, recorder, start)
@@ -84,22 +87,41 @@ def succeed(tree, one, n):
         raise Bad(f"{one.subject.title} fails on a healthy disk: {tree.said()}")
 
 
-def cut(binary, directory, seed, first=False):
-    """How many cuts there were after how many flushes, and which were bad; up to the first bad one if that is enough."""
-    base, log, written = record(binary, directory)
-    flushes = sum(entry is None for entry in log)
+def cuts(binary, directory, seed, first=False):
+    """A tally of the cuts on each file system, all at once: what a mount takes is mostly waiting."""
+    places = {filesystem: directory / filesystem.name for filesystem in filesystems.EVERY}
+    # Not threads: what one of them starts would, for a moment, hold open the files of the others, which then cannot unmount.
+    with concurrent.futures.ProcessPoolExecutor(len(places)) as pool:
+        jobs = [pool.submit(cut, filesystem, binary, place, seed, first) for filesystem, place in places.items()]
+        return [job.result() for job in jobs]
+
+
+def cut(filesystem, binary, directory, seed, first):
+    """The cuts on one file system; up to the first bad one if that is enough."""
+    tally = Tally(filesystem.name)
+    directory.mkdir()
+    try:
+        base, log, written = record(filesystem, binary, directory)
+    except Unavailable as reason:
+        tally.untried = str(reason)
+        return tally
+    except Bad as error:
+        tally.bad.append(f"{filesystem.name}: {error}")
+        return tally
+    tally.calls = sum(entry is None for entry in log)
     (directory / "cut").mkdir()
-    bad, number = [], 0
-    for number, (position, content) in enumerate(disk.cuts(base, log, random.Random(seed), EACH), 1):
-        (directory / "image").write_bytes(content)
-        with disk.mounted(directory / "image", directory / "cut") as place:
-            try:
-                recovers(binary, directory, place, position, written, number % SERVE == 0)
-            except Bad as error:
-                bad.append(f"a cut after {position} of {len(log)} writes and flushes: {error}")
-        if first and bad:
+    for position, content in disk.cuts(base, log, random.Random(seed), EACH[filesystem.name]):
+        tally.injected += 1
+        disk.lay(directory / "image", filesystem.megabytes, content)
+        try:
+            with filesystem.mounted(directory / "image", directory / "cut") as place:
+                recovers(binary, directory, place, position, written, tally.injected % SERVE == 0)
+        except (Bad, Unavailable) as error:
+            # What could be mounted before the cut must be after it.
+            tally.bad.append(f"{filesystem.name}, a cut after {position} of {len(log)} writes and flushes: {error}")
+        if first and tally.bad:
             break
-    return number, flushes, bad
+    return tally
 
 
 def recovers(binary, directory, place, position, written, serve):
