@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::calendar::State;
 use super::content::Content;
 use super::disk::Directory;
-use super::history;
+use super::history::{self, Kept};
 use super::journal::encode;
 use super::operation::{are_as_looked_at, parent, place, state};
 use super::record::{Cause, Record, newest};
@@ -188,28 +188,30 @@ impl Journals {
 
 /// Puts one file in place of what is there, which goes to the history; or not, where somebody was faster.
 fn put(home: &Directory, operation: &Operation, staged: Option<Staged<'_>>, change: &str) -> Result<bool> {
-    let (directory, name) = place(home, &operation.file)?;
+    let file = &operation.file;
+    let (directory, name) = place(home, file)?;
     match (staged, operation.before) {
         (Some(staged), State::Absent) => return staged.add(&directory, &name),
         (Some(staged), _) => {
-            history::keep(home, change, &operation.file)?;
+            history::keep(home, change, file, &directory, &name)?;
             if let Err(error) = staged.place(&directory, &name) {
-                history::unkeep(home, change, &operation.file)?;
+                history::unkeep(home, change, file, &directory, &name)?;
                 return Err(error);
             }
         }
         (None, State::Absent) => {}
-        (None, _) => history::take(home, change, &operation.file)?,
+        (None, _) => history::take(home, change, file, &directory, &name)?,
     }
     Ok(true)
 }
 
 /// Undoes what [`put`] did: the client is told that nothing was changed, so nothing may be.
 fn take_back(home: &Directory, operation: &Operation, change: &str) {
-    let undone = match operation.before {
-        State::Absent => place(home, &operation.file).and_then(|(directory, name)| directory.unlink(&name)),
-        State::Bytes(_) | State::Unreadable => history::put_back(home, change, &operation.file),
-    };
+    let file = &operation.file;
+    let undone = place(home, file).and_then(|(directory, name)| match operation.before {
+        State::Absent => directory.unlink(&name),
+        State::Bytes(_) | State::Unreadable => history::put_back(home, change, file, &directory, &name),
+    });
     if let Err(error) = undone {
         tracing::error!("a change that failed cannot be undone: {error}");
     }
@@ -218,7 +220,7 @@ fn take_back(home: &Directory, operation: &Operation, change: &str) {
 /// The commit with what lost in it as operations too: it is as durable as the rest.
 fn with_lost(mut commit: Commit, change: &str) -> Commit {
     let lost = std::mem::take(&mut commit.lost).into_iter().map(|(file, content)| Operation {
-        file: history::lost(change, &file),
+        file: Kept::Lost.place(change, &file),
         before: State::Absent,
         stamp: None,
         after: Some(content),

@@ -260,6 +260,14 @@ impl Directory {
         }
     }
 
+    /// Removes the directory `name`, unless something is in it.
+    pub fn remove_directory(&self, name: &str) -> Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
+            Err(error) => Err(Error::io(self.path.join(name), error)),
+        }
+    }
+
     /// Renames `name` to `to` in `target`, over what is there.
     pub fn rename(&self, name: impl AsRef<OsStr>, target: &Directory, to: &str) -> Result<()> {
         rustix::fs::renameat(&self.fd, name.as_ref(), &target.fd, to)

@@ -7,9 +7,9 @@ use jiff::{Timestamp, ToSpan};
 
 use super::Store;
 use super::disk::{Directory, EntryKind};
-use super::history::{HISTORY, spelled};
+use super::history::{self, Kept, spelled};
 use super::place::Home;
-use super::record::{LOGS, day_of, time_of};
+use super::record::{LOGS, day_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -45,16 +45,24 @@ impl Store {
     }
 
     fn expire_history(&self, home: &Home) {
-        let expired = self.tree.home(home).and_then(|directory| {
-            directory.map_or(Ok(()), |directory| expire(&directory, Timestamp::now(), self.history))
-        });
-        if let Err(error) = expired {
+        if let Err(error) = self.try_expire(home) {
             tracing::warn!("history: {error}");
         }
     }
+
+    fn try_expire(&self, home: &Home) -> Result<()> {
+        let Some(directory) = self.tree.home(home)? else { return Ok(()) };
+        if expire(&directory, Timestamp::now(), self.history)?
+            // Whoever writes may be about to put something there.
+            && let Some(_locked) = self.writers.of(home).try_lock(&directory)?
+        {
+            Kept::ALL.iter().try_for_each(|kept| remove_empty(&directory, FsPath::new(kept.directory())))?;
+        }
+        Ok(())
+    }
 }
 
-/// A change's directory, or a day's log, with what it sorts by.
+/// A version, a calendar that was removed, or a day's log, with what it sorts by.
 struct Entry {
     /// A log goes after the changes of its day.
     age: (String, bool),
@@ -63,49 +71,70 @@ struct Entry {
     bytes: u64,
 }
 
-/// Removes from a home's history what is beyond its bounds. Needs no lock: nobody writes to a change that is made.
-fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<()> {
-    let Some(history) = home.directory(HISTORY)? else { return Ok(()) };
-    let mut entries = entries(&history)?;
-    if let Some(logs) = home.directory(LOGS)? {
-        entries.extend(self::entries(&logs)?);
-    }
+/// Removes from a home's history what is beyond its bounds; whether there was any. Needs no lock: nobody writes to what a
+/// change has kept.
+fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
+    let mut entries = entries(home)?;
     entries.sort_by(|one, other| one.age.cmp(&other.age));
     let ago = |hours: i64, minutes: i64| {
         now.checked_sub(hours.hours().minutes(minutes)).map(spelled).unwrap_or_default()
     };
     let (oldest, young) = (ago(i64::from(bounds.days) * 24, 0), ago(0, YOUNG));
     let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+    let mut expired = false;
     for Entry { age: (time, _), path, is_log, bytes: its } in entries {
         // A log is as old as its day.
         let is_before = |than: &str| time.as_str() < if is_log { than.get(..8).unwrap_or("") } else { than };
         if !is_before(&young) || !is_before(&oldest) && bytes <= bounds.bytes {
             continue;
         }
-        let removed = if is_log { std::fs::remove_file(&path) } else { std::fs::remove_dir_all(&path) };
-        removed.map_err(|error| Error::io(path, error))?;
+        remove(&path).map_err(|error| Error::io(path, error))?;
         bytes -= its;
+        expired = true;
+    }
+    Ok(expired)
+}
+
+fn remove(path: &FsPath) -> std::io::Result<()> {
+    match path.symlink_metadata()?.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    }
+}
+
+/// What is ours in a history; names that tell no time are somebody's own.
+fn entries(home: &Directory) -> Result<Vec<Entry>> {
+    let entry = |time: &str, place: &FsPath, is_log: bool| {
+        let path = home.path().join(place);
+        let time = time.split('-').next().unwrap_or(time).to_owned();
+        Entry { age: (time, is_log), bytes: held(&path), path, is_log }
+    };
+    let mut entries = Vec::new();
+    for kept in Kept::ALL {
+        let (ours, _) = history::entries(home, kept)?;
+        entries.extend(ours.iter().map(|it| entry(&it.change, &it.place, false)));
+    }
+    for change in history::removals(home)? {
+        entries.push(entry(&change, &history::removed(&change), false));
+    }
+    if let Some(logs) = home.directory(LOGS)? {
+        for (log, _) in logs.entries()? {
+            entries.extend(day_of(&log).map(|day| entry(day, &FsPath::new(LOGS).join(&log), true)));
+        }
+    }
+    Ok(entries)
+}
+
+/// Removes the directories below the home that hold nothing any more. The caller holds the home's lock.
+fn remove_empty(home: &Directory, place: &FsPath) -> Result<()> {
+    let Some(directory) = home.directory(place)? else { return Ok(()) };
+    for (name, kind) in directory.entries()? {
+        if kind == EntryKind::Directory {
+            remove_empty(home, &place.join(&name))?;
+            directory.remove_directory(&name)?;
+        }
     }
     Ok(())
-}
-
-fn entries(directory: &Directory) -> Result<Vec<Entry>> {
-    let names = directory.entries()?.into_iter();
-    Ok(names.filter_map(|(name, kind)| entry(directory, &name, kind)).collect())
-}
-
-/// What is ours in a history; names that are no times are somebody's own.
-fn entry(history: &Directory, name: &str, kind: EntryKind) -> Option<Entry> {
-    let path = history.path().join(name);
-    let (age, is_log) = match (kind, day_of(name)) {
-        (EntryKind::File, Some(day)) => ((day.to_owned(), true), true),
-        (EntryKind::Directory, None) if time_of(name).is_some() => {
-            ((name.split('-').next()?.to_owned(), false), false)
-        }
-        _ => return None,
-    };
-    let bytes = held(&path);
-    Some(Entry { age, path, is_log, bytes })
 }
 
 /// How many bytes of the disk would be free without what is at `path`: blocks, directories too, and nothing for files that
@@ -118,6 +147,7 @@ fn held(path: &FsPath) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::HISTORY;
     use super::*;
 
     const NOW: &str = "2026-03-10T00:00:00Z";
@@ -125,60 +155,71 @@ mod tests {
     /// What is left in a history after it was looked through.
     fn left(bounds: Bounds, fill: impl Fn(&FsPath)) -> Vec<String> {
         let tree = tempfile::tempdir().expect("a directory");
-        let history = tree.path().join(HISTORY);
-        std::fs::create_dir_all(history.join("log")).expect("mkdir");
-        fill(&history);
+        fill(&tree.path().join(HISTORY));
         let home = Directory::root(tree.path()).expect("open");
         expire(&home, NOW.parse().expect("a time"), bounds).expect("expire");
-        let names = |path: &str| {
-            let names = home.existing(path).expect("open").entries().expect("list").into_iter();
-            names.map(|(name, _)| name).filter(|name| name != "log")
-        };
-        let mut left: Vec<String> = names(HISTORY).chain(names(LOGS)).collect();
-        left.sort();
-        left
+        for kept in Kept::ALL {
+            remove_empty(&home, FsPath::new(kept.directory())).expect("remove");
+        }
+        let walk = walkdir::WalkDir::new(tree.path().join(HISTORY)).min_depth(2).sort_by_file_name();
+        let left = walk.into_iter().flatten().filter(|entry| {
+            let holds = |path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+            !entry.file_type().is_dir() || !holds(entry.path())
+        });
+        left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    fn change(history: &FsPath, name: &str, bytes: usize) {
-        std::fs::create_dir_all(history.join(name).join("Calendar")).expect("mkdir");
-        std::fs::write(history.join(name).join("Calendar/a.ics"), vec![b'x'; bytes]).expect("write");
+    fn write(path: PathBuf, bytes: usize) {
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
+        std::fs::write(path, vec![b'x'; bytes]).expect("write");
+    }
+
+    fn version(history: &FsPath, change: &str, bytes: usize) {
+        write(history.join(format!("versions/Calendar/{}.ics~{change}", change.len())), bytes);
     }
 
     #[test]
     fn what_is_old_expires_and_nothing_else() {
         let bounds = Bounds { days: 30, bytes: u64::MAX };
         let left = left(bounds, |history| {
-            for name in
-                ["20260101T000000.000000Z-1-0", "20260301T000000.000000Z-1-0", "my own notes about it all"]
-            {
-                change(history, name, 10);
+            for change in ["20260101T000000.000000Z-1", "20260301T000000.000000Z-1", "my own notes"] {
+                version(history, change, 10);
+                write(history.join(format!("removed/{change}/Work/a.ics")), 10);
+                write(history.join(format!("lost/{}/a.ics~{change}", &change[..8])), 10);
             }
             for day in ["20260101", "20260208", "20260301"] {
-                std::fs::write(history.join(format!("log/{day}.log")), "{}\n").expect("write");
+                write(history.join(format!("log/{day}.log")), 3);
             }
         });
         assert_eq!(
             left,
-            ["20260208.log", "20260301.log", "20260301T000000.000000Z-1-0", "my own notes about it all"]
+            [
+                "20260208.log",
+                "20260301.log",
+                "a.ics~20260301T000000.000000Z-1",
+                "a.ics~my own notes",
+                "a.ics",
+                "a.ics",
+                "12.ics~my own notes",
+                "25.ics~20260301T000000.000000Z-1",
+            ]
         );
     }
 
     #[test]
     fn what_is_too_much_expires_oldest_first_by_the_bytes_that_are_held() {
-        let bounds = Bounds { days: 30, bytes: 300_000 };
+        let bounds = Bounds { days: 30, bytes: 250_000 };
         let left = left(bounds, |history| {
             for day in 1..=5 {
-                change(history, &format!("2026030{day}T000000.000000Z-1-0"), 100_000);
+                version(history, &format!("2026030{day}T000000.000000Z-1"), 100_000);
             }
-            std::fs::write(history.join("log/20260303.log"), "{}\n").expect("write");
+            write(history.join("log/20260303.log"), 3);
             // Held by its other name.
-            change(history, "20260305T000000.000000Z-1-1", 1_000_000);
-            let kept = history.join("20260305T000000.000000Z-1-1/Calendar/a.ics");
+            version(history, "20260305T000000.000000Z-12", 1_000_000);
+            let kept = history.join("versions/Calendar/26.ics~20260305T000000.000000Z-12");
             std::fs::hard_link(kept, history.parent().expect("a home").join("a.ics")).expect("link");
         });
-        assert_eq!(
-            left,
-            ["20260304T000000.000000Z-1-0", "20260305T000000.000000Z-1-0", "20260305T000000.000000Z-1-1"]
-        );
+        let version = |day: u32| format!("25.ics~2026030{day}T000000.000000Z-1");
+        assert_eq!(left, [version(4), version(5), "26.ics~20260305T000000.000000Z-12".to_owned()]);
     }
 }

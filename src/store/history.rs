@@ -1,17 +1,29 @@
-//! `.history/` of a home: what was replaced or removed, for a while. One directory for each change, named by its time,
-//! with the earlier files under their own paths; `record` says beside them who made the change.
+//! `.history/` of a home: what was replaced or removed, for a while. `record` says beside it who made which change.
+//!
+//! - `versions/Work/Projects/a.ics~<change>`: `Work/Projects/a.ics` as it was before the change;
+//! - `lost/Work/Projects/a.ics~<change>`: a version that never was in the tree, because what was there won;
+//! - `removed/<change>/Work/Projects/`: a calendar that was removed as a whole.
+//!
+//! No directory for each change: to make one costs more than to write a durable file.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path as FsPath, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::disk::Directory;
+use super::disk::{Directory, EntryKind};
+use super::record::{LOGS, time_of};
 use super::staging::Staging;
 use crate::error::{Error, Result};
 
 pub const HISTORY: &str = ".history";
+const REMOVED: &str = ".history/removed";
+/// Between a file's name and its change's. No change has it in its name.
+const BEFORE_THE_CHANGE: char = '~';
+/// In bytes. What would be longer with its change's name is alone in a directory that has that name.
+const LONGEST_NAME: usize = 255;
 /// How a change's name says its time: `20261123T183000.123456Z`, in UTC.
 pub const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
 
@@ -25,57 +37,148 @@ pub fn bare(journal: &str) -> &str {
     journal.split_once('-').map_or(journal, |(_, bare)| bare)
 }
 
-/// The directory of a change, below the home.
-pub fn directory(change: &str) -> PathBuf {
-    FsPath::new(HISTORY).join(change)
+/// What `.history/` keeps of files, each in a tree of its own that is shaped like the home's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    Version,
+    Lost,
 }
 
-fn split(file: &FsPath) -> (&FsPath, &std::ffi::OsStr) {
+impl Kept {
+    pub const ALL: [Kept; 2] = [Kept::Version, Kept::Lost];
+
+    pub fn directory(self) -> &'static str {
+        match self {
+            Kept::Version => ".history/versions",
+            Kept::Lost => ".history/lost",
+        }
+    }
+
+    /// Where it is of `file`, below the home.
+    pub fn place(self, change: &str, file: &FsPath) -> PathBuf {
+        let (parent, name) = split(file);
+        let mut kept = name.to_os_string();
+        kept.push(format!("{BEFORE_THE_CHANGE}{change}"));
+        if kept.len() > LONGEST_NAME {
+            kept = OsString::from(format!("{BEFORE_THE_CHANGE}{change}"));
+            return FsPath::new(self.directory()).join(parent).join(kept).join(name);
+        }
+        FsPath::new(self.directory()).join(parent).join(kept)
+    }
+
+    /// The change and the file of the home that something `below` this tree is of, or nothing if it is none of ours.
+    pub fn told(below: &FsPath) -> Option<(String, PathBuf)> {
+        let (parent, name) = split(below);
+        let by_name = |name: &OsStr| {
+            let (file, change) = name.to_str()?.rsplit_once(BEFORE_THE_CHANGE)?;
+            time_of(change)?;
+            Some((change.to_owned(), file.to_owned()))
+        };
+        match by_name(name) {
+            Some((change, file)) => (!file.is_empty()).then(|| (change, parent.join(file))),
+            None => {
+                let (parent, change) = split(parent);
+                by_name(change)
+                    .filter(|(_, file)| file.is_empty())
+                    .map(|(change, _)| (change, parent.join(name)))
+            }
+        }
+    }
+}
+
+/// Whether a name in `.history/` is one of ours.
+pub fn is_ours(name: &OsStr, is_directory: bool) -> bool {
+    let ours = Kept::ALL.map(Kept::directory).into_iter().chain([REMOVED, LOGS]);
+    is_directory && ours.filter_map(|path| FsPath::new(path).file_name()).any(|ours| ours == name)
+}
+
+/// Something that is kept of a file.
+#[derive(Debug)]
+pub struct Entry {
+    pub change: String,
+    /// Below the home, as is the next.
+    pub file: PathBuf,
+    pub place: PathBuf,
+}
+
+/// All that is kept of files, and the places of what lies between it and is none of ours.
+pub fn entries(home: &Directory, kept: Kept) -> Result<(Vec<Entry>, Vec<PathBuf>)> {
+    let (mut entries, mut others) = (Vec::new(), Vec::new());
+    let mut left = vec![PathBuf::new()];
+    while let Some(below) = left.pop() {
+        let at = FsPath::new(kept.directory()).join(&below);
+        let Some(directory) = home.directory(&at)? else { continue };
+        for (name, kind) in directory.entries()? {
+            let (place, below) = (at.join(&name), below.join(&name));
+            match Kept::told(&below) {
+                Some((change, file)) => entries.push(Entry { change, file, place }),
+                None if kind == EntryKind::Directory => left.push(below),
+                None => others.push(place),
+            }
+        }
+    }
+    Ok((entries, others))
+}
+
+/// The changes that removed a calendar as a whole which is still kept, oldest first.
+pub fn removals(home: &Directory) -> Result<Vec<String>> {
+    let Some(removed) = home.directory(REMOVED)? else { return Ok(Vec::new()) };
+    let mut names: Vec<String> = removed.entries()?.into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| time_of(name).is_some());
+    names.sort();
+    Ok(names)
+}
+
+/// Where a calendar is that was removed as a whole, with all above it that it was alone in, below the home.
+pub fn removed(change: &str) -> PathBuf {
+    FsPath::new(REMOVED).join(change)
+}
+
+fn split(file: &FsPath) -> (&FsPath, &OsStr) {
     (file.parent().unwrap_or(FsPath::new("")), file.file_name().unwrap_or_default())
 }
 
-/// Links `file` of a home into the history, before it is replaced or removed.
-pub fn keep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
-    let (parent, name) = split(file);
-    let kept = home.make_unsynced(directory(change).join(parent))?;
-    let from = home.existing(parent)?;
-    match rustix::fs::linkat(from.fd(), name, kept.fd(), name, AtFlags::empty()) {
+/// The directory that a place below the home is in, which is made if it is missing, and its name there.
+fn made(home: &Directory, place: &FsPath) -> Result<(Directory, String)> {
+    let (parent, name) = split(place);
+    let directory = match home.directory(parent)? {
+        Some(directory) => directory,
+        None => home.make_unsynced(parent)?,
+    };
+    Ok((directory, name.to_string_lossy().into_owned()))
+}
+
+/// Links `file`, which is `name` in `from`, into the history, before it is replaced.
+pub fn keep(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
+    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
+    match rustix::fs::linkat(from.fd(), name, kept.fd(), &*its, AtFlags::empty()) {
         Ok(()) => Ok(()),
         // A replay has linked it before.
         Err(Errno::EXIST) => Ok(()),
         // Somebody removed it meanwhile: there is nothing to keep.
         Err(Errno::NOENT) => Ok(()),
         // A directory has no second name: it moves.
-        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK) => from.rename(name, &kept, &name.to_string_lossy()),
-        Err(error) => Err(Error::io(kept.path().join(name), error)),
+        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK) => from.rename(name, &kept, &its),
+        Err(error) => Err(Error::io(kept.path().join(its), error)),
     }
 }
 
 /// Drops what [`keep`] kept of a file that was not replaced after all.
-pub fn unkeep(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
-    let (parent, name) = split(file);
-    let (from, kept) = (home.existing(parent)?, home.existing(directory(change).join(parent))?);
-    let name = name.to_string_lossy();
-    match from.kind(&name)? {
-        Some(_) => kept.remove(&name),
-        None => kept.rename(&*name, &from, &name),
+pub fn unkeep(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
+    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
+    match from.kind(name)? {
+        Some(_) => kept.remove(&its),
+        None => kept.rename(&its, from, name),
     }
 }
 
 /// Moves what was kept or taken back to where it was.
-pub fn put_back(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
-    let (parent, name) = split(file);
-    let kept = home.existing(directory(change).join(parent))?;
-    kept.rename(name, &home.existing(parent)?, &name.to_string_lossy())
+pub fn put_back(home: &Directory, change: &str, file: &FsPath, to: &Directory, name: &str) -> Result<()> {
+    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
+    kept.rename(its, to, name)
 }
 
-/// Where a version goes that never was in the tree, because what is there won.
-pub fn lost(change: &str, file: &FsPath) -> PathBuf {
-    let (parent, name) = split(file);
-    directory(change).join(parent).join("lost").join(name)
-}
-
-/// Keeps such a version.
+/// Keeps a version that never was in the tree.
 pub fn keep_lost(
     home: &Directory,
     change: &str,
@@ -83,23 +186,21 @@ pub fn keep_lost(
     content: &[u8],
     staging: &Staging,
 ) -> Result<()> {
-    let lost = lost(change, file);
-    let (parent, name) = split(&lost);
-    let kept = home.make_unsynced(parent)?;
-    staging.write_unsynced(content, &kept)?.place(&kept, &name.to_string_lossy())
+    let (kept, its) = made(home, &Kept::Lost.place(change, file))?;
+    staging.write_unsynced(content, &kept)?.place(&kept, &its)
 }
 
-/// Moves `file` of a home into the history, which removes it; what is moved is what was there, whoever wrote it.
-pub fn take(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
-    let (parent, name) = split(file);
-    let kept = home.make_unsynced(directory(change).join(parent))?;
-    home.existing(parent)?.rename(name, &kept, &name.to_string_lossy())
+/// Moves `file` of a home, which is `name` in `from`, into the history, which removes it; what is moved is what was there,
+/// whoever wrote it.
+pub fn take(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
+    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
+    from.rename(name, &kept, &its)
 }
 
 /// Moves a directory of a home into the history, durably. One rename: it is here or there, whatever happens.
 pub fn take_directory(home: &Directory, change: &str, path: &FsPath) -> Result<()> {
     let (parent, name) = split(path);
-    let kept = home.make(directory(change).join(parent))?;
+    let kept = home.make(removed(change).join(parent))?;
     let from = home.existing(parent)?;
     from.rename(name, &kept, &name.to_string_lossy())?;
     kept.sync().and_then(|()| from.sync()).inspect_err(|_| {
@@ -121,4 +222,31 @@ pub fn alone(home: &Directory, path: &FsPath) -> Result<PathBuf> {
         alone = folder;
     }
     Ok(alone.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGE: &str = "20261124T215500.123456Z-7";
+
+    #[test]
+    fn what_is_kept_tells_its_file_and_its_change() {
+        let long = format!("Work/{}.ics", "n".repeat(240));
+        for file in ["Work/Projects/a.ics", "Calendar/.props.json", "a~b~.ics", ".freebusy.ics", &long] {
+            for kept in Kept::ALL {
+                let place = kept.place(CHANGE, FsPath::new(file));
+                assert!(place.iter().all(|name| name.len() <= LONGEST_NAME), "{place:?}");
+                let below = place.strip_prefix(kept.directory()).expect("below");
+                assert_eq!(Kept::told(below), Some((CHANGE.to_owned(), PathBuf::from(file))));
+            }
+        }
+        assert_eq!(
+            Kept::Version.place(CHANGE, FsPath::new("Work/a.ics")),
+            FsPath::new(".history/versions/Work/a.ics~20261124T215500.123456Z-7")
+        );
+        for other in ["a.ics", "Work/a.ics~", "Work/a.ics~yesterday", "~20261124T215500.123456Z-7"] {
+            assert_eq!(Kept::told(FsPath::new(other)), None, "{other}");
+        }
+    }
 }

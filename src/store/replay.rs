@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::commit::Journals;
 use super::disk::{Directory, EntryKind, Stamp};
-use super::history::{self, HISTORY};
+use super::history::{self, Kept};
 use super::journal::{Contents, Head, Line, decode, is_torn, spelled};
 use super::operation::{file_name, parent, state};
 use super::record;
@@ -113,14 +113,14 @@ impl Journals {
             return self.lose(home, change, line, content);
         }
         if line.after.is_none() {
-            return history::take(home, change, file);
+            return history::take(home, change, file, &directory, &name);
         }
         let staged = self.staging.write_unsynced(content, &directory)?;
         if torn {
             return staged.place(&directory, &name);
         }
         if current.is_some() {
-            history::keep(home, change, file)?;
+            history::keep(home, change, file, &directory, &name)?;
             return staged.place(&directory, &name);
         }
         match staged.add(&directory, &name)? {
@@ -219,14 +219,14 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
         if line.after.is_some() {
             sync_file(home, file)?;
         }
-        let kept = history::directory(&head.record.change).join(file);
-        directories.extend([file, &kept].iter().filter_map(|file| file.parent()).map(FsPath::to_path_buf));
+        directories.extend(file.parent().map(FsPath::to_path_buf));
+        for kept in Kept::ALL {
+            let place = kept.place(&head.record.change, file);
+            let above = place.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty());
+            directories.extend(above.map(FsPath::to_path_buf));
+        }
     }
-    directories.extend([
-        history::directory(&head.record.change),
-        PathBuf::from(HISTORY),
-        PathBuf::from(record::LOGS),
-    ]);
+    directories.insert(PathBuf::from(record::LOGS));
     for directory in directories {
         if let Some(directory) = home.directory(directory)? {
             directory.sync()?;

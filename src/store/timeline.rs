@@ -9,9 +9,9 @@ use std::path::{Path as FsPath, PathBuf};
 use jiff::Timestamp;
 
 use super::disk::{Directory, EntryKind};
-use super::history::{HISTORY, directory};
+use super::history::{Entry, Kept, entries, removals, removed};
 use super::props::{METADATA, PROPS};
-use super::record::{Did, Record, records_from, time_of};
+use super::record::{Cause, Did, Record, records_from, time_of};
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, cut};
 
@@ -22,10 +22,16 @@ pub struct Version(pub PathBuf);
 /// The files of a calendar at some time.
 pub type Files = BTreeMap<String, Version>;
 
+/// Versions by their change and file.
+type Versions = BTreeMap<(String, PathBuf), Version>;
+
 /// All changes of a home that are known, oldest first.
 pub struct Timeline<'h> {
     pub home: &'h Directory,
     pub changes: Vec<Record>,
+    /// What is kept of files, by change and file.
+    versions: Versions,
+    lost: Versions,
     /// The name of the oldest change of which anything is kept: what is missing of later ones never was.
     oldest_kept: Option<String>,
 }
@@ -48,21 +54,20 @@ impl<'h> Timeline<'h> {
         for record in records_from(home, "")? {
             by_name.insert(record.change.clone(), record);
         }
-        let mut oldest_kept: Option<String> = None;
-        let entries =
-            home.directory(HISTORY)?.map(|history| history.entries()).transpose()?.unwrap_or_default();
-        for (name, kind) in entries {
-            if kind != EntryKind::Directory || time_of(&name).is_none() {
-                continue;
-            }
-            if oldest_kept.as_ref().is_none_or(|oldest| name < *oldest) {
-                oldest_kept = Some(name.clone());
-            }
-            if !by_name.contains_key(&name) {
-                by_name.insert(name.clone(), unrecorded(home, name));
-            }
+        let read = |kept| {
+            let (entries, _) = entries(home, kept)?;
+            let by_change = |entry: Entry| ((entry.change, entry.file), Version(entry.place));
+            Ok::<Versions, Error>(entries.into_iter().map(by_change).collect())
+        };
+        let (versions, lost) = (read(Kept::Version)?, read(Kept::Lost)?);
+        let removals = removals(home)?;
+        let oldest = |versions: &Versions| versions.keys().next().map(|(change, _)| change.clone());
+        let oldest_kept =
+            [oldest(&versions), oldest(&lost), removals.first().cloned()].into_iter().flatten().min();
+        for record in unrecorded(home, &versions, removals)? {
+            by_name.entry(record.change.clone()).or_insert(record);
         }
-        Ok(Timeline { home, changes: by_name.into_values().collect(), oldest_kept })
+        Ok(Timeline { home, changes: by_name.into_values().collect(), versions, lost, oldest_kept })
     }
 
     /// When the oldest known change was made.
@@ -89,23 +94,34 @@ impl<'h> Timeline<'h> {
     /// record and the change.
     pub fn was_made(&self, record: &Record) -> bool {
         let mut kept = record.replaced.iter().chain(&record.removed).peekable();
-        let is_there = |below: &str| {
-            let path = self.home.path().join(directory(&record.change)).join(below);
-            path.symlink_metadata().is_ok()
-        };
         let made = match record.cause.did {
-            Did::Remove => is_there(&record.calendar),
-            _ => kept.peek().is_none() || kept.any(|file| is_there(file)),
+            Did::Remove => self.removed(record, FsPath::new(&record.calendar)).is_some(),
+            _ => kept.peek().is_none() || kept.any(|file| self.version(record, file).is_some()),
         };
         made || self.may_have_expired(record)
     }
 
-    fn may_have_expired(&self, record: &Record) -> bool {
-        self.oldest_kept.as_ref().is_none_or(|oldest| record.change < *oldest)
+    /// What `file` was before a change that replaced or removed it, if that is still kept.
+    pub fn version(&self, record: &Record, file: impl AsRef<FsPath>) -> Option<&Version> {
+        self.versions.get(&(record.change.clone(), file.as_ref().to_path_buf()))
     }
 
-    fn kept_directory(&self, record: &Record, below: &FsPath) -> Option<Directory> {
-        self.home.directory(directory(&record.change).join(below)).ok().flatten()
+    /// The versions that lost in a change, with their files.
+    pub fn lost(&self, record: &Record) -> impl Iterator<Item = (&FsPath, &Version)> {
+        let of = self.lost.range((record.change.clone(), PathBuf::new())..);
+        let of = of.take_while(|((change, _), _)| *change == record.change);
+        of.map(|((_, file), version)| (file.as_path(), version))
+    }
+
+    /// Where a calendar is that went as a whole, or with one that did, if it is still kept: below the home.
+    pub fn removed(&self, record: &Record, calendar: &FsPath) -> Option<(PathBuf, Directory)> {
+        let at = removed(&record.change).join(calendar);
+        let directory = self.home.directory(&at).ok().flatten()?;
+        Some((at, directory))
+    }
+
+    fn may_have_expired(&self, record: &Record) -> bool {
+        self.oldest_kept.as_ref().is_none_or(|oldest| record.change < *oldest)
     }
 
     /// What `calendar`, whose files are `here` now, was before the change at `from`.
@@ -126,15 +142,9 @@ impl<'h> Timeline<'h> {
             then.expired.remove(name);
         }
         for name in record.replaced.iter().chain(&record.removed).filter_map(|file| name_in(file, calendar)) {
-            let kept = directory(&record.change).join(calendar).join(name);
-            let parent = kept.parent().unwrap_or(FsPath::new(""));
-            let is_there = match self.home.directory(parent)? {
-                Some(parent) => parent.kind(name)?.is_some(),
-                None => false,
-            };
-            if is_there {
+            if let Some(version) = self.version(record, calendar.join(name)) {
                 then.expired.remove(name);
-                then.meet(name, kept);
+                then.meet(name, version.clone());
             } else if self.may_have_expired(record) {
                 then.expired.insert(name.to_owned());
             }
@@ -147,16 +157,15 @@ impl<'h> Timeline<'h> {
             (then.files, then.expired, then.directory) = Default::default();
             return Ok(());
         }
-        let Some(kept) = self.kept_directory(record, calendar) else {
+        let Some((at, kept)) = self.removed(record, calendar) else {
             if self.may_have_expired(record) {
                 then.expired.insert(PROPS.to_owned());
             }
             return Ok(());
         };
-        let at = directory(&record.change).join(calendar);
         (then.files, then.expired) = Default::default();
         for name in files_of(&kept)? {
-            then.meet(&name, at.join(&name));
+            then.meet(&name, Version(at.join(&name)));
         }
         then.directory = Some(at);
         Ok(())
@@ -205,9 +214,13 @@ impl<'h> Timeline<'h> {
             Ok::<(), Error>(())
         };
         here.iter().try_for_each(|(name, version)| note(name, version))?;
+        for ((_, file), version) in &self.versions {
+            if let Some(name) = name_in(file, calendar) {
+                note(name, version)?;
+            }
+        }
         for record in &self.changes {
-            let Some(kept) = self.kept_directory(record, calendar) else { continue };
-            let at = directory(&record.change).join(calendar);
+            let Some((at, kept)) = self.removed(record, calendar) else { continue };
             for name in files_of(&kept)? {
                 note(&name, &Version(at.join(&name)))?;
             }
@@ -217,9 +230,9 @@ impl<'h> Timeline<'h> {
 }
 
 impl Then {
-    fn meet(&mut self, name: &str, kept: PathBuf) {
-        self.newest.entry(name.to_owned()).or_insert_with(|| Version(kept.clone()));
-        self.files.insert(name.to_owned(), Version(kept));
+    fn meet(&mut self, name: &str, version: Version) {
+        self.newest.entry(name.to_owned()).or_insert_with(|| version.clone());
+        self.files.insert(name.to_owned(), version);
     }
 }
 
@@ -244,20 +257,41 @@ fn touched(record: &Record, calendar: &FsPath, only: Option<&BTreeSet<String>>) 
 
 /// The name of a file, given below the home, if it is one of `calendar`'s own. Its rights are none: what was revoked since
 /// must not come back with what was there then.
-fn name_in<'f>(file: &'f str, calendar: &FsPath) -> Option<&'f str> {
-    let path = FsPath::new(file);
+fn name_in<'f>(file: &'f (impl AsRef<FsPath> + ?Sized), calendar: &FsPath) -> Option<&'f str> {
+    let path = file.as_ref();
     let name = path.file_name().and_then(|name| name.to_str());
     name.filter(|name| is_own(name) && path.parent() == Some(calendar))
 }
 
-/// What a change whose record is lost kept: those files were replaced or removed, nobody knows by whom.
-fn unrecorded(home: &Directory, change: String) -> Record {
-    let root = home.path().join(directory(&change));
-    let files = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().flatten();
-    let below = |entry: walkdir::DirEntry| {
-        let below = entry.path().strip_prefix(&root).ok()?.to_str()?.to_owned();
-        let is_lost = FsPath::new(&below).parent().is_some_and(|parent| parent.ends_with("lost"));
-        (entry.file_type().is_file() && !is_lost).then_some(below)
-    };
-    Record { change, replaced: files.filter_map(below).collect(), ..Record::default() }
+/// What the changes did of which something is kept, for those whose record is lost: nobody knows by whom.
+fn unrecorded(home: &Directory, versions: &Versions, removals: Vec<String>) -> Result<Vec<Record>> {
+    let mut records: BTreeMap<&str, Record> = BTreeMap::new();
+    for (change, file) in versions.keys() {
+        let record = records.entry(change).or_default();
+        record.replaced.push(file.to_string_lossy().into_owned());
+    }
+    let replacing =
+        records.into_iter().map(|(change, record)| Record { change: change.to_owned(), ..record });
+    let mut records: Vec<Record> = replacing.collect();
+    for change in removals {
+        for calendar in calendars(home, &removed(&change))? {
+            let cause = Cause { did: Did::Remove, ..Cause::default() };
+            records.push(Record::of_calendar(change.clone(), &cause, &calendar));
+        }
+    }
+    Ok(records)
+}
+
+/// The highest directories below `top` that hold files, by their paths from there.
+fn calendars(home: &Directory, top: &FsPath) -> Result<Vec<PathBuf>> {
+    let (mut calendars, mut left) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(below) = left.pop() {
+        let Some(directory) = home.directory(top.join(&below))? else { continue };
+        let entries = directory.entries()?;
+        match entries.iter().any(|(name, kind)| *kind == EntryKind::File && is_own(name)) {
+            true => calendars.push(below),
+            false => left.extend(entries.into_iter().map(|(name, _)| below.join(name))),
+        }
+    }
+    Ok(calendars)
 }

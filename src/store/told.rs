@@ -6,7 +6,6 @@ use std::path::{Path as FsPath, PathBuf};
 use jiff::Timestamp;
 
 use super::Store;
-use super::history::directory;
 use super::place::Path;
 use super::record::{Cause, Did, Record, time_of};
 use super::restore::Moment;
@@ -98,11 +97,10 @@ impl Store {
         timeline: &Timeline<'_>,
         record: &Record,
         place: &Path,
-        newer: &mut BTreeMap<String, Version>,
+        newer: &mut BTreeMap<String, Option<Version>>,
     ) -> Result<Vec<ToldItem>> {
         let below = place.below_home();
         let at_place = |file: &&String| FsPath::new(file.as_str()).starts_with(&below);
-        let kept = |file: &str| Version(directory(&record.change).join(file));
         let mut items = Vec::new();
         for (what, files) in [
             (What::Added, &record.added),
@@ -110,22 +108,23 @@ impl Store {
             (What::Removed, &record.removed),
         ] {
             for file in files.iter().filter(at_place) {
-                let here = || Version(PathBuf::from(file));
+                let here = || Some(Version(PathBuf::from(file)));
                 let after = newer.get(file).cloned().unwrap_or_else(here);
-                let shown = if what == What::Removed { kept(file) } else { after };
-                items.extend(told(timeline, what, file, &shown));
+                let before = timeline.version(record, file).cloned();
+                let shown = if what == What::Removed { &before } else { &after };
+                items.extend(told(timeline, what, file, shown.as_ref()));
                 if what == What::Added {
                     newer.remove(file);
                 } else {
-                    newer.insert(file.clone(), kept(file));
+                    newer.insert(file.clone(), before);
                 }
             }
         }
         if !record.calendar.is_empty() && at_place(&&record.calendar) {
             items.extend(self.items_of_calendar(timeline, record, newer)?);
         }
-        for file in lost(timeline, record).iter().filter(at_place) {
-            items.extend(told(timeline, What::Lost, file, &kept(file)));
+        for (file, version) in timeline.lost(record).filter(|(file, _)| file.starts_with(&below)) {
+            items.extend(told(timeline, What::Lost, &file.to_string_lossy(), Some(version)));
         }
         items.sort();
         Ok(items)
@@ -136,22 +135,30 @@ impl Store {
         &self,
         timeline: &Timeline<'_>,
         record: &Record,
-        newer: &mut BTreeMap<String, Version>,
+        newer: &mut BTreeMap<String, Option<Version>>,
     ) -> Result<Vec<ToldItem>> {
         let calendar = FsPath::new(&record.calendar);
         let is_removal = record.cause.did == Did::Remove;
-        let at = if is_removal { directory(&record.change).join(calendar) } else { calendar.to_path_buf() };
-        let Some(found) = timeline.home.directory(&at)? else { return Ok(Vec::new()) };
+        let found = match is_removal {
+            true => timeline.removed(record, calendar),
+            false => timeline.home.directory(calendar)?.map(|directory| (calendar.to_path_buf(), directory)),
+        };
+        let Some((at, found)) = found else { return Ok(Vec::new()) };
         let mut items = Vec::new();
         for name in files_of(&found)? {
             let file = calendar.join(&name).to_string_lossy().into_owned();
-            let version = Version(at.join(&name));
+            let version = Some(Version(at.join(&name)));
             let shown = if is_removal {
                 version.clone()
             } else {
                 newer.get(&file).cloned().unwrap_or(version.clone())
             };
-            items.extend(told(timeline, if is_removal { What::Removed } else { What::Added }, &file, &shown));
+            items.extend(told(
+                timeline,
+                if is_removal { What::Removed } else { What::Added },
+                &file,
+                shown.as_ref(),
+            ));
             if is_removal {
                 newer.insert(file, version);
             } else {
@@ -215,24 +222,12 @@ fn unfolded(raw: &[u8]) -> String {
 }
 
 /// The items of a version, as a change is told to have touched them; one without a name if it is not there or is no calendar.
-fn told(timeline: &Timeline<'_>, what: What, file: &str, version: &Version) -> Vec<ToldItem> {
+fn told(timeline: &Timeline<'_>, what: What, file: &str, version: Option<&Version>) -> Vec<ToldItem> {
     let item =
         |uid: &str, summary: String| ToldItem { what, file: file.to_owned(), uid: uid.to_owned(), summary };
-    let items = timeline.items(version).unwrap_or_default();
+    let items = version.and_then(|version| timeline.items(version).ok()).unwrap_or_default();
     match items.is_empty() {
         true => vec![item("", String::new())],
         false => items.iter().map(|found| item(&found.key.uid, summary(&found.raw))).collect(),
     }
-}
-
-/// The files that lost in a change, below the home.
-fn lost(timeline: &Timeline<'_>, record: &Record) -> Vec<String> {
-    let root = timeline.home.path().join(directory(&record.change));
-    let files = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().flatten();
-    let below = |entry: walkdir::DirEntry| {
-        let below = entry.path().strip_prefix(&root).ok()?;
-        let is_lost = below.parent().is_some_and(|parent| parent.ends_with("lost"));
-        (entry.file_type().is_file() && is_lost).then(|| below.to_string_lossy().into_owned())
-    };
-    files.filter_map(below).collect()
 }

@@ -187,14 +187,14 @@ class Removal(Subject):
         return "DELETE", f"/ical/folder/Gone/{n}.ics"
 
     def look(self, tree):
-        kept = (tree.data / "users/alice/.history").glob("*/**/Gone/*")
+        kept = (tree.data / "users/alice/.history").glob("removed/*/Gone/*")
         return sorted(n for n in {int(place.name) for place in kept} if self.state(tree, n) == NEW)
 
     def state(self, tree, n):
         home = tree.data / "users/alice"
         if (home / f"Gone/{n}").is_dir():
             return self.told(versions_on_disk(home / f"Gone/{n}"))
-        kept = list((home / ".history").glob(f"*/**/Gone/{n}"))
+        kept = list((home / ".history").glob(f"removed/*/Gone/{n}"))
         if [versions_on_disk(place) for place in kept] != [self.whole]:
             raise Bad(f"a removed calendar is not in the history, but {kept}")
         return NEW

@@ -1,16 +1,15 @@
 //! The files beside the items: rights, properties, metadata, what a program published as free/busy, and the history's own names.
 
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 
 use jiff::tz::TimeZone;
 
 use super::super::disk::{Directory, MAX_FILE};
-use super::super::history;
+use super::super::history::{self, HISTORY, Kept};
 use super::super::props::{METADATA, PROPS, is_color, zone_in};
-use super::super::record::{LOGS, time_of};
 use super::super::{published, rights};
 use super::finding::{Finding, Kind, Spot, json_words};
-use super::look::{Seen, list};
+use super::look::list;
 use crate::acl::Acl;
 use crate::error::Result;
 use crate::ical::busy::publication;
@@ -101,19 +100,18 @@ pub fn publication_of(directory: &Directory, path: &FsPath) -> Option<Finding> {
 
 /// What in a home's history will never expire.
 pub fn history_of(home: &Directory, path: &FsPath) -> Result<Vec<Finding>> {
-    let Some(directory) = home.directory(history::HISTORY)? else { return Ok(Vec::new()) };
-    let path = path.join(history::HISTORY);
-    let ours = |seen: &Seen| seen.text().is_some_and(|name| is_ours(name, seen.is_directory()));
-    let mut others = list(&directory)?;
-    others.retain(|seen| !ours(seen) && !seen.is_hidden());
-    let finding = |seen: &Seen| {
-        let words = format!("{} whose name is not the time of a change: it never expires", seen.what());
-        Finding::new(Kind::HistoryEntry, path.join(&seen.name), words)
+    let Some(directory) = home.directory(HISTORY)? else { return Ok(Vec::new()) };
+    let finding = |place: PathBuf, what: &str| {
+        let words = format!("{what} in the history that is of no change: it never expires");
+        Finding::new(Kind::HistoryEntry, path.join(place), words)
     };
-    Ok(others.iter().map(finding).collect())
-}
-
-/// Whether a name in the history is one of ours: that of a change, or of the directory with the logs. Both expire.
-fn is_ours(name: &str, is_directory: bool) -> bool {
-    is_directory && (time_of(name).is_some() || LOGS.ends_with(&format!("/{name}")))
+    let mut others = list(&directory)?;
+    others.retain(|seen| !history::is_ours(&seen.name, seen.is_directory()) && !seen.is_hidden());
+    let mut found: Vec<Finding> =
+        others.iter().map(|seen| finding(FsPath::new(HISTORY).join(&seen.name), seen.what())).collect();
+    for kept in Kept::ALL {
+        let (_, others) = history::entries(home, kept)?;
+        found.extend(others.into_iter().map(|place| finding(place, "a file")));
+    }
+    Ok(found)
 }

@@ -181,16 +181,19 @@ fn what_is_no_file_or_lies_where_it_should_not_is_named() {
         assert!(fifo.expect("mkfifo").success());
         fs::write(tree.path("users/alice/Calendar/one.ics"), event("2", "")).expect("write");
         tree.put_in_order();
-        let two = tree.path("users/alice/.history/20261101T000000.000000Z-1-0");
+        let two = tree.path("users/alice/.history/versions/Calendar");
         fs::create_dir_all(&two).expect("mkdir");
-        fs::hard_link(tree.path("users/alice/Calendar/one.ics"), two.join("one.ics")).expect("link");
+        let kept = two.join("one.ics~20261101T000000.000000Z-1");
+        fs::hard_link(tree.path("users/alice/Calendar/one.ics"), kept).expect("link");
         tree.write("users/alice/.history/notes.txt", "x");
+        tree.write("users/alice/.history/versions/Calendar/one.ics", "x");
     });
     assert_eq!(
         found,
         [
             "hard-link users/alice/Calendar/one.ics",
             "history-entry users/alice/.history/notes.txt",
+            "history-entry users/alice/.history/versions/Calendar/one.ics",
             "loose-file users/alice/Loose.ics",
             "special-file users/alice/Calendar/fifo.ics",
             "special-file users/alice/Calendar/link.ics",
