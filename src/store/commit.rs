@@ -7,16 +7,19 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::calendar::State;
 use super::content::Content;
-use super::disk::Directory;
+use super::disk::{Directory, Stamp};
 use super::history::{self, Kept};
 use super::journal::encode;
-use super::operation::{are_as_looked_at, parent, place, state};
-use super::record::{Cause, Record, newest};
+use super::log::Log;
+use super::operation::{are_as_looked_at, file_name, parent};
+use super::record::{Cause, Record};
 use super::replay::{JOURNALS, tag};
-use super::staging::{Staged, Staging};
+use super::single::Single;
+use super::staging::Staging;
 use crate::error::Result;
 
 pub use super::operation::Operation;
@@ -54,11 +57,13 @@ pub struct Journals {
     pub(super) staging: Staging,
     /// The time of the newest change, in microseconds.
     newest: AtomicI64,
+    /// The stamp that `.journal/` had when nothing waited there, for anybody.
+    pub(super) idle: Mutex<Option<Stamp>>,
 }
 
 impl Journals {
     pub fn open(root: Directory, staging: Staging) -> Journals {
-        Journals { root, staging, newest: AtomicI64::new(0) }
+        Journals { root, staging, newest: AtomicI64::new(0), idle: Mutex::default() }
     }
 
     pub fn staging(&self) -> &Staging {
@@ -69,17 +74,22 @@ impl Journals {
     ///
     /// # Errors
     /// `NoSpace`, `Io`: then the tree is as it was.
-    pub fn commit(&self, commit: Commit) -> Result<Made> {
-        let home = self.root.existing(&commit.home)?;
-        let record = Record::new(self.change_name(&home)?, &commit.cause, &commit.operations);
+    pub fn commit(&self, home: &Directory, commit: Commit) -> Result<Made> {
+        if commit.operations.is_empty() && commit.lost.is_empty() {
+            return Ok(Made::Applied);
+        }
+        let mut log = Log::open(home)?;
+        let record = Record::new(self.change_name(&log), &commit.cause, &commit.operations);
         let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {
-            [] => Ok(Made::Applied),
-            [one] if parent(&home, &one.file)?.is_some() => self.apply_one(&home, one, &record),
+            [one] if let Some(directory) = parent(home, &one.file)? => {
+                let name = file_name(&one.file)?;
+                Single { home, directory, name, staging: &self.staging }.commit(one, &record, &mut log)
+            }
             several => {
-                let Some(journal) = self.journal(&home, commit, &record)? else { return Ok(Made::Outdated) };
+                let Some(journal) = self.journal(home, commit, &record)? else { return Ok(Made::Outdated) };
                 if several.len() <= AT_ONCE
-                    && let Err(error) = self.place(&home, &journal)
+                    && let Err(error) = self.place(home, &journal, &mut log)
                 {
                     // The change is made; `apply` finishes it.
                     tracing::warn!("{}: {error}", home.path().display());
@@ -89,48 +99,18 @@ impl Journals {
         }
     }
 
-    /// A name for a change that sorts after all of the home's and is no other's. The caller holds the home's lock.
-    fn change_name(&self, home: &Directory) -> Result<String> {
+    /// A name for a change that sorts after all of the home's and is no other's.
+    fn change_name(&self, log: &Log) -> String {
         let now = Timestamp::now().as_microsecond();
         // Whatever the clocks of those who wrote before said: what is made later is later on record too, or a commit that
         // waits to be applied would be taken for an earlier one that was.
-        let now = newest(home)?.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
+        let now = log.newest.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
         // Of this process's changes no two have one time, and none an earlier one, whatever the clock does.
         let later = |newest: i64| now.max(newest + 1);
         let newest =
             self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(later(newest)));
         let time = Timestamp::from_microsecond(newest.map_or(now, later)).unwrap_or(Timestamp::MAX);
-        Ok(format!("{}-{}", history::spelled(time), std::process::id()))
-    }
-
-    fn apply_one(&self, home: &Directory, operation: &Operation, record: &Record) -> Result<Made> {
-        let (directory, name) = place(home, &operation.file)?;
-        let staged = operation.after.as_ref().map(|content| {
-            let parts = content.parts().into_iter();
-            self.staging.write_parts(parts, &directory)
-        });
-        let staged = staged.transpose()?;
-        // Looked at as late as can be: writing has taken its time.
-        if state(&directory, &name)? != operation.before {
-            return Ok(Made::Outdated);
-        }
-        record.append(home)?;
-        let put = put(home, operation, staged, &record.change).and_then(|put| {
-            // Without this the rename itself may be lost at a power cut.
-            let synced = if put { directory.sync() } else { Ok(()) };
-            synced.map(|()| put).inspect_err(|_| take_back(home, operation, &record.change))
-        });
-        match put {
-            Ok(true) => Ok(Made::Applied),
-            Ok(false) => {
-                record.take_back(home);
-                Ok(Made::Outdated)
-            }
-            Err(error) => {
-                record.take_back(home);
-                Err(error)
-            }
-        }
+        format!("{}-{}", history::spelled(time), std::process::id())
     }
 
     /// Moves a calendar of a home, which is a directory, into the history: durably, and in one step. The caller holds the
@@ -138,12 +118,12 @@ impl Journals {
     ///
     /// # Errors
     /// `NoSpace`, `Io`: then it is where it was.
-    pub fn remove_calendar(&self, home: &FsPath, calendar: &FsPath, cause: &Cause) -> Result<()> {
-        let home = self.root.existing(home)?;
-        let record = Record::of_calendar(self.change_name(&home)?, cause, calendar);
-        let top = history::alone(&home, calendar)?;
-        record.append(&home)?;
-        history::take_directory(&home, &record.change, &top).inspect_err(|_| record.take_back(&home))
+    pub fn remove_calendar(&self, home: &Directory, calendar: &FsPath, cause: &Cause) -> Result<()> {
+        let mut log = Log::open(home)?;
+        let record = Record::of_calendar(self.change_name(&log), cause, calendar);
+        let top = history::alone(home, calendar)?;
+        log.append(&record)?;
+        history::take_directory(home, &record.change, &top).inspect_err(|_| log.take_back(&record))
     }
 
     /// Has a whole calendar put in place by `put`, which does it in one step and durably. The caller holds the home's lock.
@@ -157,14 +137,16 @@ impl Journals {
         cause: &Cause,
         put: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let record = Record::of_calendar(self.change_name(home)?, cause, calendar);
-        record.append(home)?;
-        put().inspect_err(|_| record.take_back(home))
+        let mut log = Log::open(home)?;
+        let record = Record::of_calendar(self.change_name(&log), cause, calendar);
+        log.append(&record)?;
+        put().inspect_err(|_| log.take_back(&record))
     }
 
     /// Puts something on record that changes no file. The caller holds the home's lock.
     pub fn note(&self, home: &Directory, cause: &Cause) -> Result<()> {
-        Record::new(self.change_name(home)?, cause, &[]).append(home)
+        let mut log = Log::open(home)?;
+        log.append(&Record::new(self.change_name(&log), cause, &[]))
     }
 
     /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag. Nothing if
@@ -186,37 +168,6 @@ impl Journals {
     }
 }
 
-/// Puts one file in place of what is there, which goes to the history; or not, where somebody was faster.
-fn put(home: &Directory, operation: &Operation, staged: Option<Staged<'_>>, change: &str) -> Result<bool> {
-    let file = &operation.file;
-    let (directory, name) = place(home, file)?;
-    match (staged, operation.before) {
-        (Some(staged), State::Absent) => return staged.add(&directory, &name),
-        (Some(staged), _) => {
-            history::keep(home, change, file, &directory, &name)?;
-            if let Err(error) = staged.place(&directory, &name) {
-                history::unkeep(home, change, file, &directory, &name)?;
-                return Err(error);
-            }
-        }
-        (None, State::Absent) => {}
-        (None, _) => history::take(home, change, file, &directory, &name)?,
-    }
-    Ok(true)
-}
-
-/// Undoes what [`put`] did: the client is told that nothing was changed, so nothing may be.
-fn take_back(home: &Directory, operation: &Operation, change: &str) {
-    let file = &operation.file;
-    let undone = place(home, file).and_then(|(directory, name)| match operation.before {
-        State::Absent => directory.unlink(&name),
-        State::Bytes(_) | State::Unreadable => history::put_back(home, change, file, &directory, &name),
-    });
-    if let Err(error) = undone {
-        tracing::error!("a change that failed cannot be undone: {error}");
-    }
-}
-
 /// The commit with what lost in it as operations too: it is as durable as the rest.
 fn with_lost(mut commit: Commit, change: &str) -> Commit {
     let lost = std::mem::take(&mut commit.lost).into_iter().map(|(file, content)| Operation {
@@ -232,7 +183,8 @@ fn with_lost(mut commit: Commit, change: &str) -> Commit {
 #[cfg(test)]
 mod tests {
     use super::super::calendar::content_hash;
-    use super::super::record::{Did, records_from};
+    use super::super::log::records_from;
+    use super::super::record::Did;
     use super::*;
 
     const HOME: &str = "users/alice";
@@ -253,6 +205,14 @@ mod tests {
             let root = || Directory::root(tree.path()).expect("open");
             let journals = Journals::open(root(), Staging::open(&root()).expect("staging"));
             Tree { tree, journals }
+        }
+
+        fn home(&self) -> Directory {
+            self.journals.root.existing(HOME).expect("open")
+        }
+
+        fn commit(&self, commit: Commit) -> Result<Made> {
+            self.journals.commit(&self.home(), commit)
         }
 
         fn files(&self) -> Vec<(String, String)> {
@@ -298,7 +258,7 @@ mod tests {
     fn journal(tree: &Tree, operations: Vec<Operation>) -> String {
         let commit = commit(operations);
         let home = tree.journals.root.existing(HOME).expect("open");
-        let change = tree.journals.change_name(&home).expect("a name");
+        let change = tree.journals.change_name(&Log::open(&home).expect("a log"));
         let record = Record::new(change, &commit.cause, &commit.operations);
         tree.journals.journal(&home, &commit, &record).expect("looked at").expect("a journal")
     }
@@ -310,7 +270,7 @@ mod tests {
     #[test]
     fn one_file_is_replaced_and_its_old_bytes_are_kept() {
         let tree = Tree::new(&[("Calendar/a.ics", "old")]);
-        let made = tree.journals.commit(commit(vec![operation("Calendar/a.ics", Some("old"), Some("new"))]));
+        let made = tree.commit(commit(vec![operation("Calendar/a.ics", Some("old"), Some("new"))]));
         assert!(matches!(made, Ok(Made::Applied)));
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "new")]));
         assert_eq!(tree.history(), ["old"]);
@@ -324,7 +284,7 @@ mod tests {
             operation("Calendar/b.ics", Some("b"), None),
             operation("Work/New/c.ics", None, Some("c")),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(commit(operations)) else { panic!("a journal") };
+        let Ok(Made::Journaled(name)) = tree.commit(commit(operations)) else { panic!("a journal") };
         let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
         tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         let after = pairs(&[("Calendar/a.ics", "A"), ("Work/New/c.ics", "c")]);
@@ -363,9 +323,7 @@ mod tests {
                 operation("Calendar/a.ics", Some("a"), Some("A new text")),
                 operation("Calendar/b.ics", Some("b"), Some("B")),
             ];
-            let Ok(Made::Journaled(name)) = tree.journals.commit(commit(operations)) else {
-                panic!("a journal")
-            };
+            let Ok(Made::Journaled(name)) = tree.commit(commit(operations)) else { panic!("a journal") };
             std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), left).expect("write");
             tree.journals.apply(HOME.as_ref(), &name).expect("apply");
             assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "A new text"), ("Calendar/b.ics", "B")]));
@@ -399,7 +357,7 @@ mod tests {
             operation("Calendar/a.ics", None, Some("new")),
             operation("Calendar/gone.ics", Some("old"), Some("new")),
         ] {
-            assert!(matches!(tree.journals.commit(commit(vec![one])), Ok(Made::Outdated)));
+            assert!(matches!(tree.commit(commit(vec![one])), Ok(Made::Outdated)));
         }
         for other in [
             operation("Calendar/a.ics", Some("old"), Some("new")),
@@ -409,7 +367,7 @@ mod tests {
             operation("Gone/a.ics", Some("old"), None),
         ] {
             let several = vec![operation("Calendar/new.ics", None, Some("new")), other];
-            assert!(matches!(tree.journals.commit(commit(several)), Ok(Made::Outdated)));
+            assert!(matches!(tree.commit(commit(several)), Ok(Made::Outdated)));
         }
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "theirs")]));
         assert!(tree.history().is_empty());
@@ -420,13 +378,13 @@ mod tests {
     fn each_change_is_on_record_once_however_often_it_is_applied() {
         let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
         let one = commit(vec![operation("Calendar/a.ics", Some("a"), Some("A"))]);
-        assert!(matches!(tree.journals.commit(one), Ok(Made::Applied)));
+        assert!(matches!(tree.commit(one), Ok(Made::Applied)));
         let several = vec![
             operation("Calendar/a.ics", Some("A"), None),
             operation("Calendar/b.ics", Some("b"), Some("B")),
             operation("Calendar/c.ics", None, Some("c")),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(commit(several)) else { panic!("a journal") };
+        let Ok(Made::Journaled(name)) = tree.commit(commit(several)) else { panic!("a journal") };
         tree.journals.apply(HOME.as_ref(), &name).expect("apply");
         let home = tree.journals.root.existing(HOME).expect("open");
         let records = records_from(&home, "").expect("records");
@@ -446,12 +404,12 @@ mod tests {
             operation("Calendar/a.ics", Some("a"), Some("A")),
             operation("Calendar/b.ics", Some("b"), Some("B")),
         ];
-        let Ok(Made::Journaled(name)) = tree.journals.commit(commit(there)) else { panic!("a journal") };
+        let Ok(Made::Journaled(name)) = tree.commit(commit(there)) else { panic!("a journal") };
         let copy = std::fs::read(tree.tree.path().join(".journal").join(&name)).expect("read");
         tree.journals.replay(HOME.as_ref()).expect("apply");
         // Back to the very bytes that the journal takes for its own before-state.
         let back = commit(vec![operation("Calendar/a.ics", Some("A"), Some("a"))]);
-        assert!(matches!(tree.journals.commit(back), Ok(Made::Applied)));
+        assert!(matches!(tree.commit(back), Ok(Made::Applied)));
         std::fs::write(tree.tree.path().join(".journal").join(&name), copy).expect("write");
         tree.journals.replay(HOME.as_ref()).expect("replay");
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "B")]));
@@ -464,7 +422,8 @@ mod tests {
         let home = tree.journals.root.existing(HOME).expect("open");
         let ahead = Timestamp::now() + jiff::SignedDuration::from_hours(24);
         let change = format!("{}-1", history::spelled(ahead));
-        Record::new(change.clone(), &Cause::default(), &[]).append(&home).expect("append");
+        let later = Record::new(change.clone(), &Cause::default(), &[]);
+        Log::open(&home).and_then(|mut log| log.append(&later)).expect("append");
         let half = [operation("Calendar/a.ics", Some("a"), Some("A"))];
         let there = vec![
             operation("Calendar/a.ics", Some("a"), Some("A")),
@@ -474,7 +433,7 @@ mod tests {
         let record = Record::new(history::bare(&name).to_owned(), &Cause::default(), &half);
         assert!(record.change > change);
         // It dies after its first file.
-        record.append(&home).expect("append");
+        Log::open(&home).and_then(|mut log| log.append(&record)).expect("append");
         std::fs::write(tree.tree.path().join("users/alice/Calendar/a.ics"), "A").expect("write");
         tree.journals.replay(HOME.as_ref()).expect("replay");
         assert_eq!(tree.files(), pairs(&[("Calendar/a.ics", "A"), ("Calendar/b.ics", "B")]));
@@ -485,7 +444,7 @@ mod tests {
     fn a_calendar_is_removed_with_the_folders_that_hold_nothing_else() {
         let tree = Tree::new(&[("Work/Deep/X/a.ics", "a"), ("Work/Y/b.ics", "b"), ("Z/c.ics", "c")]);
         let remove = |path: &str| {
-            tree.journals.remove_calendar(HOME.as_ref(), path.as_ref(), &Cause::default()).expect("removed");
+            tree.journals.remove_calendar(&tree.home(), path.as_ref(), &Cause::default()).expect("removed");
         };
         remove("Work/Deep/X");
         assert_eq!(tree.files(), pairs(&[("Work/Y/b.ics", "b"), ("Z/c.ics", "c")]));

@@ -167,6 +167,19 @@ impl Directory {
         Ok(self.stat(name)?.map(|stat| kind_of(FileType::from_raw_mode(stat.st_mode))))
     }
 
+    /// Whether anything may be at `path` below this directory, whatever it is, also behind a symlink: a single call.
+    pub fn has(&self, path: &FsPath) -> Result<bool> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        loop {
+            match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), RESOLVE) {
+                Ok(_) | Err(Errno::LOOP | Errno::XDEV) => return Ok(true),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(false),
+                Err(error) => return Err(Error::io(self.path.join(path), error)),
+            }
+        }
+    }
+
     fn stat(&self, name: &str) -> Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -309,6 +322,10 @@ impl Directory {
         path: &FsPath,
         made: impl Fn(&Directory, &Directory) -> Result<()>,
     ) -> Result<Directory> {
+        // Nearly always they are there.
+        if let Some(directory) = self.directory(path)? {
+            return Ok(directory);
+        }
         // Whatever the umask, the tree has one mode.
         let mode = Mode::from_raw_mode(0o2770);
         let mut directory = self.existing("")?;

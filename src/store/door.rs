@@ -214,7 +214,7 @@ impl Store {
         let snapshot = Arc::new(Snapshot::new(sources(parts), self.heading(place, parts)));
         if let Some(first) = parts.first() {
             first.slot.keep(place, snapshot.clone());
-            self.slots.evict();
+            self.slots.grew(snapshot.bytes());
         }
         snapshot
     }

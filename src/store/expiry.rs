@@ -8,8 +8,8 @@ use jiff::{Timestamp, ToSpan};
 use super::Store;
 use super::disk::{Directory, EntryKind};
 use super::history::{self, Kept, spelled};
+use super::log::{LOGS, day_of};
 use super::place::Home;
-use super::record::{LOGS, day_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -54,9 +54,10 @@ impl Store {
         let Some(directory) = self.tree.home(home)? else { return Ok(()) };
         if expire(&directory, Timestamp::now(), self.history)?
             // Whoever writes may be about to put something there.
-            && let Some(_locked) = self.writers.of(home).try_lock(&directory)?
+            && let Some(locked) = self.writers.of(home).try_lock(directory)?
         {
-            Kept::ALL.iter().try_for_each(|kept| remove_empty(&directory, FsPath::new(kept.directory())))?;
+            let home = &locked.directory;
+            Kept::ALL.iter().try_for_each(|kept| remove_empty(home, FsPath::new(kept.directory())))?;
         }
         Ok(())
     }

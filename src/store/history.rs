@@ -14,7 +14,8 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::disk::{Directory, EntryKind};
-use super::record::{LOGS, time_of};
+use super::log::LOGS;
+use super::record::time_of;
 use super::staging::Staging;
 use crate::error::{Error, Result};
 

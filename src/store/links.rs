@@ -256,9 +256,9 @@ impl Store {
 
     /// Writes a new link, durably. Not on an async thread.
     pub fn add_link(&self, id: &LinkId, link: &SecretLink) -> Result<()> {
-        let links = self.tree.root.make(LINKS)?;
-        let _turn = self.link_writer.lock(&links)?;
-        self.stage_link(&links, link)?.place(&links, &id.file())?;
+        let turn = self.link_writer.lock(self.tree.root.make(LINKS)?)?;
+        let links = &turn.directory;
+        self.stage_link(links, link)?.place(links, &id.file())?;
         links.sync()
     }
 
@@ -310,8 +310,8 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub fn revoke_link(&self, id: &LinkId) -> Result<()> {
-        let links = self.tree.root.directory(LINKS)?.ok_or(Error::NotFound)?;
-        let _turn = self.link_writer.lock(&links)?;
+        let turn = self.link_writer.lock(self.tree.root.directory(LINKS)?.ok_or(Error::NotFound)?)?;
+        let links = &turn.directory;
         links.kind(&id.file())?.ok_or(Error::NotFound)?;
         links.unlink(&id.file())?;
         links.sync()
@@ -321,15 +321,16 @@ impl Store {
     pub fn note_link_use(&self, id: &LinkId, used: Used) -> Result<()> {
         let Some(links) = self.tree.root.directory(LINKS)? else { return Ok(()) };
         // Without the turn a link that is revoked meanwhile would come back.
-        let _turn = self.link_writer.lock(&links)?;
+        let turn = self.link_writer.lock(links)?;
+        let links = &turn.directory;
         let Some((before, _)) = links.read(&id.file())? else { return Ok(()) };
         let Ok(link) = SecretLink::parse(&before) else { return Ok(()) };
-        let staged = self.stage_link(&links, &SecretLink { used: Some(used), ..link })?;
+        let staged = self.stage_link(links, &SecretLink { used: Some(used), ..link })?;
         // Whoever edits or removes the file by hand takes no turn. Staging took its time: what they did meanwhile stands.
         if links.read(&id.file())?.is_none_or(|(now, _)| now != before) {
             return Ok(());
         }
-        staged.place(&links, &id.file())?;
+        staged.place(links, &id.file())?;
         links.sync()
     }
 }

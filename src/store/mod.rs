@@ -21,6 +21,7 @@ mod journal;
 mod last_good;
 mod links;
 mod listing;
+mod log;
 pub mod merge;
 mod merged;
 mod operation;
@@ -38,6 +39,7 @@ pub mod rights;
 mod save;
 mod sent;
 mod shelf;
+mod single;
 mod slot;
 mod slots;
 mod snapshot;
@@ -185,7 +187,7 @@ impl Store {
     /// The right to write to a home, with no commit of it left unapplied.
     fn lock(&self, home: &Home) -> Result<Locked> {
         let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
-        let locked = self.writers.of(home).lock(&directory)?;
+        let locked = self.writers.of(home).lock(directory)?;
         let on_disk = self.tree.home_on_disk(home);
         if !self.journals.pending(&on_disk)?.is_empty() {
             // Who looks meanwhile sees the journal, and takes no half of it for what is here.
@@ -216,7 +218,7 @@ impl Store {
         }
         let Some(directory) = self.tree.home(home)? else { return Ok(()) };
         // Whoever holds the lock lives, and is at it.
-        match writer.try_lock(&directory)? {
+        match writer.try_lock(directory)? {
             Some(locked) => {
                 self.journals.replay(&self.tree.home_on_disk(home))?;
                 // From now on the disk is right again.
@@ -231,10 +233,10 @@ impl Store {
     ///
     /// # Errors
     /// `Busy` if somebody has just changed it.
-    fn commit_alone(&self, home: &Home, operation: Operation, cause: Cause) -> Result<()> {
+    fn commit_alone(&self, locked: &Locked, home: &Home, operation: Operation, cause: Cause) -> Result<()> {
         let on_disk = self.tree.home_on_disk(home);
         let commit = Commit { home: on_disk.clone(), operations: vec![operation], lost: Vec::new(), cause };
-        match self.journals.commit(commit)? {
+        match self.journals.commit(&locked.directory, commit)? {
             Made::Applied => Ok(()),
             Made::Outdated => Err(Error::Busy),
             Made::Journaled(journal) => self.journals.apply(&on_disk, &journal),
@@ -274,7 +276,7 @@ impl Store {
             _ => return Err(Error::Forbidden("this calendar cannot be removed".to_owned())),
         };
         self.open(who, place, Role::Master)?;
-        let _locked = self.lock(&path.home)?;
+        let locked = self.lock(&path.home)?;
         self.sweep(path)?;
         let room = self.open(who, place, Role::Master)?;
         precondition(Some(&room.snapshot.etag))?;
@@ -286,7 +288,7 @@ impl Store {
             Found::Folder(_) | Found::Missing | Found::Blocked => return Err(Error::NotFound),
         }
         let cause = Cause::new(Did::Remove, origin);
-        self.journals.remove_calendar(&self.tree.home_on_disk(&path.home), &path.below_home(), &cause)?;
+        self.journals.remove_calendar(&locked.directory, &path.below_home(), &cause)?;
         self.slots.forget(path);
         Ok(())
     }
@@ -359,7 +361,7 @@ mod tests {
         tree.write("users/alice/Calendar/a.ics", ITEM.replace("SUMMARY:old", "SUMMARY:new").as_bytes());
         assert!(tree.text().contains("SUMMARY:old"));
         let home = tree.store.tree.home(&tree.home).expect("opened").expect("a home");
-        let turn = tree.writer().lock(&home).expect("a turn");
+        let turn = tree.writer().lock(home).expect("a turn");
         tree.store.finish_commits();
         assert!(tree.writer().is_applying(), "whoever has the turn is at it");
         drop(turn);

@@ -80,7 +80,3 @@ pub fn file_name(file: &FsPath) -> Result<String> {
 pub fn parent(home: &Directory, file: &FsPath) -> Result<Option<Directory>> {
     home.directory(file.parent().unwrap_or(FsPath::new("")))
 }
-
-pub fn place(home: &Directory, file: &FsPath) -> Result<(Directory, String)> {
-    Ok((home.existing(file.parent().unwrap_or(FsPath::new("")))?, file_name(file)?))
-}

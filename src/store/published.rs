@@ -72,8 +72,7 @@ impl Store {
         let after = text.map(checked).transpose()?;
         let locked = self.lock(home)?;
         precondition()?;
-        let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
-        let before = match directory.read(FILE)? {
+        let before = match locked.directory.read(FILE)? {
             Some((text, _)) => State::Bytes(content_hash(&text)),
             None => State::Absent,
         };
@@ -85,8 +84,7 @@ impl Store {
         }
         let operation =
             Operation { file: PathBuf::from(FILE), before, stamp: None, after: after.map(Into::into) };
-        self.commit_alone(home, operation, Cause::new(Did::Publish, origin))?;
-        drop(locked);
+        self.commit_alone(&locked, home, operation, Cause::new(Did::Publish, origin))?;
         Ok(before == State::Absent)
     }
 

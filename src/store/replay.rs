@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path as FsPath, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -14,8 +15,8 @@ use super::commit::Journals;
 use super::disk::{Directory, EntryKind, Stamp};
 use super::history::{self, Kept};
 use super::journal::{Contents, Head, Line, decode, is_torn, spelled};
+use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
-use super::record;
 use crate::error::{Error, Result};
 
 pub const JOURNALS: &str = ".journal";
@@ -34,7 +35,7 @@ impl Journals {
     /// Applies what a crash or a copy has left of a home's commits. The caller holds the home's lock. May be done again.
     pub fn replay(&self, home: &FsPath) -> Result<()> {
         for change in self.pending(home)? {
-            if record::is_followed(&self.root.existing(home)?, history::bare(&change))? {
+            if log::is_followed(&self.root.existing(home)?, history::bare(&change))? {
                 tracing::info!("{}: a journal that was applied before is dropped", home.display());
                 self.root.existing(JOURNALS)?.remove(&change)?;
                 continue;
@@ -49,7 +50,7 @@ impl Journals {
         let home = self.root.existing(home)?;
         match self.read(journal)? {
             Found::Whole(head, contents) => {
-                head.record.append_once(&home)?;
+                Log::open(&home)?.append_once(&head.record)?;
                 self.place_all(&home, &head, contents)?;
                 sync_all(&home, &head)?;
             }
@@ -61,9 +62,9 @@ impl Journals {
     }
 
     /// Puts the files of a journal in place that was made just now.
-    pub(super) fn place(&self, home: &Directory, journal: &str) -> Result<()> {
+    pub(super) fn place(&self, home: &Directory, journal: &str, log: &mut Log) -> Result<()> {
         let Found::Whole(head, contents) = self.read(journal)? else { return Ok(()) };
-        head.record.append(home)?;
+        log.append(&head.record)?;
         self.place_all(home, &head, contents)
     }
 
@@ -146,9 +147,19 @@ impl Journals {
 
     /// The journals that wait for a home, oldest first.
     pub fn pending(&self, home: &FsPath) -> Result<Vec<String>> {
+        // Opened each time: on a network file system that is what brings the news of others.
         let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
+        let stamp = journals.own_stamp()?;
+        if *self.idle.lock() == Some(stamp) {
+            return Ok(Vec::new());
+        }
+        let read_at = SystemTime::now();
+        let entries = journals.entries()?;
+        if entries.is_empty() && !stamp.is_racy(read_at) {
+            *self.idle.lock() = Some(stamp);
+        }
         let tag = tag(home);
-        let files = journals.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
+        let files = entries.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
         let mut names: Vec<String> =
             files.map(|(name, _)| name).filter(|name| name.starts_with(&tag)).collect();
         names.sort();
@@ -190,9 +201,9 @@ pub fn standing(root: &Directory, home: &FsPath) -> Result<Standing> {
     let tag = tag(home);
     let journals = root.directory(JOURNALS)?.map(|journals| journals.entries()).transpose()?;
     let is_half = journals.is_some_and(|journals| journals.iter().any(|(name, _)| name.starts_with(&tag)));
-    let logs = root.directory(home.join(record::LOGS))?;
+    let logs = root.directory(home.join(log::LOGS))?;
     let log = match &logs {
-        Some(logs) => record::newest_log(logs)?.map(|log| logs.stamp(&log)).transpose()?.flatten(),
+        Some(logs) => log::newest_log(logs)?.map(|log| logs.stamp(&log)).transpose()?.flatten(),
         None => None,
     };
     Ok(Standing { is_half, log })
@@ -226,13 +237,13 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
             directories.extend(above.map(FsPath::to_path_buf));
         }
     }
-    directories.insert(PathBuf::from(record::LOGS));
+    directories.insert(PathBuf::from(log::LOGS));
     for directory in directories {
         if let Some(directory) = home.directory(directory)? {
             directory.sync()?;
         }
     }
-    sync_file(home, &head.record.log())
+    sync_file(home, &log::log_at(&head.record.change))
 }
 
 /// Makes a file durable if it is there.

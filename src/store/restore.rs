@@ -68,7 +68,7 @@ impl Store {
         uid: Option<&str>,
         moment: Moment,
     ) -> Result<Restored> {
-        let _locked = self.lock_home_of(place)?;
+        let locked = self.lock_home_of(place)?;
         let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
         let cause = Cause::new(Did::Restore, origin);
         for _ in 0..ATTEMPTS {
@@ -93,7 +93,7 @@ impl Store {
                 lost: Vec::new(),
                 cause: cause.clone(),
             };
-            match self.journals.commit(commit)? {
+            match self.journals.commit(&locked.directory, commit)? {
                 Made::Applied => return Ok(restored),
                 Made::Outdated => {}
                 Made::Journaled(journal) => {

@@ -57,7 +57,9 @@ impl Rights {
 pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
     let mut at = tree.on_disk(path);
     loop {
-        if let Some(directory) = tree.root.directory(&at)?
+        // Most places have none, and one call tells.
+        if tree.root.has(&at.join(FILE))?
+            && let Some(directory) = tree.root.directory(&at)?
             && directory.kind(FILE)?.is_some()
         {
             return Ok(read(&directory));
@@ -110,7 +112,7 @@ impl Store {
         role: Option<Role>,
     ) -> Result<PathBuf> {
         let on_disk = path.map_or_else(|| PathBuf::from(USERS), |path| self.tree.on_disk(path));
-        let _locked = path.map(|path| self.lock(&path.home)).transpose()?;
+        let locked = path.map(|path| Ok::<_, Error>((path, self.lock(&path.home)?))).transpose()?;
         let directory = self.tree.root.directory(&on_disk)?.ok_or(Error::NotFound)?;
         let before = directory.read(FILE)?.map(|(text, _)| content_hash(&text));
         let mut acl = match self.rights(path)? {
@@ -120,15 +122,15 @@ impl Store {
         };
         acl.set(subject, role);
         let text = acl.to_text().into_bytes();
-        match path {
-            Some(path) => {
+        match locked {
+            Some((path, locked)) => {
                 let operation = Operation {
                     file: path.below_home().join(FILE),
                     before: before.map_or(State::Absent, State::Bytes),
                     stamp: None,
                     after: Some(text.into()),
                 };
-                self.commit_alone(&path.home, operation, Cause::new(Did::Rights, origin))?;
+                self.commit_alone(&locked, &path.home, operation, Cause::new(Did::Rights, origin))?;
             }
             // Above the homes there is no history.
             None => {

@@ -271,7 +271,7 @@ impl Store {
         if operations.len() + lost.len() > 1 || !makes.is_empty() {
             writer.begin(makes);
         }
-        let made = self.journals.commit(Commit { home, operations, lost, cause });
+        let made = self.journals.commit(&locked.directory, Commit { home, operations, lost, cause });
         writer.set_applying(matches!(made, Ok(Made::Journaled(_))));
         let made = made?;
         if !matches!(made, Made::Outdated) {

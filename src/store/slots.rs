@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -23,12 +23,15 @@ pub struct Slots {
     by_path: RwLock<HashMap<Path, Arc<Slot>>>,
     born: Instant,
     budget: usize,
+    /// How many bytes were put into it since it was last looked through, which takes a look at each.
+    grown: AtomicUsize,
     pub marks: Marks,
 }
 
 impl Slots {
     pub fn new(budget: usize) -> Slots {
-        Slots { by_path: RwLock::default(), born: Instant::now(), budget, marks: Marks::default() }
+        let (by_path, grown) = (RwLock::default(), AtomicUsize::new(0));
+        Slots { by_path, born: Instant::now(), budget, grown, marks: Marks::default() }
     }
 
     /// The slot of `path`, if somebody asked for it before.
@@ -100,9 +103,17 @@ impl Slots {
         slot.used.store(now, Ordering::Relaxed);
     }
 
+    /// So many bytes more are in memory than before: makes room once they are worth it.
+    pub fn grew(&self, bytes: usize) {
+        if self.grown.fetch_add(bytes, Ordering::Relaxed) + bytes > self.budget / 64 {
+            self.evict();
+        }
+    }
+
     /// Makes room: the texts that nobody reads are held to a small part of it; beyond all of it goes what was not asked for
     /// the longest, and what has no texts last.
     pub fn evict(&self) {
+        self.grown.store(0, Ordering::Relaxed);
         let mut slots: Vec<(Arc<Slot>, usize)> =
             self.by_path.read().values().map(|slot| (slot.clone(), slot.bytes())).collect();
         let mut bytes: usize = slots.iter().map(|(_, bytes)| bytes).sum();

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use super::disk::{Directory, EntryKind};
 use super::history::{Entry, Kept, entries, removals, removed};
+use super::log::records_from;
 use super::props::{METADATA, PROPS};
-use super::record::{Cause, Did, Record, records_from, time_of};
+use super::record::{Cause, Did, Record, time_of};
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, cut};
 

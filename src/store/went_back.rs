@@ -18,8 +18,9 @@ use super::Store;
 use super::disk::Directory;
 use super::expiry::Bounds;
 use super::history::spelled;
+use super::log::{self, LOGS, Spot};
 use super::place::{Home, Path};
-use super::record::{self, Cause, Did, LOGS, Spot};
+use super::record::{self, Cause, Did};
 use super::tree::Tree;
 use crate::error::{Error, Result};
 
@@ -181,7 +182,7 @@ fn decode(text: &str) -> BTreeMap<Home, Known> {
 /// Makes durable that the record tells of a change.
 fn sync(tree: &Tree, home: &Home, change: &str) -> Result<()> {
     let Some(directory) = tree.home(home)? else { return Ok(()) };
-    let log = record::log_at(change);
+    let log = log::log_at(change);
     let Some(fd) = directory.open_beneath(&log, OFlags::RDONLY, Mode::empty())? else { return Ok(()) };
     rustix::fs::fsync(&fd).map_err(|error| Error::io(directory.path().join(&log), error))?;
     directory.directory(LOGS)?.map_or(Ok(()), |logs| logs.sync())
@@ -195,16 +196,16 @@ fn accounts_for(home: &Directory, known: &Known, now: Timestamp, bounds: Bounds)
         return Ok(true);
     }
     let change = known.change();
-    if record::is_told_of(home, change)? {
+    if log::is_told_of(home, change)? {
         return Ok(true);
     }
-    let day = record::day_of_change(change);
-    Ok(match record::days(home)?.first() {
+    let day = log::day_of_change(change);
+    Ok(match log::days(home)?.first() {
         // What is older would have gone before.
         Some(oldest) => oldest.as_str() > day,
         None => {
             let kept_from = now.checked_sub((i64::from(bounds.days) * 24).hours()).map(spelled);
-            bounds.bytes == 0 || kept_from.is_ok_and(|from| day < record::day_of_change(&from))
+            bounds.bytes == 0 || kept_from.is_ok_and(|from| day < log::day_of_change(&from))
         }
     })
 }
@@ -242,7 +243,7 @@ impl Store {
     /// from now on. Nothing if there is no such home.
     fn look_for(&self, home: &Home) -> Result<Option<Option<Known>>> {
         let Some(directory) = self.tree.home(home)? else { return Ok(None) };
-        let newest = record::newest_spot(&directory)?;
+        let newest = log::newest(&directory)?;
         let Some(known) = self.newest.of(home) else { return Ok(Some(newest.map(Known::Seen))) };
         if accounts_for(&directory, &known, Timestamp::now(), self.history)? {
             return Ok(Some(newest.map(Known::Seen)));
@@ -253,7 +254,7 @@ impl Store {
             return Ok(Some(Some(missed)));
         }
         self.went_back(home, &directory, known.change())?;
-        Ok(Some(record::newest_spot(&directory)?.map(Known::Seen)))
+        Ok(Some(log::newest(&directory)?.map(Known::Seen)))
     }
 
     /// Says that a home went back: its record does not tell of `missing` any more.
@@ -261,10 +262,10 @@ impl Store {
         let path = Path::root(home.clone());
         let locked = self.lock(home);
         // Another process was faster.
-        if locked.is_ok() && record::is_told_of(directory, missing)? {
+        if locked.is_ok() && log::is_told_of(directory, missing)? {
             return Ok(());
         }
-        let newest = record::newest_spot(directory)?;
+        let newest = log::newest(directory)?;
         let newest = newest.as_ref().map_or("none", |spot| &spot.change);
         tracing::warn!(
             "{path}: the home went back in time: its newest change was {missing}, and is {newest} now"
@@ -279,6 +280,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::Log;
     use super::super::place::Name;
     use super::super::record::Record;
     use super::*;
@@ -314,7 +316,7 @@ mod tests {
             let home = Directory::root(tree.path()).expect("open");
             for change in logs {
                 let record = Record::new((*change).to_owned(), &Cause::default(), &[]);
-                record.append(&home).expect("append");
+                Log::open(&home).and_then(|mut log| log.append(&record)).expect("append");
             }
             accounts_for(&home, &Known::Told(change.to_owned()), now, bounds).expect("an answer")
         };
@@ -337,12 +339,13 @@ mod tests {
         let tree = tempfile::tempdir().expect("a directory");
         let home = Directory::root(tree.path()).expect("open");
         let append = |change: &str| {
-            Record::new(change.to_owned(), &Cause::default(), &[]).append(&home).expect("append");
-            record::newest_spot(&home).expect("read").expect("a change")
+            let record = Record::new(change.to_owned(), &Cause::default(), &[]);
+            Log::open(&home).and_then(|mut log| log.append(&record)).expect("append");
+            log::newest(&home).expect("read").expect("a change")
         };
         let spots = [CHANGE, "20261124T215501.000000Z-7", "20261125T000000.000000Z-8"].map(append);
         assert!(spots.iter().all(|spot| spot.is_there(&home).expect("an answer")));
-        std::fs::write(tree.path().join(record::log_at(CHANGE)), "").expect("written");
+        std::fs::write(tree.path().join(log::log_at(CHANGE)), "").expect("written");
         let there = spots.map(|spot| spot.is_there(&home).expect("an answer"));
         assert_eq!(there, [false, false, true]);
     }

@@ -74,6 +74,8 @@ impl Drop for Waiting<'_> {
 /// The right to write to a home, until dropped.
 pub struct Locked {
     pub writer: Arc<Writer>,
+    /// The home, as it was opened for this.
+    pub directory: Directory,
     /// Unlocks the file when closed.
     _file: OwnedFd,
     _turn: ArcMutexGuard<RawMutex, ()>,
@@ -103,25 +105,30 @@ impl Writer {
     ///
     /// # Errors
     /// `Busy` when others hold the home for too long, or too many wait for it: each keeps a thread.
-    pub fn lock(self: &Arc<Writer>, home: &Directory) -> Result<Locked> {
+    pub fn lock(self: &Arc<Writer>, directory: Directory) -> Result<Locked> {
         let _waiting = Waiting::join(&self.waiting)?;
         let until = Instant::now() + PATIENCE;
         let turn = self.turn.try_lock_arc_until(until).ok_or(Error::Busy)?;
-        let file = open(home)?;
-        while !flock(home, &file)? {
+        let file = open(&directory)?;
+        while !flock(&directory, &file)? {
             if Instant::now() >= until {
                 return Err(Error::Busy);
             }
             std::thread::sleep(LOOK_AGAIN);
         }
-        Ok(Locked { writer: self.clone(), _file: file, _turn: turn })
+        Ok(Locked { writer: self.clone(), directory, _file: file, _turn: turn })
     }
 
     /// As [`Writer::lock`], but only if nobody has to be waited for.
-    pub fn try_lock(self: &Arc<Writer>, home: &Directory) -> Result<Option<Locked>> {
+    pub fn try_lock(self: &Arc<Writer>, directory: Directory) -> Result<Option<Locked>> {
         let Some(turn) = self.turn.try_lock_arc() else { return Ok(None) };
-        let file = open(home)?;
-        Ok(flock(home, &file)?.then(|| Locked { writer: self.clone(), _file: file, _turn: turn }))
+        let file = open(&directory)?;
+        Ok(flock(&directory, &file)?.then(|| Locked {
+            writer: self.clone(),
+            directory,
+            _file: file,
+            _turn: turn,
+        }))
     }
 
     pub fn changes(&self) -> u64 {

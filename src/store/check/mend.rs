@@ -75,7 +75,7 @@ fn report(result: Result<()>) {
 /// Makes some repairs in one commit.
 fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
     let At { home, path, cause } = at;
-    let _locked = store.lock(home)?;
+    let locked = store.lock(home)?;
     let directory = &store.tree.root.existing(path)?;
     let on_disk = store.tree.home_on_disk(home);
     let below = path.strip_prefix(&on_disk).unwrap_or(path);
@@ -89,7 +89,7 @@ fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
     }
     let commit =
         Commit { home: on_disk.clone(), operations: plan.operations, lost: Vec::new(), cause: cause.clone() };
-    match store.journals.commit(commit)? {
+    match store.journals.commit(&locked.directory, commit)? {
         // Who was quicker is looked at again.
         Made::Applied | Made::Outdated => Ok(()),
         Made::Journaled(change) => store.journals.apply(&on_disk, &change),

@@ -1,0 +1,88 @@
+//! A commit of one file: staged, looked at once more, put in place of what is there, synced; or as if nothing had been done.
+
+use super::calendar::State;
+use super::commit::{Made, Operation};
+use super::disk::Directory;
+use super::history;
+use super::log::Log;
+use super::operation::state;
+use super::record::Record;
+use super::staging::{Staged, Staging};
+use crate::error::Result;
+
+/// Where the file is. The caller holds the home's lock.
+pub struct Single<'h> {
+    pub home: &'h Directory,
+    pub directory: Directory,
+    pub name: String,
+    pub staging: &'h Staging,
+}
+
+impl Single<'_> {
+    /// Makes the commit.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: then the tree is as it was.
+    pub fn commit(&self, operation: &Operation, record: &Record, log: &mut Log) -> Result<Made> {
+        let Single { directory, name, .. } = self;
+        let staged = operation.after.as_ref().map(|content| {
+            let parts = content.parts().into_iter();
+            self.staging.write_parts(parts, directory)
+        });
+        let staged = staged.transpose()?;
+        // Looked at as late as can be: writing has taken its time.
+        if state(directory, name)? != operation.before {
+            return Ok(Made::Outdated);
+        }
+        log.append(record)?;
+        let put = self.put(operation, staged, &record.change).and_then(|put| {
+            // Without this the rename itself may be lost at a power cut.
+            let synced = if put { directory.sync() } else { Ok(()) };
+            synced.map(|()| put).inspect_err(|_| self.take_back(operation, &record.change))
+        });
+        match put {
+            Ok(true) => Ok(Made::Applied),
+            Ok(false) => {
+                log.take_back(record);
+                Ok(Made::Outdated)
+            }
+            Err(error) => {
+                log.take_back(record);
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the file in place of what is there, which goes to the history; or not, where somebody was faster.
+    fn put(&self, operation: &Operation, staged: Option<Staged<'_>>, change: &str) -> Result<bool> {
+        let Single { home, directory, name, .. } = self;
+        let file = &operation.file;
+        match (staged, operation.before) {
+            (Some(staged), State::Absent) => return staged.add(directory, name),
+            (Some(staged), _) => {
+                history::keep(home, change, file, directory, name)?;
+                if let Err(error) = staged.place(directory, name) {
+                    history::unkeep(home, change, file, directory, name)?;
+                    return Err(error);
+                }
+            }
+            (None, State::Absent) => {}
+            (None, _) => history::take(home, change, file, directory, name)?,
+        }
+        Ok(true)
+    }
+
+    /// Undoes what [`Single::put`] did: the client is told that nothing was changed, so nothing may be.
+    fn take_back(&self, operation: &Operation, change: &str) {
+        let Single { home, directory, name, .. } = self;
+        let undone = match operation.before {
+            State::Absent => directory.unlink(name),
+            State::Bytes(_) | State::Unreadable => {
+                history::put_back(home, change, &operation.file, directory, name)
+            }
+        };
+        if let Err(error) = undone {
+            tracing::error!("a change that failed cannot be undone: {error}");
+        }
+    }
+}
