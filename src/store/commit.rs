@@ -15,7 +15,7 @@ use super::disk::{Directory, Stamp};
 use super::history::{self, Kept};
 use super::journal::encode;
 use super::log::Log;
-use super::operation::{are_as_looked_at, file_name, parent};
+use super::operation::{above, are_as_looked_at, file_name};
 use super::record::{Cause, Record};
 use super::replay::{JOURNALS, tag};
 use super::single::Single;
@@ -82,7 +82,7 @@ impl Journals {
         let record = Record::new(self.change_name(&log), &commit.cause, &commit.operations);
         let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {
-            [one] if let Some(directory) = parent(home, &one.file)? => {
+            [one] if let Some(directory) = home.open(above(&one.file))? => {
                 let name = file_name(&one.file)?;
                 Single { home, directory, name, staging: &self.staging }.commit(one, &record, &mut log)
             }

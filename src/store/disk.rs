@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -18,10 +18,13 @@ const RESOLVE: ResolveFlags =
 /// The largest file that is read, in bytes: a whole calendar in one.
 pub const MAX_FILE: u64 = 64 << 20;
 
-/// An open directory of the tree.
+/// A directory of the tree, whatever its name is now.
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
+    /// Whether `fd` is good to read and sync by, and not only a place to start from (`O_PATH`): that one is cheaper, and who
+    /// watches the directory, we too, is not told of it.
+    is_open: bool,
     /// For messages only.
     path: PathBuf,
 }
@@ -100,7 +103,7 @@ impl Directory {
     pub fn root(path: &FsPath) -> Result<Directory> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| Error::io(path, error))?;
-        Ok(Directory { fd, path: path.to_path_buf() })
+        Ok(Directory { fd, is_open: true, path: path.to_path_buf() })
     }
 
     /// The directory `path` below this one, or nothing if there is none or a symlink is on the way.
@@ -108,10 +111,29 @@ impl Directory {
         let path = path.as_ref();
         if path.as_os_str().is_empty() {
             let fd = self.fd.try_clone().map_err(|error| Error::io(&self.path, error))?;
-            return Ok(Some(Directory { fd, path: self.path.clone() }));
+            return Ok(Some(Directory { fd, is_open: self.is_open, path: self.path.clone() }));
         }
-        let fd = self.open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(fd.map(|fd| Directory { fd, path: self.path.join(path) }))
+        let fd = self.open_beneath(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(fd.map(|fd| Directory { fd, is_open: false, path: self.path.join(path) }))
+    }
+
+    /// As [`Directory::directory`], for who will read or sync it at once. On a network file system that is also what brings the
+    /// news of others.
+    pub fn open(&self, path: impl AsRef<FsPath>) -> Result<Option<Directory>> {
+        let path = path.as_ref();
+        let here = FsPath::new(".");
+        let name = if path.as_os_str().is_empty() { here } else { path };
+        let fd = self.open_beneath(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(fd.map(|fd| Directory { fd, is_open: true, path: self.path.join(path) }))
+    }
+
+    /// Calls `act` with a descriptor that is good for more than a place.
+    fn opened<T>(&self, act: impl FnOnce(&OwnedFd) -> rustix::io::Result<T>) -> Result<T> {
+        let failed = |error: Errno| Error::io(&self.path, error);
+        match self.is_open {
+            true => act(&self.fd).map_err(failed),
+            false => act(&self.open("")?.ok_or_else(|| failed(Errno::NOENT))?.fd).map_err(failed),
+        }
     }
 
     /// As [`Directory::directory`], but what is missing is an error.
@@ -120,9 +142,18 @@ impl Directory {
         self.directory(path)?.ok_or_else(|| Error::io(self.path.join(path), Errno::NOENT))
     }
 
+    /// The names in it, each with its kind, by `rustix`.
+    pub fn listed(&self) -> Result<rustix::fs::Dir> {
+        // Another descriptor each time: where a listing has come to is the descriptor's, and somebody else may list too.
+        let failed = |error: Errno| Error::io(&self.path, error);
+        let again = self.open("")?.ok_or_else(|| failed(Errno::NOENT))?;
+        rustix::fs::Dir::new(again.fd).map_err(failed)
+    }
+
     pub(super) fn open_beneath(&self, path: &FsPath, flags: OFlags, mode: Mode) -> Result<Option<OwnedFd>> {
         // Non-blocking, so that opening a planted FIFO cannot hang.
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let waits = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NONBLOCK };
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | waits;
         loop {
             match rustix::fs::openat2(&self.fd, path, flags, mode, RESOLVE) {
                 Ok(fd) => return Ok(Some(fd)),
@@ -147,7 +178,7 @@ impl Directory {
     pub fn entries(&self) -> Result<Vec<(String, EntryKind)>> {
         let failed = |error: Errno| Error::io(&self.path, error);
         let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
+        for entry in self.listed()? {
             let entry = entry.map_err(failed)?;
             let Ok(name) = entry.file_name().to_str() else { continue };
             if name == "." || name == ".." {
@@ -243,6 +274,7 @@ impl Directory {
         Ok(is_file.then(|| (File::from(fd), Stamp::of(&stat))))
     }
 
+    /// A place to start from, no more.
     pub fn fd(&self) -> &OwnedFd {
         &self.fd
     }
@@ -257,7 +289,21 @@ impl Directory {
         if cfg!(broken = "no-directory-sync") {
             return Ok(());
         }
-        rustix::fs::fsync(&self.fd).map_err(|error| Error::io(&self.path, error))
+        self.opened(|fd| rustix::fs::fsync(fd))
+    }
+
+    /// Makes all of its file system durable.
+    pub fn sync_file_system(&self) -> Result<()> {
+        self.opened(|fd| rustix::fs::syncfs(fd))
+    }
+
+    /// Reads an extended attribute into `value`; how long it is, or nothing if there is none.
+    pub fn attribute(&self, name: &str, value: &mut [u8]) -> Option<usize> {
+        self.opened(|fd| rustix::fs::fgetxattr(fd, name, value)).ok()
+    }
+
+    pub fn set_attribute(&self, name: &str, value: &[u8]) -> Result<()> {
+        self.opened(|fd| rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()))
     }
 
     pub fn unlink(&self, name: &str) -> Result<()> {
@@ -336,7 +382,8 @@ impl Directory {
                 Err(Errno::EXIST) => false,
                 Err(error) => return Err(Error::io(directory.path.join(name), error)),
             };
-            let next = directory.existing(name)?;
+            let missing = || Error::io(directory.path.join(name), Errno::NOENT);
+            let next = directory.open(name)?.ok_or_else(missing)?;
             if is_new {
                 rustix::fs::fchmod(&next.fd, mode).map_err(|error| Error::io(&next.path, error))?;
                 made(&directory, &next)?;

@@ -30,7 +30,7 @@ pub fn are_as_looked_at(home: &Directory, operations: &[Operation]) -> Result<bo
 fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
     let mut opened: Option<(&FsPath, Option<Directory>)> = None;
     for operation in operations {
-        let path = operation.file.parent().unwrap_or(FsPath::new(""));
+        let path = above(&operation.file);
         // Most are in one directory.
         let directory = match opened.take().filter(|(known, _)| *known == path) {
             Some((_, directory)) => directory,
@@ -76,7 +76,12 @@ pub fn file_name(file: &FsPath) -> Result<String> {
     name.ok_or_else(|| Error::io(file, rustix::io::Errno::INVAL))
 }
 
+/// The directory of a file, below the home as that is.
+pub fn above(file: &FsPath) -> &FsPath {
+    file.parent().unwrap_or(FsPath::new(""))
+}
+
 /// The directory of a file below the home, if it is there.
 pub fn parent(home: &Directory, file: &FsPath) -> Result<Option<Directory>> {
-    home.directory(file.parent().unwrap_or(FsPath::new("")))
+    home.directory(above(file))
 }

@@ -147,8 +147,7 @@ impl Journals {
 
     /// The journals that wait for a home, oldest first.
     pub fn pending(&self, home: &FsPath) -> Result<Vec<String>> {
-        // Opened each time: on a network file system that is what brings the news of others.
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Vec::new()) };
+        let Some(journals) = self.root.open(JOURNALS)? else { return Ok(Vec::new()) };
         let stamp = journals.own_stamp()?;
         if *self.idle.lock() == Some(stamp) {
             return Ok(Vec::new());
@@ -222,7 +221,7 @@ pub(super) fn tag(home: &FsPath) -> String {
 /// Makes durable what a journal has changed: files, directories, what the history keeps of them, and the record.
 fn sync_all(home: &Directory, head: &Head) -> Result<()> {
     if head.operations.len() > SYNC_EACH {
-        return rustix::fs::syncfs(home.fd()).map_err(|error| Error::io(home.path(), error));
+        return home.sync_file_system();
     }
     let mut directories: BTreeSet<PathBuf> = BTreeSet::new();
     for line in &head.operations {

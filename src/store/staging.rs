@@ -142,7 +142,7 @@ impl StagedDirectory<'_> {
 
     /// Makes everything in it durable.
     pub fn sync(&self) -> Result<()> {
-        rustix::fs::syncfs(self.directory.fd()).map_err(|error| Error::io(self.directory.path(), error))
+        self.directory.sync_file_system()
     }
 }
 
@@ -204,24 +204,28 @@ impl Drop for Staging {
 /// What a directory gives to the files that are made in it.
 const DEFAULT: &str = "system.posix_acl_default";
 
+/// What a directory or file itself is open to.
+const ACCESS: &str = "system.posix_acl_access";
+
 /// A file staged elsewhere would miss the default ACL of the directory it goes into, which lets local users edit it.
 fn inherit_acl(target: &Directory, file: &OwnedFd) {
-    copy_default_acl(target, file, &["system.posix_acl_access"]);
+    inherit(target, |acl| {
+        let set = rustix::fs::fsetxattr(file, ACCESS, acl, XattrFlags::empty());
+        set.map_err(|error| Error::io(target.path(), error))
+    });
 }
 
 /// As [`inherit_acl`], for a directory, which passes it on.
 fn inherit_directory_acl(target: &Directory, directory: &Directory) {
-    copy_default_acl(target, directory.fd(), &["system.posix_acl_access", DEFAULT]);
+    inherit(target, |acl| [ACCESS, DEFAULT].iter().try_for_each(|name| directory.set_attribute(name, acl)));
 }
 
-fn copy_default_acl(target: &Directory, to: &OwnedFd, names: &[&str]) {
+fn inherit(target: &Directory, set: impl FnOnce(&[u8]) -> Result<()>) {
     let mut acl = [0; 4096];
-    let Ok(len) = rustix::fs::fgetxattr(target.fd(), DEFAULT, &mut acl[..]) else { return };
-    for name in names {
-        if let Err(error) = rustix::fs::fsetxattr(to, *name, &acl[..len], XattrFlags::empty()) {
-            let path = target.path().display();
-            tracing::warn!("{path}: its default ACL cannot be given to what is new in it: {error}");
-        }
+    let Some(len) = target.attribute(DEFAULT, &mut acl) else { return };
+    if let Err(error) = set(&acl[..len]) {
+        let path = target.path().display();
+        tracing::warn!("{path}: its default ACL cannot be given to what is new in it: {error}");
     }
 }
 

@@ -62,7 +62,7 @@ impl Seen {
 pub fn list(directory: &Directory) -> Result<Vec<Seen>> {
     let failed = |error: Errno| Error::io(directory.path(), error);
     let mut all = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory.fd()).map_err(failed)? {
+    for entry in directory.listed()? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
