@@ -75,11 +75,11 @@ class Server:
         return int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024
 
 
-def kalends(binary, tree, pinned=False):
+def kalends(binary, tree, pinned=False, log="warn", **options):
     port = free_port()
     command = [str(binary), "serve", str(tree), "--listen", f"127.0.0.1:{port}"]
-    environment = {**os.environ, "KALENDS_LOG": "warn", "XDG_CACHE_HOME": str(tree) + "-cache"}
-    return Server(PIN * pinned + command, port, env=environment)
+    environment = {**os.environ, "KALENDS_LOG": log, "XDG_CACHE_HOME": str(tree) + "-cache"}
+    return Server(PIN * pinned + command, port, env=environment, **options)
 
 
 def nginx(prefix):

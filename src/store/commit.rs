@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::calendar::State;
 use super::content::Content;
 use super::disk::{Directory, Stamp};
-use super::history::{self, Kept};
+use super::history::{self, HISTORY, Kept};
 use super::journal::encode;
 use super::log::Log;
 use super::operation::{above, are_as_looked_at, file_name};
@@ -20,6 +20,7 @@ use super::record::{Cause, Record};
 use super::replay::{JOURNALS, tag};
 use super::single::Single;
 use super::staging::Staging;
+use super::took::took;
 use crate::error::Result;
 
 pub use super::operation::Operation;
@@ -78,7 +79,7 @@ impl Journals {
         if commit.operations.is_empty() && commit.lost.is_empty() {
             return Ok(Made::Applied);
         }
-        let mut log = Log::open(home)?;
+        let mut log = took(HISTORY, || Log::open(home))?;
         let record = Record::new(self.change_name(&log), &commit.cause, &commit.operations);
         let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {

@@ -47,6 +47,7 @@ mod staging;
 mod threads;
 mod timeline;
 mod told;
+mod took;
 mod tree;
 pub mod view;
 mod view_names;

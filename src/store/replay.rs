@@ -13,10 +13,11 @@ use rustix::fs::{Mode, OFlags};
 
 use super::commit::Journals;
 use super::disk::{Directory, EntryKind, Stamp};
-use super::history::{self, Kept};
+use super::history::{self, HISTORY, Kept};
 use super::journal::{Contents, Head, Line, decode, is_torn, spelled};
 use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
+use super::took::took;
 use crate::error::{Error, Result};
 
 pub const JOURNALS: &str = ".journal";
@@ -64,7 +65,7 @@ impl Journals {
     /// Puts the files of a journal in place that was made just now.
     pub(super) fn place(&self, home: &Directory, journal: &str, log: &mut Log) -> Result<()> {
         let Found::Whole(head, contents) = self.read(journal)? else { return Ok(()) };
-        log.append(&head.record)?;
+        took(HISTORY, || log.append(&head.record))?;
         self.place_all(home, &head, contents)
     }
 
@@ -114,14 +115,14 @@ impl Journals {
             return self.lose(home, change, line, content);
         }
         if line.after.is_none() {
-            return history::take(home, change, file, &directory, &name);
+            return took(HISTORY, || history::take(home, change, file, &directory, &name));
         }
         let staged = self.staging.write_unsynced(content, &directory)?;
         if torn {
             return staged.place(&directory, &name);
         }
         if current.is_some() {
-            history::keep(home, change, file, &directory, &name)?;
+            took(HISTORY, || history::keep(home, change, file, &directory, &name))?;
             return staged.place(&directory, &name);
         }
         match staged.add(&directory, &name)? {

@@ -15,6 +15,7 @@ use super::record::{Cause, Did};
 use super::rights::nearest;
 use super::sent::{Parent, Sent};
 use super::snapshot::Snapshot;
+use super::took::took;
 use super::tree::Found;
 use super::view_names::{self, Client};
 use super::views::Draft;
@@ -142,16 +143,19 @@ impl Store {
         let Some(mut writing) = targets else { return Ok(None) };
         let snapshot = self.shown(save.place, &writing);
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
-        let known_sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
         let basis = save.basis.clone().resolved(snapshot.as_deref());
-        let (parent, plan) = {
-            let here = writing.here();
-            let looks = || known_sent.looks(&here);
-            let parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
-            let plan = known_sent.merged_into(&here, &parent.base(&basis), basis == Basis::Unknown)?;
-            (parent, plan)
-        };
-        let lost = writing.carry_out(&plan, &known_sent.items)?;
+        let (known_sent, parent, plan, lost) = took("merging", || {
+            let known_sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
+            let (parent, plan) = {
+                let here = writing.here();
+                let looks = || known_sent.looks(&here);
+                let parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
+                let plan = known_sent.merged_into(&here, &parent.base(&basis), basis == Basis::Unknown)?;
+                (parent, plan)
+            };
+            let lost = writing.carry_out(&plan, &known_sent.items)?;
+            Ok::<_, Error>((known_sent, parent, plan, lost))
+        })?;
         // A whole calendar's text, which the commit and the new picture would lie in memory beside.
         drop(snapshot);
         let merged = plan.merged();

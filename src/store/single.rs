@@ -3,11 +3,12 @@
 use super::calendar::State;
 use super::commit::{Made, Operation};
 use super::disk::Directory;
-use super::history;
+use super::history::{self, HISTORY};
 use super::log::Log;
 use super::operation::state;
 use super::record::Record;
 use super::staging::{Staged, Staging};
+use super::took::took;
 use crate::error::Result;
 
 /// Where the file is. The caller holds the home's lock.
@@ -34,7 +35,7 @@ impl Single<'_> {
         if state(directory, name)? != operation.before {
             return Ok(Made::Outdated);
         }
-        log.append(record)?;
+        took(HISTORY, || log.append(record))?;
         let put = self.put(operation, staged, &record.change).and_then(|put| {
             // Without this the rename itself may be lost at a power cut.
             let synced = if put { directory.sync() } else { Ok(()) };
@@ -60,7 +61,7 @@ impl Single<'_> {
         match (staged, operation.before) {
             (Some(staged), State::Absent) => return staged.add(directory, name),
             (Some(staged), _) => {
-                history::keep(home, change, file, directory, name)?;
+                took(HISTORY, || history::keep(home, change, file, directory, name))?;
                 if let Err(error) = staged.place(directory, name) {
                     history::unkeep(home, change, file, directory, name)?;
                     return Err(error);
