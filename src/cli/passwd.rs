@@ -92,6 +92,11 @@ fn with_entry(before: &[u8], user: &str, entry: &str) -> Vec<u8> {
 /// Puts `content` in the file's place in one step, with the file's mode and owner: the server may read it at any moment.
 fn replace(file: &Path, directory: &Path, content: &[u8]) -> Result<()> {
     let staged = staged_name(file, directory);
+    // Whoever was killed in the midst has left it: with the directory locked nobody is at it.
+    match std::fs::remove_file(&staged) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(staged, error)),
+        _ => {}
+    }
     let written = write(file, directory, &staged, content)
         .and_then(|()| std::fs::rename(&staged, file))
         .map_err(|error| Error::io(file, error));
@@ -104,7 +109,7 @@ fn replace(file: &Path, directory: &Path, content: &[u8]) -> Result<()> {
 
 fn staged_name(file: &Path, directory: &Path) -> PathBuf {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    directory.join(format!(".{name}.{}", std::process::id()))
+    directory.join(format!(".{name}.new"))
 }
 
 fn write(file: &Path, directory: &Path, staged: &Path, content: &[u8]) -> std::io::Result<()> {
@@ -203,6 +208,8 @@ mod tests {
         let (file, link) = (directory.path().join("users"), directory.path().join("link"));
         std::fs::write(&file, "alice:x\n").expect("written");
         std::fs::set_permissions(&file, Permissions::from_mode(0o604)).expect("mode set");
+        // As one that was killed has left it.
+        std::fs::write(directory.path().join(".users.new"), "alice:half").expect("written");
         std::os::unix::fs::symlink(&file, &link).expect("linked");
         set(&link, "bob", "sesame").expect("set");
         assert_eq!(std::fs::metadata(&file).expect("there").mode() & 0o7777, 0o604);
