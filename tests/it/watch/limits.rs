@@ -4,7 +4,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{ADDRESS, DIRECTORY, is_watched, settle, shell, shows, summary, watches, watching};
+use super::{ADDRESS, DIRECTORY, is_watched, looks_during, settle, shell, shows, summary, watches, watching};
 use crate::calendar::components;
 use crate::need::need;
 use crate::server::{Server, eventually, write};
@@ -109,31 +109,15 @@ fn an_edit_looks_at_the_edited_file_and_at_no_other() {
     }
     eventually("all are there", || (components(&s.get(ADDRESS, "alice").text()).len() == 21).then_some(()));
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let trace = s.path("trace");
-    let mut strace = Command::new("strace")
-        .args([
-            "-f",
-            "-qq",
-            "-e",
-            "trace=openat2,newfstatat,statx,fstatat64",
-            "-p",
-            &s.pid().to_string(),
-            "-o",
-        ])
-        .arg(&trace)
-        .spawn()
-        .expect("strace");
-    eventually("strace is there", || trace.exists().then_some(()));
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    shell(&s, "sed -i s/SUMMARY:7/SUMMARY:Seven/ Team/7.ics");
-    // Nobody asks.
-    eventually("it is looked at", || {
-        std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("\"7.ics\"")).then_some(())
+    let looked = looks_during(&s, |trace| {
+        shell(&s, "sed -i s/SUMMARY:7/SUMMARY:Seven/ Team/7.ics");
+        // Nobody asks.
+        eventually("it is looked at", || {
+            std::fs::read_to_string(trace).is_ok_and(|text| text.contains("\"7.ics\"")).then_some(())
+        });
+        std::thread::sleep(std::time::Duration::from_secs(2));
     });
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    strace.kill().expect("ours");
-    strace.wait().expect("ours");
-    let text = std::fs::read_to_string(&trace).expect("a trace");
+    let Some(text) = looked else { return };
     let others = (0..20).filter(|number| *number != 7 && text.contains(&format!("\"{number}.ics\""))).count();
     assert_eq!(others, 0, "{text}");
     let shown = s.get(ADDRESS, "alice").text();

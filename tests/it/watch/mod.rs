@@ -7,11 +7,14 @@ mod tools;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::calendar::{components, event, plain, summaries};
 use crate::need::need;
 use crate::server::{Server, eventually, write};
+use crate::strace::Strace;
 
 const ADDRESS: &str = "/ical/folder/Team.ics";
 const DIRECTORY: &str = "users/alice/Team";
@@ -66,6 +69,16 @@ fn shell(s: &Server, line: &str) {
     assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// What strace lists of the server's looks at the disk during something, which is told where that is written. Nothing where that
+/// cannot be seen.
+fn looks_during(s: &Server, something: impl FnOnce(&Path)) -> Option<String> {
+    let trace = s.path("trace");
+    let strace = Strace::list(s, "openat2,newfstatat,statx,fstat", &trace)?;
+    something(&trace);
+    drop(strace);
+    Some(fs::read_to_string(trace).expect("a trace"))
+}
+
 fn summary(text: &str) -> String {
     plain(&[&event("lunch", text, &[])])
 }
@@ -106,34 +119,19 @@ fn what_is_watched_and_unchanged_is_served_without_a_look_at_the_disk() {
         return;
     }
     let looks = |s: &Server| {
-        let trace = s.path("trace");
-        let mut strace = Command::new("strace")
-            .args([
-                "-f",
-                "-qq",
-                "-e",
-                "trace=openat2,newfstatat,statx,fstat",
-                "-p",
-                &s.pid().to_string(),
-                "-o",
-            ])
-            .arg(&trace)
-            .spawn()
-            .expect("strace");
-        eventually("strace is there", || trace.exists().then_some(()));
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        for _ in 0..4 {
-            s.get(ADDRESS, "alice").status(200);
-            std::thread::sleep(std::time::Duration::from_millis(600));
-        }
-        strace.kill().expect("ours");
-        strace.wait().expect("ours");
-        fs::read_to_string(trace).expect("a trace").matches("lunch.ics").count()
+        let trace = looks_during(s, |_| {
+            for _ in 0..4 {
+                s.get(ADDRESS, "alice").status(200);
+                std::thread::sleep(Duration::from_millis(600));
+            }
+        });
+        trace.map(|trace| trace.matches("lunch.ics").count())
     };
-    assert_eq!(looks(&watching()), 0);
+    let Some(when_watched) = looks(&watching()) else { return };
+    assert_eq!(when_watched, 0);
     let polling = Server::configured("watch = \"poll\"");
     polling.get(ADDRESS, "alice").status(200);
-    assert_ne!(looks(&polling), 0, "without watching it is compared each second");
+    assert_ne!(looks(&polling), Some(0), "without watching it is compared each second");
 }
 
 #[test]
