@@ -7,13 +7,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// What the tree's files may be done with, whatever the umask.
+pub const FILE_MODE: Mode = Mode::from_raw_mode(0o660);
 
 /// The largest file that is read, in bytes: a whole calendar in one.
 pub const MAX_FILE: u64 = 64 << 20;
@@ -172,6 +175,27 @@ impl Directory {
                 Err(error) => return Err(Error::io(self.path.join(path), error)),
             }
         }
+    }
+
+    /// Opens the file `name`, which is made if it is not there; nothing if something else is.
+    pub fn open_or_make(&self, name: &str, flags: OFlags) -> Result<Option<OwnedFd>> {
+        let opened = self.open_beneath(FsPath::new(name), flags | OFlags::CREATE, FILE_MODE)?;
+        opened.map(|fd| self.own(&fd).map(|()| fd)).transpose()
+    }
+
+    /// Gives what root has made in this directory to the directory's owner: the service could not write to root's.
+    fn own(&self, made: &OwnedFd) -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let failed = |error: Errno| Error::io(&self.path, error);
+        let (its, own) =
+            (rustix::fs::fstat(made).map_err(failed)?, rustix::fs::fstat(&self.fd).map_err(failed)?);
+        if its.st_uid != 0 || own.st_uid == 0 {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
+        rustix::fs::fchown(made, Some(uid), Some(gid)).map_err(failed)
     }
 
     /// The names in this directory that are UTF-8, with what they are; those with a leading dot too.
@@ -385,6 +409,7 @@ impl Directory {
             let missing = || Error::io(directory.path.join(name), Errno::NOENT);
             let next = directory.open(name)?.ok_or_else(missing)?;
             if is_new {
+                directory.own(&next.fd)?;
                 rustix::fs::fchmod(&next.fd, mode).map_err(|error| Error::io(&next.path, error))?;
                 made(&directory, &next)?;
             }

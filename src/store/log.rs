@@ -10,10 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use serde::Deserialize;
 
-use super::disk::Directory;
+use super::disk::{Directory, FILE_MODE};
 use super::record::{Record, time_of};
 use crate::error::{Error, Result};
 
@@ -22,7 +22,6 @@ pub const LOGS: &str = ".history/log";
 const ENDING: &str = ".log";
 /// How many characters of a change's name are its day.
 const DAY: usize = 8;
-const MODE: Mode = Mode::from_raw_mode(0o660);
 
 /// A home's logs, open for the next lines. Whoever has it holds the home's lock.
 pub struct Log {
@@ -63,12 +62,11 @@ impl Log {
     fn of_day(&self, name: &str) -> Result<Open> {
         let failed = |error: std::io::Error| Error::io(self.directory.path().join(name), error);
         let errno = |error: rustix::io::Errno| failed(error.into());
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND;
-        let opened = self.directory.open_beneath(FsPath::new(name), flags, MODE)?;
+        let opened = self.directory.open_or_make(name, OFlags::RDWR | OFlags::APPEND)?;
         let file = opened.ok_or_else(|| errno(rustix::io::Errno::LOOP))?;
         let size = rustix::fs::fstat(&file).map_err(errno)?.st_size.unsigned_abs();
         if size == 0 {
-            rustix::fs::fchmod(&file, MODE).map_err(errno)?;
+            rustix::fs::fchmod(&file, FILE_MODE).map_err(errno)?;
         }
         let file = File::from(file);
         let is_torn = size > 0 && tail(&file, size - 1, 1).map_err(failed)? != *b"\n";

@@ -3,18 +3,16 @@
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, XattrFlags};
 use rustix::io::Errno;
 
-use super::disk::{Directory, EntryKind};
+use super::disk::{Directory, EntryKind, FILE_MODE};
 use crate::error::{Error, Result};
 
 pub const TMP: &str = ".tmp";
 pub const LOCK: &str = "lock";
-const FILE_MODE: u32 = 0o660;
 
 /// This process's staging directory.
 #[derive(Debug)]
@@ -114,14 +112,13 @@ impl Staging {
 
     fn create(&self, target: &Directory) -> Result<(Staged<'_>, OwnedFd)> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let mode = Mode::from_raw_mode(FILE_MODE);
+        let flags = OFlags::WRONLY | OFlags::EXCL;
         let path = self.directory.path().join(&name);
-        let opened = self.directory.open_beneath(FsPath::new(&name), flags, mode)?;
+        let opened = self.directory.open_or_make(&name, flags)?;
         let fd = opened.ok_or_else(|| Error::io(&path, Errno::NOENT))?;
         let staged = Staged { staging: self, name, placed: false };
         inherit_acl(target, &fd);
-        rustix::fs::fchmod(&fd, mode).map_err(|error| Error::io(path, error))?;
+        rustix::fs::fchmod(&fd, FILE_MODE).map_err(|error| Error::io(path, error))?;
         Ok((staged, fd))
     }
 }
@@ -230,11 +227,8 @@ fn inherit(target: &Directory, set: impl FnOnce(&[u8]) -> Result<()>) {
 }
 
 fn lock(directory: &Directory, how: FlockOperation) -> Result<Option<OwnedFd>> {
-    let flags = OFlags::RDWR | OFlags::CREATE;
     let path = directory.path().join(LOCK);
-    let Some(fd) = directory.open_beneath(FsPath::new(LOCK), flags, Mode::from_raw_mode(FILE_MODE))? else {
-        return Ok(None);
-    };
+    let Some(fd) = directory.open_or_make(LOCK, OFlags::RDWR)? else { return Ok(None) };
     match rustix::fs::flock(&fd, how) {
         Ok(()) => Ok(Some(fd)),
         Err(Errno::WOULDBLOCK) => Ok(None),

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::disk::Directory;
@@ -183,8 +182,7 @@ impl Writer {
 
 /// The file that a home's writers lock. Opened for writing: some file systems lock no others.
 fn open(home: &Directory) -> Result<OwnedFd> {
-    let opened =
-        home.open_beneath(FsPath::new(LOCK), OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(0o660))?;
+    let opened = home.open_or_make(LOCK, OFlags::RDWR)?;
     opened.ok_or_else(|| Error::io(home.path().join(LOCK), Errno::NOENT))
 }
 

@@ -1,8 +1,12 @@
 //! The commands beside a running server, and how `serve` refuses to start.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
+
+use crate::calendar::{event, plain};
 use crate::server::{Server, copy, eventually, write};
 
 /// Runs the real binary.
@@ -50,6 +54,41 @@ fn a_command_makes_nothing_in_the_cache_which_is_the_servers() {
         let made = std::fs::read_dir(cache.path()).expect("the cache").count();
         assert_eq!(made, 0, "{words:?}");
     }
+}
+
+#[test]
+fn what_root_makes_belongs_to_whom_the_tree_belongs() {
+    const SERVICE: u32 = 12_345;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    let mut s = Server::start();
+    let address = "/ical/folder/Deep/New.ics";
+    s.put(address, "alice", plain(&[&event("a", "old", &[])])).status(201);
+    let etag = s.get(address, "alice").etag();
+    s.put(address, "alice", plain(&[&event("a", "new", &[])])).header("If-Match", &etag).status(204);
+    s.stop(Signal::TERM);
+    std::fs::remove_file(s.path("users/alice/.lock")).expect("removed");
+    let all = || walkdir::WalkDir::new(s.path("")).into_iter().map(|entry| entry.expect("an entry"));
+    for entry in all() {
+        std::os::unix::fs::lchown(entry.path(), Some(SERVICE), Some(SERVICE)).expect("given away");
+    }
+    let data = s.path("");
+    for words in [
+        "acl set alice/Deep/New user:bob viewer",
+        "link add alice alice/Deep/New viewer",
+        "restore alice/Deep/New",
+        "acl set bob user:alice viewer",
+    ] {
+        let words: Vec<&str> = words.split(' ').chain(["--data", data.to_str().expect("UTF-8")]).collect();
+        let output = kalends(&words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+    let is_roots = |entry: &walkdir::DirEntry| entry.metadata().expect("its owner").uid() != SERVICE;
+    let roots: Vec<_> = all().filter(is_roots).map(|entry| entry.into_path()).collect();
+    assert_eq!(roots, Vec::<std::path::PathBuf>::new());
+    assert!(s.texts("users/alice/Deep/New").concat().contains("SUMMARY:old"));
 }
 
 #[test]
