@@ -144,10 +144,10 @@ impl Journals {
         put().inspect_err(|_| log.take_back(&record))
     }
 
-    /// Puts something on record that changes no file. The caller holds the home's lock.
-    pub fn note(&self, home: &Directory, cause: &Cause) -> Result<()> {
+    /// Puts something on record that changes no file, but perhaps the names of some. The caller holds the home's lock.
+    pub fn note(&self, home: &Directory, cause: &Cause, renamed: Vec<(String, String)>) -> Result<()> {
         let mut log = Log::open(home)?;
-        log.append(&Record::new(self.change_name(&log), cause, &[]))
+        log.append(&Record { renamed, ..Record::new(self.change_name(&log), cause, &[]) })
     }
 
     /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag. Nothing if

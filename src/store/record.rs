@@ -69,6 +69,9 @@ pub struct Record {
     pub replaced: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
+    /// What nothing reached by its name, with the name that it got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<(String, String)>,
     /// Not made after all: takes back the line before of the same change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,

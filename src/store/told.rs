@@ -39,6 +39,8 @@ pub enum What {
     Added,
     Replaced,
     Removed,
+    /// By a check: it was there before under a name that nothing reached.
+    Renamed,
     /// A version that never was in the tree, because what was there won.
     Lost,
 }
@@ -51,12 +53,26 @@ pub struct Differing {
     pub now: Option<String>,
 }
 
+impl Differing {
+    /// The lines of both, with those of their own zones where these differ.
+    fn new(uid: &str, then: Option<Item>, now: Option<Item>) -> Differing {
+        let zones_of = |item: &Option<Item>| item.as_ref().map_or(String::new(), zones);
+        let zones_differ = then.is_some() && now.is_some() && zones_of(&then) != zones_of(&now);
+        let text = |item: &Option<Item>| {
+            let lines = item.as_ref().map(|item| unfolded(&item.raw))?;
+            Some(if zones_differ { zones_of(item) + &lines } else { lines })
+        };
+        Differing { uid: uid.to_owned(), then: text(&then), now: text(&now) }
+    }
+}
+
 impl What {
     pub fn name(self) -> &'static str {
         match self {
             What::Added => "added",
             What::Replaced => "replaced",
             What::Removed => "removed",
+            What::Renamed => "renamed",
             What::Lost => "lost",
         }
     }
@@ -123,6 +139,9 @@ impl Store {
         if !record.calendar.is_empty() && at_place(&&record.calendar) {
             items.extend(self.items_of_calendar(timeline, record, newer)?);
         }
+        for (_, file) in record.renamed.iter().filter(|(_, file)| at_place(&file)) {
+            items.extend(told(timeline, What::Renamed, file, Some(&Version(PathBuf::from(file)))));
+        }
         for (file, version) in timeline.lost(record).filter(|(file, _)| file.starts_with(&below)) {
             items.extend(told(timeline, What::Lost, &file.to_string_lossy(), Some(version)));
         }
@@ -188,15 +207,13 @@ impl Store {
         let keys: BTreeSet<Key> = then.keys().chain(now.keys()).cloned().collect();
         let differing = keys.into_iter().map(|key| (then.remove(&key), now.remove(&key), key));
         let differing = differing.filter(|(then, now, key)| {
-            uid.is_none_or(|uid| &*key.uid == uid)
-                && then.as_ref().map(|it| &it.raw) != now.as_ref().map(|it| &it.raw)
+            let is_same = match (then, now) {
+                (Some(then), Some(now)) => then.is_written_as(now),
+                _ => false,
+            };
+            uid.is_none_or(|uid| &*key.uid == uid) && !is_same
         });
-        Ok(differing
-            .map(|(then, now, key)| {
-                let text = |item: Option<Item>| item.map(|item| unfolded(&item.raw));
-                Differing { uid: key.uid.to_string(), then: text(then), now: text(now) }
-            })
-            .collect())
+        Ok(differing.map(|(then, now, key)| Differing::new(&key.uid, then, now)).collect())
     }
 }
 
@@ -215,6 +232,12 @@ fn gather(
         into.insert(item.key.clone(), item);
     }
     Ok(())
+}
+
+/// The definitions of the zones that only the item's own file defines.
+fn zones(item: &Item) -> String {
+    let own = item.zones.iter().filter(|zone| zone.iana.is_none());
+    own.filter_map(|zone| zone.definition.as_ref()).map(|definition| unfolded(&definition.raw)).collect()
 }
 
 fn unfolded(raw: &[u8]) -> String {

@@ -271,7 +271,7 @@ impl Store {
             "{path}: the home went back in time: its newest change was {missing}, and is {newest} now"
         );
         let cause = Cause { did: Did::Back, missing: missing.to_owned(), ..Cause::default() };
-        if let Err(error) = locked.and_then(|_locked| self.journals.note(directory, &cause)) {
+        if let Err(error) = locked.and_then(|_locked| self.journals.note(directory, &cause, Vec::new())) {
             tracing::warn!("{path}: that it went back cannot be put on record: {error}");
         }
         Ok(())

@@ -302,6 +302,29 @@ fn a_difference_is_shown_item_by_item_in_readable_lines() {
 }
 
 #[test]
+fn a_difference_of_a_zone_alone_is_shown() {
+    let s = Server::start();
+    let zone = |offset: &str| {
+        format!(
+            "BEGIN:VTIMEZONE\r\nTZID:Office\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n\
+             TZOFFSETFROM:{offset}\r\nTZOFFSETTO:{offset}\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
+        )
+    };
+    let zoned = "BEGIN:VEVENT\r\nUID:zoned\r\nDTSTAMP:20261001T080000Z\r\nDTSTART;TZID=Office:20261201T100000\r\n\
+                 SUMMARY:Zoned\r\nEND:VEVENT\r\n";
+    save(&s, &[zone("+0530"), zoned.to_owned(), event("b", "B", &[])]);
+    save(&s, &[zone("+0545"), zoned.to_owned(), event("b", "B", &[])]);
+    s.settle();
+    let text = kalends(&s, &["diff", PLACE]).expect("a difference");
+    for part in
+        ["--- then: zoned  \"Zoned\"\n", "-TZOFFSETTO:+0530\n", "+TZOFFSETTO:+0545\n", " SUMMARY:Zoned\n"]
+    {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    assert!(!text.contains("UID:b"), "{text}");
+}
+
+#[test]
 fn rights_and_publications_are_on_record_and_a_restore_leaves_rights_alone() {
     let s = Server::start();
     save(&s, &[event("a", "A", &[])]);

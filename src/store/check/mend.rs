@@ -80,12 +80,20 @@ fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
     let on_disk = store.tree.home_on_disk(home);
     let below = path.strip_prefix(&on_disk).unwrap_or(path);
     let mut plan = Plan { directory, below, operations: Vec::new(), taken: HashSet::new() };
+    let mut renamed = Vec::new();
     for repair in repairs {
         match repair {
             Repair::Rewrite { file, hash } => plan.rewrite(file, *hash)?,
             Repair::Split { file, hash, twins } => plan.split(file, *hash, twins)?,
-            Repair::Rename { from, to } => rename(directory, from, to)?,
+            Repair::Rename { from, to } if rename(directory, from, to)? => {
+                let name = |name: &FsPath| below.join(name).to_string_lossy().into_owned();
+                renamed.push((name(from.as_ref()), name(to.as_ref())));
+            }
+            Repair::Rename { .. } => {}
         }
+    }
+    if !renamed.is_empty() {
+        store.journals.note(&store.tree.root.existing(&on_disk)?, cause, renamed)?;
     }
     let commit =
         Commit { home: on_disk.clone(), operations: plan.operations, lost: Vec::new(), cause: cause.clone() };
@@ -96,12 +104,13 @@ fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
     }
 }
 
-/// Gives a name that is free to what nothing reaches.
-fn rename(directory: &Directory, from: &OsString, to: &str) -> Result<()> {
-    match directory.rename_to_free(from, to)? {
-        true => directory.sync(),
-        false => Ok(()),
+/// Gives a name to what nothing reaches, if that is free: whether it was.
+fn rename(directory: &Directory, from: &OsString, to: &str) -> Result<bool> {
+    let renamed = directory.rename_to_free(from, to)?;
+    if renamed {
+        directory.sync()?;
     }
+    Ok(renamed)
 }
 
 /// The operations of a commit in the making.

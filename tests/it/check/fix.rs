@@ -135,6 +135,9 @@ fn names_are_composed_where_that_takes_no_others() {
         "{left:?}"
     );
     assert!(tree.path("users/alice/M\u{fc}ller/a.ics").exists());
+    // It is on record, and a restore does not take it for new.
+    let told = tree.history("alice");
+    assert!(told.contains("repair") && told.contains("renamed   M\u{fc}ller"), "{told}");
 }
 
 #[test]

@@ -86,6 +86,13 @@ impl Tree {
         spelled(&parsed(&self.run(&["--json", "--fix"])), |finding| finding["repaired"] == false)
     }
 
+    /// What `kalends history` tells of a place.
+    pub fn history(&self, place: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kalends"));
+        let output = command.args(["history", place, "--data"]).arg(self.path("")).output();
+        String::from_utf8(output.expect("the command").stdout).expect("UTF-8")
+    }
+
     /// The content of every file, the history's too, by path; staging and locks apart.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
