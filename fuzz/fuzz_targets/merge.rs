@@ -1,14 +1,16 @@
 //! The three-way merge: whatever the client had, sends and finds, the outcome keeps the promises of the design's table.
 //!
-//! Each two bytes of an input are what one item is like: in the client's base, in what it sends, and here. The first byte says
-//! which base counts, and whether the client is one of Mozilla's programs.
+//! Each two bytes of an input are what one item is like: in the client's base, in what it sends, here, and in an older copy that
+//! another machine may have. The first byte says which base counts, whether the client is one of Mozilla's programs, how the copies
+//! came about, and whether the guard against shrinking is asked.
 
 #![no_main]
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use kalends::ical::item::{Item, Key, KeyMap, cut};
+use kalends::store::copies::{Copies, Parents};
 use kalends::store::merge::{Base, Here, HiddenKey, Plan, merge};
 use kalends::store::view::{Known, View};
 use libfuzzer_sys::fuzz_target;
@@ -31,6 +33,7 @@ fn of(uid: usize) -> [Item; VERSIONS] {
 /// One item: what the client had of it, what it sends, and what is here.
 struct Case {
     had: Option<&'static Item>,
+    had_before: Option<&'static Item>,
     sent: Option<&'static Item>,
     here: Option<Here<'static>>,
 }
@@ -43,7 +46,7 @@ impl Case {
             5 => Some(Here::Hidden),
             bits => version(bits).map(Here::Whole),
         };
-        Case { had: version(bytes[0]), sent: version(bytes[0] >> 3), here }
+        Case { had: version(bytes[0]), had_before: version(bytes[1]), sent: version(bytes[0] >> 3), here }
     }
 }
 
@@ -51,32 +54,72 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((first, rest)) = bytes.split_first() else { return };
     let cases: Vec<Case> =
         rest.chunks_exact(2).take(UIDS).enumerate().map(|(uid, bytes)| Case::read(uid, bytes)).collect();
-    let had = cases.iter().filter_map(|case| case.had);
-    let view = View::new(had.map(|item| (item.key.id(), Known::of(item.look()))));
-    let base = match first & 3 {
-        0 => Base::None,
-        1 => Base::Here,
-        2 => Base::View(&view),
-        _ => Base::Replace,
+    let view_of = |had: fn(&Case) -> Option<&'static Item>| {
+        View::new(cases.iter().filter_map(had).map(|item| (item.key.id(), Known::of(item.look()))))
     };
+    let views = [view_of(|case| case.had_before), view_of(|case| case.had)].map(Arc::new);
     let mozilla = first & 4 != 0;
     let sent: Vec<Item> = cases.iter().filter_map(|case| case.sent.cloned()).collect();
+    let parents = parents(*first, &views, &sent, mozilla);
+    let base = match first & 3 {
+        _ if first & COPIES != 0 => Base::Copies(&parents),
+        0 => Base::None,
+        1 => Base::Here,
+        2 => Base::View(&views[1]),
+        _ => Base::Replace,
+    };
     let keys: Vec<&'static Key> = ITEMS.iter().map(|versions| &versions[0].key).collect();
     let here: KeyMap<&Key, Here<'_>> =
         keys.iter().zip(&cases).filter_map(|(key, case)| Some((*key, case.here?))).collect();
     match merge(&sent, &base, &here, mozilla) {
-        Ok(plan) => keeps_its_promises(&Outcome { plan, sent: &sent, base: &base, mozilla }, &cases),
+        Ok(mut plan) => {
+            if first & UNGUARDED != 0 && matches!(base, Base::Copies(_) | Base::None) {
+                let here = here.values().filter(|here| matches!(here, Here::Whole(_))).count();
+                shrinks_little(&mut plan, here);
+            }
+            let only_sends = first & SENT != 0;
+            keeps_its_promises(&Outcome { plan, sent: &sent, base: &base, mozilla, only_sends }, &cases);
+        }
         Err(HiddenKey) => {
             assert!(cases.iter().any(|case| matches!(case.here, Some(Here::Hidden)) && case.sent.is_some()))
         }
     }
 });
 
+const COPIES: u8 = 8;
+const SENT: u8 = 16;
+const UNGUARDED: u8 = 32;
+
+/// What a save may be a change of: the client was shown both Views, or it has sent both, which nobody has ever seen it fetch.
+fn parents(first: u8, views: &[Arc<View>; 2], sent: &[Item], mozilla: bool) -> Parents {
+    let mut copies = Copies::default();
+    for name in [[0; 16], [1; 16]] {
+        match first & SENT {
+            0 => copies.fetched(name, true),
+            _ => copies.guarded(None, name),
+        }
+    }
+    let shown = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
+    copies.parents(|name| views.get(usize::from(name[0])).cloned(), shown, mozilla)
+}
+
+/// The guard keeps more than half of a large calendar, and else changes nothing.
+fn shrinks_little(plan: &mut Plan, here: usize) {
+    let (removed, kept, taken) = (plan.remove.len(), plan.kept, plan.take.clone());
+    plan.guard_against_shrinking(here);
+    assert!(here < 10 || plan.remove.len() * 2 <= here);
+    assert_eq!(plan.remove.len() + plan.spared, removed);
+    assert!(plan.spared == 0 || here >= 10 && removed * 2 > here);
+    assert_eq!((plan.kept - plan.spared, &plan.take), (kept, &taken));
+}
+
 struct Outcome<'a> {
     plan: Plan,
     sent: &'a [Item],
     base: &'a Base<'a>,
     mozilla: bool,
+    /// Nothing but saves of the client is known, if copies are.
+    only_sends: bool,
 }
 
 fn keeps_its_promises(outcome: &Outcome<'_>, cases: &[Case]) {
@@ -89,6 +132,9 @@ fn keeps_its_promises(outcome: &Outcome<'_>, cases: &[Case]) {
         let key = &versions[0].key;
         let (taken, removed) = (taken.get(key).copied(), plan.remove.contains(key));
         assert!(taken.is_none() || !removed);
+        if let Base::Copies(parents) = outcome.base {
+            one_of_which_there_are_copies(outcome, parents, case, key, (taken, removed));
+        }
         match case.here {
             Some(Here::Masked(_) | Here::Hidden) => {
                 assert!(taken.is_none() && !removed, "what is not seen stays")
@@ -130,10 +176,46 @@ fn one_that_is_here(outcome: &Outcome<'_>, case: &Case, here: &Item, taken: Opti
     assert!(case.sent.is_none() || !removed, "what was sent is not removed");
 }
 
+/// What holds whichever of these copies the client had.
+fn one_of_which_there_are_copies(
+    outcome: &Outcome<'_>,
+    parents: &Parents,
+    case: &Case,
+    key: &Key,
+    (taken, removed): (Option<&Item>, bool),
+) {
+    let here = match case.here {
+        Some(Here::Masked(_) | Here::Hidden) => return,
+        Some(Here::Whole(here)) => Some(here),
+        None => None,
+    };
+    let copies: Vec<Known> = parents.views.iter().filter_map(|view| view.get(&key.id())).collect();
+    if removed {
+        assert!(parents.are_known(), "without a base nothing is removed");
+        assert_eq!(copies.len(), parents.views.len(), "what the client never saw stays");
+        let is_here = |had: &Known| here.is_some_and(|here| here.look().meaning == had.ours);
+        assert!(copies.iter().any(is_here), "what was changed here stays");
+    }
+    let Some(sent) = case.sent else { return };
+    if here.is_some_and(|here| here.look().meaning == sent.look().meaning) {
+        return assert!(taken.is_none(), "the same is not written again");
+    }
+    match copies.iter().any(|had| had.is_as(sent.look(), outcome.mozilla)) {
+        // A client that only ever sends may have changed its mind.
+        true => assert!(taken.is_none() || outcome.only_sends, "no stale copy reverts or revives anything"),
+        false => {
+            let is_kept = here.is_some() && outcome.plan.lost.iter().any(|at| outcome.sent[*at].key == *key);
+            assert!(taken.is_some() || is_kept, "what the client changed is saved, or kept");
+        }
+    }
+}
+
 fn one_that_is_not_here(outcome: &Outcome<'_>, case: &Case, taken: Option<&Item>, removed: bool) {
     assert!(!removed);
     match (outcome.base, case.had, case.sent) {
         (_, _, None) => assert!(taken.is_none()),
+        // See [`one_of_which_there_are_copies`].
+        (Base::Copies(_), ..) => {}
         (Base::View(_), Some(had), Some(sent)) if is_untouched(outcome, had, sent) => {
             assert!(taken.is_none(), "no stale copy revives anything");
         }

@@ -8,7 +8,7 @@ mod census;
 pub mod check;
 mod commit;
 mod content;
-mod copies;
+pub mod copies;
 mod disk;
 mod door;
 mod expiry;
