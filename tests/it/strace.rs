@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +12,8 @@ use crate::server::{Server, runs};
 pub struct Strace {
     child: Child,
     traced: u32,
+    /// Held: a line of its own, as for each new thread of the server, would end it where nobody can read that.
+    _said: BufReader<ChildStderr>,
 }
 
 impl Strace {
@@ -33,12 +35,12 @@ impl Strace {
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace");
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
-        if said.contains("attached") {
-            return Some(Strace { child, traced: s.pid() });
+        let (mut said, mut line) = (BufReader::new(child.stderr.take().expect("a pipe")), String::new());
+        said.read_line(&mut line).expect("UTF-8");
+        if line.contains("attached") {
+            return Some(Strace { child, traced: s.pid(), _said: said });
         }
-        println!("skipped: strace may not attach: {said}");
+        println!("skipped: strace may not attach: {line}");
         child.wait().expect("an ended process");
         None
     }
@@ -46,7 +48,7 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        let Strace { child, traced } = self;
+        let Strace { child, traced, .. } = self;
         // It detaches and ends. Where the server is dead it may wait for ever for threads that are gone.
         let _ = kill_process(Pid::from_child(child), Signal::TERM);
         let start = Instant::now();
