@@ -46,7 +46,7 @@ pub fn run(config: Config) -> Result<()> {
         }
     });
     let served = serve(site, &listen, |listening| greet(listening, users));
-    store.remember();
+    store.close();
     served
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::view::{Known, View};
+use super::view::{CHECKSUM, Known, View, checksum};
 use super::view_names::ViewName;
 use crate::ical::item::{Item, KeyId};
 use crate::ical::meaning::Look;
@@ -17,6 +17,11 @@ pub const MOST: usize = 8;
 
 /// Any number of copies.
 const MANY: u32 = u32::MAX;
+
+const MAGIC: &[u8] = b"kalends client 1\n";
+const ROW: usize = 16 + 1;
+const ALIVE: u8 = 1;
+const SENT: u8 = 2;
 
 /// A View that a client fetched or sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +94,35 @@ impl Parents {
 }
 
 impl Copies {
+    /// The bytes that are kept under `name`. How many copies there are is not in them: after a start nobody knows.
+    pub fn encode(&self, name: &[u8]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([u8::from(self.forgotten), u8::from(self.unseen)]);
+        for entry in &self.entries {
+            bytes.extend_from_slice(&entry.view);
+            bytes.push(if entry.count > 0 { ALIVE } else { 0 } | if entry.sent { SENT } else { 0 });
+        }
+        let checksum = checksum(name, &bytes);
+        bytes.extend_from_slice(&checksum);
+        bytes
+    }
+
+    /// What was kept under `name`, or nothing if that is not what was written under it.
+    pub fn decode(name: &[u8], bytes: &[u8]) -> Option<Copies> {
+        let (bytes, found) = bytes.split_last_chunk::<CHECKSUM>()?;
+        if checksum(name, bytes) != *found {
+            return None;
+        }
+        let (flags, rows) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<2>()?;
+        let entry = |row: &[u8]| {
+            let mut view = ViewName::default();
+            view.copy_from_slice(&row[..16]);
+            Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0 }
+        };
+        let entries = rows.chunks_exact(ROW).take(MOST).map(entry).collect();
+        Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0 })
+    }
+
     /// The client has fetched a View, or was told that it has it still.
     pub fn fetched(&mut self, view: ViewName, whole: bool) {
         let mut entry = self.take(view);
@@ -256,6 +290,19 @@ mod tests {
     fn save(copies: &mut Copies, items: &[u8]) {
         let parents = parents(copies, items);
         copies.saved(&parents, name(items));
+    }
+
+    #[test]
+    fn what_is_known_of_a_client_is_read_as_it_was_written_and_not_if_it_is_broken() {
+        let entry = |n, count, sent| Entry { view: [n; 16], count, sent };
+        let entries = vec![entry(1, 0, true), entry(2, 1, false), entry(3, 1, true)];
+        let copies = Copies { entries, forgotten: true, unseen: false };
+        let bytes = copies.encode(b"a");
+        assert_eq!(Copies::decode(b"a", &bytes), Some(copies));
+        assert_eq!(Copies::decode(b"b", &bytes), None);
+        for len in 0..bytes.len() {
+            assert_eq!(Copies::decode(b"a", &bytes[..len]), None);
+        }
     }
 
     #[test]

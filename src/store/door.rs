@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Store;
+use super::draft::Draft;
 use super::place::{Home, Name, Path, Place};
 use super::rights::nearest;
 use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;
 use super::view_names::{self, Client};
-use super::views::Draft;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::whole::Heading;

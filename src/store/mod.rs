@@ -2,6 +2,7 @@
 //! from Snapshots, writes go through `save` and `commit`.
 
 mod answers;
+mod book;
 mod busy;
 mod calendar;
 mod census;
@@ -11,6 +12,7 @@ mod content;
 pub mod copies;
 mod disk;
 mod door;
+mod draft;
 mod expiry;
 mod file;
 mod gist;
@@ -29,6 +31,7 @@ mod origin;
 mod owners;
 pub mod place;
 mod props;
+mod pruning;
 mod published;
 mod reasons;
 mod recent;
@@ -140,6 +143,12 @@ impl Store {
     /// As [`Store::open_tree`], without the last good versions of files that broke.
     fn open_uncached(config: &Config) -> Result<Store> {
         Store::open_with(config, LastGood::default(), Views::none(), Newest::none())
+    }
+
+    /// Writes what is to be known after a restart: for who serves nobody any more.
+    pub fn close(&self) {
+        self.remember();
+        self.views.close();
     }
 
     fn open_with(config: &Config, last_good: LastGood, views: Views, newest: Newest) -> Result<Store> {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::copies::Parents;
+use super::draft::Draft;
 use super::merge::{Base, Here, Plan, merge};
 use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;
 use super::view::View;
 use super::view_names::ViewName;
-use super::views::Draft;
 use super::writing::Present;
 use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyId, KeyMap, assign_uids};

@@ -1,34 +1,38 @@
-//! `views/` of the cache directory: the Views and what is known of clients, one small file each with a checksum in it.
-//! Bounded in number, bytes and age; losing any of it makes a merge keep more, and nothing else. Where there is too much, the
-//! largest share loses its oldest: no user pushes out what others have.
+//! `views/` of the cache directory: the Views and what is known of clients, each share's in a book of its own (`book`), to
+//! which is appended. Bounded in bytes, number of books and age (`pruning`); losing any of it makes a merge keep more, and
+//! nothing else, so nothing is synced. Several processes may use one: at worst one loses what it has just written.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::copies::{Copies, Entry, MOST};
+use parking_lot::Mutex;
+
+use super::book::{self, Index, Record, Walk};
+use super::copies::Copies;
+use super::pruning;
+use super::recent::Recent;
 use super::view::{View, checksum};
 use super::view_names::{Client, Share, ViewName, share};
 
 const DIRECTORY: &str = "views";
-/// How long a View is of use: a laptop that was put away comes back after a holiday.
-const MAX_AGE: Duration = Duration::from_secs(6 * 7 * 24 * 60 * 60);
+/// What the name of a book ends with, behind its share.
+pub const ENDING: &str = "views";
 const MAX_BYTES: u64 = 256 << 20;
-const MAX_FILES: usize = 20_000;
-/// A file counts as no less: so as many as may be there are as much as may be there.
-const LEAST: u64 = MAX_BYTES / MAX_FILES as u64;
 /// How much is written before it is looked through again.
 const PRUNE_EVERY: u64 = MAX_BYTES / 16;
-/// A View of a calendar as large as it may be is smaller.
-const MAX_FILE: u64 = 16 << 20;
-/// How many digits of a file's name say in whose share it is.
-const SHARE: usize = 2 * size_of::<Share>();
-
-const CLIENT_MAGIC: &[u8] = b"kalends client 1\n";
-const CLIENT_ROW: usize = 16 + 1;
-const ALIVE: u8 = 1;
-const SENT: u8 = 2;
+/// For how long what is in use is not written again.
+const FRESH: Duration = Duration::from_secs(7 * DAY);
+/// In seconds.
+pub const DAY: u64 = 24 * 60 * 60;
+/// Of how many books it is remembered what is where; at most of six.
+const MAX_INDEXES: usize = 2;
+/// How far back is looked for what need not be written again, in records.
+const LOOK_BACK: usize = 256;
 
 #[derive(Debug)]
 pub struct Shelf {
@@ -36,20 +40,26 @@ pub struct Shelf {
     directory: Option<PathBuf>,
     /// Whose clients they are: one cache may serve several trees. Views say the same in all of them.
     tree: [u8; 32],
+    /// The books that were read last. Guards the map only; a book's own lock is held while it is read.
+    indexes: Mutex<Recent<Share, Arc<Mutex<Index>>>>,
     /// How much was written since it was looked through.
     written: AtomicU64,
     /// Whether the log has it that nothing can be written.
     complained: AtomicBool,
 }
 
-/// A file that may have to go.
+/// What is to be put into one book at once.
 #[derive(Debug)]
-struct File {
-    /// The start of its name.
-    share: String,
-    modified: SystemTime,
+pub struct Batch<'a> {
+    shelf: &'a Shelf,
+    path: Option<PathBuf>,
+    book: Option<File>,
+    /// How long the book was when it was opened.
     len: u64,
-    path: PathBuf,
+    now: SystemTime,
+    /// The newest records of the book; nothing until they are asked for.
+    newest: Option<HashMap<ViewName, Record>>,
+    bytes: Vec<u8>,
 }
 
 impl Shelf {
@@ -69,47 +79,39 @@ impl Shelf {
         Shelf {
             directory: None,
             tree: [0; 32],
+            indexes: Mutex::new(Recent::new(MAX_INDEXES)),
             written: AtomicU64::new(0),
             complained: AtomicBool::new(false),
         }
     }
 
     pub fn read_view(&self, name: &ViewName) -> Option<View> {
-        let file = file_of_view(name);
-        let view = View::decode(name, &self.read(&file)?);
-        if view.is_none()
-            && let Some(directory) = &self.directory
-        {
-            // In its place a good one can be written.
-            let _ = std::fs::remove_file(directory.join(file));
-        }
-        view
-    }
-
-    pub fn write_view(&self, name: &ViewName, view: &View) {
-        self.write(&file_of_view(name), &view.encode(name));
-    }
-
-    /// Makes a View's file as young as one that is written now; false if it is not there.
-    pub fn touch_view(&self, name: &ViewName) -> bool {
-        let Some(path) = self.directory.as_ref().map(|directory| directory.join(file_of_view(name))) else {
-            return false;
-        };
-        let file = std::fs::File::options().append(true).open(path);
-        file.and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+        self.read(name, |bytes| View::decode(name, bytes))
     }
 
     pub fn read_client(&self, client: &Client) -> Option<Copies> {
         let name = self.name_of(client);
-        decode(&name, &self.read(&file_of_client(&name))?)
+        self.read(&name, |bytes| Copies::decode(&name, bytes))
     }
 
-    pub fn write_client(&self, client: &Client, copies: &Copies) {
-        let name = self.name_of(client);
-        self.write(&file_of_client(&name), &encode(&name, copies));
+    fn read<T>(&self, name: &ViewName, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        let share = share(name);
+        let book = File::open(self.path_of(&share)?).ok()?;
+        let index = self.indexes.lock().used(share).clone();
+        index.lock().find(&book, name, decode)
     }
 
-    fn name_of(&self, client: &Client) -> [u8; 16] {
+    /// Begins what is to be put into the book of a share.
+    pub fn batch(&self, share: Share) -> Batch<'_> {
+        Batch::new(self, share, SystemTime::now())
+    }
+
+    fn path_of(&self, share: &Share) -> Option<PathBuf> {
+        let share = u32::from_be_bytes(*share);
+        Some(self.directory.as_ref()?.join(format!("{share:08x}.{ENDING}")))
+    }
+
+    fn name_of(&self, client: &Client) -> ViewName {
         let mut name = [0; 16];
         name.copy_from_slice(&checksum(&self.tree, &client.0)[..16]);
         let share = share(&client.0);
@@ -124,179 +126,181 @@ impl Shelf {
         }
     }
 
-    /// Removes what is too old, and of the largest shares the oldest while there is too much.
+    /// Removes what is too much or too old.
     pub fn prune(&self) {
         self.written.store(0, Ordering::Relaxed);
-        let Some(Ok(entries)) = self.directory.as_ref().map(std::fs::read_dir) else { return };
-        let files = entries.flatten().filter_map(|entry| {
-            let metadata = entry.metadata().ok()?;
-            let share = entry.file_name().to_string_lossy().chars().take(SHARE).collect();
-            let (modified, len, path) = (metadata.modified().ok()?, metadata.len(), entry.path());
-            Some(File { share, modified, len, path })
+        if let Some(directory) = &self.directory {
+            pruning::prune(directory, MAX_BYTES, SystemTime::now());
+            // What is known of books that are gone is of no use; of the others it is learned again.
+            *self.indexes.lock() = Recent::new(MAX_INDEXES);
+        }
+    }
+}
+
+impl Batch<'_> {
+    fn new(shelf: &Shelf, share: Share, now: SystemTime) -> Batch<'_> {
+        let path = shelf.path_of(&share);
+        let open = |path: &PathBuf| File::options().read(true).append(true).open(path).ok();
+        let book = path.as_ref().and_then(open);
+        let len = book.as_ref().and_then(|book| book.metadata().ok()).map_or(0, |metadata| metadata.len());
+        Batch { shelf, path, book, len, now, newest: None, bytes: Vec::new() }
+    }
+
+    /// Whether the book has a View that need not be written again. Of what was written long ago that is not known.
+    pub fn has(&mut self, name: &ViewName) -> bool {
+        let Some(book) = &self.book else { return false };
+        let len = self.len;
+        let newest = self.newest.get_or_insert_with(|| {
+            let mut newest = HashMap::new();
+            for record in Walk::new(book, 0, len).take(LOOK_BACK) {
+                newest.entry(record.name).or_insert(record);
+            }
+            newest
         });
-        for file in outdated(files.collect(), SystemTime::now()) {
-            if let Err(error) = std::fs::remove_file(&file.path) {
-                tracing::debug!("{}: {error}", file.path.display());
-            }
+        let fresh = seconds(self.now).saturating_sub(FRESH.as_secs());
+        let fresh = newest.get(name).filter(|record| record.time >= fresh);
+        // A good one takes the place of a broken one.
+        fresh.and_then(|record| View::decode(name, &record.content(book)?)).is_some()
+    }
+
+    pub fn put_view(&mut self, name: &ViewName, view: &View) {
+        self.put(name, &view.encode(name));
+    }
+
+    pub fn put_client(&mut self, client: &Client, copies: &Copies) {
+        let name = self.shelf.name_of(client);
+        self.put(&name, &copies.encode(&name));
+    }
+
+    fn put(&mut self, name: &ViewName, content: &[u8]) {
+        let time = seconds(self.now);
+        if self.len == 0 && self.bytes.is_empty() {
+            self.bytes.extend(book::head(time));
+        }
+        book::put(&mut self.bytes, name, time, content);
+    }
+
+    /// Appends it all, in one write: so what another process appends does not come between.
+    pub fn write(self) {
+        let Some(path) = self.path.as_ref().filter(|_| !self.bytes.is_empty()) else { return };
+        self.shelf.written.fetch_add(self.bytes.len() as u64, Ordering::Relaxed);
+        if let Err(error) = self.append(path)
+            && !self.shelf.complained.swap(true, Ordering::Relaxed)
+        {
+            let book = path.display();
+            tracing::warn!("{book}: {error}; bases for merging do not outlive a restart (said once)");
         }
     }
 
-    fn read(&self, file: &str) -> Option<Vec<u8>> {
-        let path = self.directory.as_ref()?.join(file);
-        let metadata = std::fs::metadata(&path).ok()?;
-        if metadata.len() > MAX_FILE {
-            return None;
+    fn append(&self, path: &FsPath) -> std::io::Result<()> {
+        if let Some(mut book) = self.book.as_ref() {
+            return book.write_all(&self.bytes);
         }
-        std::fs::read(path).ok()
-    }
-
-    /// Nobody waits for it, and nothing is lost with it: so nothing is synced.
-    fn write(&self, file: &str, bytes: &[u8]) {
-        let Some(directory) = &self.directory else { return };
-        self.written.fetch_add(LEAST.max(bytes.len() as u64), Ordering::Relaxed);
-        let staged = directory.join(format!(".{file}"));
-        let written =
-            std::fs::write(&staged, bytes).and_then(|()| std::fs::rename(&staged, directory.join(file)));
-        if let Err(error) = written {
-            if !self.complained.swap(true, Ordering::Relaxed) {
-                let file = staged.display();
-                tracing::warn!("{file}: {error}; bases for merging do not outlive a restart (said once)");
-            }
-            // What a full disk has left of it.
-            let _ = std::fs::remove_file(&staged);
-        }
+        // Somebody may have deleted the whole cache.
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        File::options().append(true).create(true).open(path)?.write_all(&self.bytes)
     }
 }
 
-/// Those of the files that are too old or too many.
-fn outdated(mut files: Vec<File>, now: SystemTime) -> Vec<File> {
-    files.sort_by_key(|file| std::cmp::Reverse(file.modified));
-    let mut shares: HashMap<String, u64> = HashMap::new();
-    // What its share has with it, and nothing older.
-    let mut weighed: Vec<(u64, File)> = Vec::with_capacity(files.len());
-    for file in files {
-        let of_share = shares.entry(file.share.clone()).or_default();
-        *of_share += file.len.max(LEAST);
-        weighed.push((*of_share, file));
-    }
-    weighed.sort_by_key(|(of_share, _)| *of_share);
-    let mut all = 0;
-    let stays = |(_, file): &(u64, File)| {
-        let old = now.duration_since(file.modified).is_ok_and(|age| age > MAX_AGE);
-        if !old {
-            all += file.len.max(LEAST);
-        }
-        !old && all <= MAX_BYTES
-    };
-    let (_, goes): (Vec<_>, Vec<_>) = weighed.into_iter().partition(stays);
-    goes.into_iter().map(|(_, file)| file).collect()
-}
-
-fn hex(bytes: &[u8; 16]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn file_of_view(name: &ViewName) -> String {
-    format!("{}.view", hex(name))
-}
-
-fn file_of_client(name: &[u8; 16]) -> String {
-    format!("{}.client", hex(name))
-}
-
-fn encode(name: &[u8], copies: &Copies) -> Vec<u8> {
-    let mut bytes = CLIENT_MAGIC.to_vec();
-    bytes.extend([u8::from(copies.forgotten), u8::from(copies.unseen)]);
-    for entry in &copies.entries {
-        bytes.extend_from_slice(&entry.view);
-        bytes.push(if entry.count > 0 { ALIVE } else { 0 } | if entry.sent { SENT } else { 0 });
-    }
-    let checksum = checksum(name, &bytes);
-    bytes.extend_from_slice(&checksum);
-    bytes
-}
-
-fn decode(name: &[u8], bytes: &[u8]) -> Option<Copies> {
-    let (bytes, found) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if checksum(name, bytes) != found {
-        return None;
-    }
-    let (flags, rows) = bytes.strip_prefix(CLIENT_MAGIC)?.split_at_checked(2)?;
-    let entry = |row: &[u8]| {
-        let mut view = ViewName::default();
-        view.copy_from_slice(&row[..16]);
-        Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0 }
-    };
-    let entries = rows.chunks_exact(CLIENT_ROW).take(MOST).map(entry).collect();
-    Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0 })
+/// Since 1970.
+pub fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use crate::store::view::Known;
 
-    #[test]
-    fn what_is_known_of_a_client_is_read_as_it_was_written_and_not_if_it_is_broken() {
-        let entry = |n, count, sent| Entry { view: [n; 16], count, sent };
-        let entries = vec![entry(1, 0, true), entry(2, 1, false), entry(3, 1, true)];
-        let copies = Copies { entries, forgotten: true, unseen: false };
-        let bytes = encode(b"a", &copies);
-        assert_eq!(decode(b"a", &bytes), Some(copies));
-        assert_eq!(decode(b"b", &bytes), None);
-        for len in 0..bytes.len() {
-            assert_eq!(decode(b"a", &bytes[..len]), None);
-        }
+    pub fn days(days: u64) -> SystemTime {
+        // Files get the time of the day: what is tried is of later days.
+        SystemTime::now() + Duration::from_secs(days * DAY)
     }
 
-    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn file(share: &str, age: u64, len: u64) -> File {
-        let modified = NOW - Duration::from_secs(age);
-        File { share: share.to_owned(), modified, len, path: PathBuf::new() }
+    pub fn shelf(cache: &tempfile::TempDir) -> Shelf {
+        Shelf::open(cache.path(), cache.path())
     }
 
-    /// Whose files go, and how old they are.
-    fn gone(files: impl IntoIterator<Item = File>) -> Vec<(String, u64)> {
-        let age = |file: &File| NOW.duration_since(file.modified).map_or(0, |age| age.as_secs());
-        let mut gone: Vec<_> = outdated(files.into_iter().collect(), NOW)
-            .into_iter()
-            .map(|file| (file.share.clone(), age(&file)))
-            .collect();
-        gone.sort();
-        gone
+    pub fn directory(cache: &tempfile::TempDir) -> PathBuf {
+        cache.path().join(DIRECTORY)
     }
 
-    #[test]
-    fn the_oldest_go_first_and_all_that_are_too_old() {
-        let week = 7 * 24 * 60 * 60;
-        let of_a = |ages: &[u64]| ages.iter().map(|age| ("a".to_owned(), *age)).collect::<Vec<_>>();
-        assert_eq!(gone([]), []);
-        assert_eq!(gone([8, 7, 5].map(|weeks| file("a", weeks * week, 1))), of_a(&[7 * week, 8 * week]));
-        let large = [(3, MAX_BYTES / 2), (2, MAX_BYTES / 2), (1, 1)];
-        assert_eq!(gone(large.map(|(age, len)| file("a", age, len))), of_a(&[3]));
-        let most = MAX_BYTES / LEAST;
-        assert_eq!(gone((0..most + 2).map(|age| file("a", age, 1))), of_a(&[most, most + 1]));
+    pub fn path_of(shelf: &Shelf, share: u8) -> PathBuf {
+        shelf.path_of(&[share; 4]).expect("a path")
+    }
+
+    fn name(share: u8, n: u8) -> ViewName {
+        let mut name = [n; 16];
+        name[..4].fill(share);
+        name
+    }
+
+    fn view(n: u8) -> View {
+        View::new([([n; 16], Known { meaning: [n; 16], stamps: [n; 16], ours: [n; 16] })])
+    }
+
+    pub fn put(shelf: &Shelf, share: u8, names: impl IntoIterator<Item = u8>, now: SystemTime) {
+        let mut batch = Batch::new(shelf, [share; 4], now);
+        names.into_iter().for_each(|n| batch.put_view(&name(share, n), &view(n)));
+        batch.write();
+    }
+
+    /// Those of the Views that are there, as they were written.
+    pub fn there(shelf: &Shelf, share: u8) -> Vec<u8> {
+        let is_there = |n: &u8| shelf.read_view(&name(share, *n)).map(|found| assert_eq!(found, view(*n)));
+        (0..=255).filter(|n| is_there(n).is_some()).collect()
     }
 
     #[test]
-    fn no_user_pushes_out_what_others_have() {
-        let most = MAX_BYTES / LEAST;
-        let few = || (0..100).map(|age| file("b", 1000 + age, 1)).chain([file("c", 9000, MAX_BYTES / 4)]);
-        let gone = gone(few().chain((0..2 * most).map(|age| file("a", age, 1))));
-        assert!(gone.len() as u64 > most && gone.iter().all(|(share, _)| share == "a"), "{gone:?}");
-    }
-
-    #[test]
-    fn a_view_outlives_the_shelf_and_a_broken_one_is_not_there() {
+    fn views_and_clients_outlive_the_shelf_and_are_one_file_for_each_share() {
         let cache = tempfile::tempdir().expect("a directory");
-        let name = [7; 16];
-        let shelf = Shelf::open(cache.path(), cache.path());
-        assert!(shelf.read_view(&name).is_none() && !shelf.touch_view(&name));
-        shelf.write_view(&name, &View::new([]));
-        let again = Shelf::open(cache.path(), cache.path());
-        assert!(again.read_view(&name).is_some() && again.touch_view(&name));
-        std::fs::write(cache.path().join("views").join(file_of_view(&name)), "x").expect("write");
-        assert!(again.read_view(&name).is_none());
-        again.prune();
+        let shelf = shelf(&cache);
+        let client = Client(name(1, 9));
+        assert!(shelf.read_view(&name(1, 1)).is_none() && shelf.read_client(&client).is_none());
+        put(&shelf, 1, [1, 2], days(0));
+        put(&shelf, 2, [3], days(0));
+        let mut batch = shelf.batch([1; 4]);
+        let mut copies = Copies::default();
+        copies.fetched(name(1, 1), true);
+        batch.put_client(&client, &copies);
+        batch.write();
+        let again = self::shelf(&cache);
+        assert_eq!((there(&again, 1), there(&again, 2)), (vec![1, 2], vec![3]));
+        assert_eq!(again.read_client(&client), Some(copies));
+        let other_tree = Shelf::open(cache.path(), FsPath::new("/elsewhere"));
+        assert_eq!(other_tree.read_client(&client), None);
+        assert_eq!(std::fs::read_dir(directory(&cache)).expect("views").count(), 2);
+    }
+
+    #[test]
+    fn what_is_there_need_not_be_written_again_for_a_week_if_it_is_whole() {
+        let cache = tempfile::tempdir().expect("a directory");
+        let shelf = shelf(&cache);
+        assert!(!shelf.batch([1; 4]).has(&name(1, 1)));
+        put(&shelf, 1, [1, 2], days(0));
+        assert!(shelf.batch([1; 4]).has(&name(1, 1)) && !shelf.batch([1; 4]).has(&name(1, 3)));
+        assert!(Batch::new(&shelf, [1; 4], days(6)).has(&name(1, 1)));
+        assert!(!Batch::new(&shelf, [1; 4], days(8)).has(&name(1, 1)));
+        let path = path_of(&shelf, 1);
+        let mut bytes = std::fs::read(&path).expect("a book");
+        let at = bytes.len() / 3;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).expect("write");
+        assert!(!shelf.batch([1; 4]).has(&name(1, 1)) && shelf.batch([1; 4]).has(&name(1, 2)));
+        assert_eq!(there(&shelf, 1), [2]);
+        put(&shelf, 1, [1], days(0));
+        assert_eq!(there(&shelf, 1), [1, 2]);
+    }
+
+    #[test]
+    fn whoever_deletes_the_cache_loses_what_was_in_it_and_nothing_more() {
+        let cache = tempfile::tempdir().expect("a directory");
+        let shelf = shelf(&cache);
+        put(&shelf, 1, [1, 2], days(0));
+        assert_eq!(there(&shelf, 1), [1, 2]);
+        std::fs::remove_dir_all(directory(&cache)).expect("remove");
+        assert!(there(&shelf, 1).is_empty());
+        put(&shelf, 1, [3], days(0));
+        assert_eq!(there(&shelf, 1), [3]);
     }
 }

@@ -23,7 +23,7 @@ pub struct View {
 
 const MAGIC: &[u8] = b"kalends view 1\n";
 const ROW: usize = 4 * 16;
-const CHECKSUM: usize = 32;
+pub const CHECKSUM: usize = 32;
 
 impl Known {
     /// A copy that stands for itself.
@@ -72,7 +72,7 @@ impl View {
         AROUND + self.items.len() * ROW
     }
 
-    /// The bytes of its file, which is called `name`.
+    /// The bytes that are kept under `name`.
     pub fn encode(&self, name: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MAGIC.len() + self.items.len() * ROW + CHECKSUM);
         bytes.extend_from_slice(MAGIC);
@@ -86,7 +86,7 @@ impl View {
         bytes
     }
 
-    /// The View of a file called `name`, or nothing if it is not what was written under that name.
+    /// The View that was kept under `name`, or nothing if that is not what was written under it.
     pub fn decode(name: &[u8], bytes: &[u8]) -> Option<View> {
         let (bytes, found) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
         if checksum(name, bytes) != found {
@@ -103,7 +103,7 @@ impl View {
     }
 }
 
-/// Of a file in the cache with its name in it: a file under another's name is as bad as a broken one.
+/// Of what is kept under a name, with the name in it: what is there under another's name is as bad as what is broken.
 pub fn checksum(name: &[u8], bytes: &[u8]) -> [u8; CHECKSUM] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(name).update(bytes);

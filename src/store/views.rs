@@ -2,91 +2,33 @@
 //! shelf in the cache directory. What a View says is in `view`, what follows from a client's Views in `copies`.
 //!
 //! To compare ten thousand items takes tens of milliseconds. So who reads or saves leaves only a draft here, and a thread
-//! works it out and writes it; who needs a View before its turn works it out then.
+//! works it out and writes it, a second later what came in that second; who needs a View before works it out then.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path as FsPath;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::calendar::BESIDE_THE_TEXT;
 use super::copies::{Copies, Parents};
+use super::draft::{Draft, Waiting};
 use super::recent::Recent;
 use super::sent::Parent;
 use super::shelf::Shelf;
-use super::snapshot::Shown;
-use super::threads::in_threads;
-use super::view::{Known, View};
+use super::view::View;
 use super::view_names::{Client, NOTHING, Share, ViewName, share};
-use crate::ical::item::{Item, KeyId};
-use crate::ical::meaning::{Hash, Look};
-
-/// What a View is to be made of.
-#[derive(Debug)]
-pub enum Draft {
-    /// What was served, and how many bytes that were.
-    Shown(Arc<[Shown]>, usize),
-    /// What a client sent where the outcome was another, and of those items that were not taken, by their ordinals, the
-    /// versions of ours that they stand for.
-    Sent(Vec<Item>, HashMap<usize, Hash>),
-}
-
-impl Draft {
-    fn view(&self) -> View {
-        let rows = |items: &[&Item]| items.iter().map(|item| (item.key.id(), *item.look())).collect();
-        match self {
-            Draft::Shown(shown, _) => {
-                let items: Vec<&Item> = shown.iter().map(Shown::item).collect();
-                View::new(in_threads(&items, rows).into_iter().map(|(id, look)| (id, Known::of(&look))))
-            }
-            Draft::Sent(items, ours) => {
-                let items: Vec<&Item> = items.iter().collect();
-                let known = |(ordinal, (id, look)): (usize, (KeyId, Look))| {
-                    let known = Known::of(&look);
-                    (id, Known { ours: ours.get(&ordinal).copied().unwrap_or(known.ours), ..known })
-                };
-                View::new(in_threads(&items, rows).into_iter().enumerate().map(known))
-            }
-        }
-    }
-
-    /// Looks at each item, on this thread alone: nobody waits for it.
-    fn look_ahead(&self) {
-        match self {
-            Draft::Shown(shown, _) => {
-                shown.iter().for_each(|shown| {
-                    shown.item().look();
-                });
-            }
-            Draft::Sent(items, _) => {
-                items.iter().for_each(|item| {
-                    item.look();
-                });
-            }
-        }
-    }
-
-    /// About how many bytes of memory it keeps alive.
-    fn bytes(&self) -> usize {
-        match self {
-            Draft::Shown(shown, text) => text + (1 + shown.len()) * BESIDE_THE_TEXT,
-            Draft::Sent(items, _) => {
-                let text: usize = items.iter().map(|item| item.raw.len()).sum();
-                text + (1 + items.len()) * BESIDE_THE_TEXT
-            }
-        }
-    }
-}
+use crate::ical::item::KeyId;
+use crate::ical::meaning::Look;
 
 /// The Views and what is known of clients.
 #[derive(Debug)]
 pub struct Views {
     kept: Arc<Kept>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing once it has ended.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -112,9 +54,9 @@ struct Memory {
     /// The Views that are on the shelf, and since when that is known.
     shelved: Recent<ViewName, Instant>,
     clients: HashMap<Share, Recent<Client, Remembered>>,
-    jobs: VecDeque<Job>,
-    /// The clients that have changed, and when they are to be written.
-    changed: VecDeque<(Instant, Client)>,
+    /// What is to be written for each share, and which is due when.
+    jobs: HashMap<Share, Jobs>,
+    turns: VecDeque<(Instant, Share)>,
     /// Whether nothing is taken any more: there is no thread that would write it, or it is to end.
     closing: bool,
 }
@@ -128,30 +70,11 @@ struct Remembered {
     changed: bool,
 }
 
-/// A View that is not worked out yet, or not written.
-#[derive(Debug)]
-struct Waiting {
-    draft: Draft,
-    bytes: usize,
-    view: OnceLock<Arc<View>>,
-}
-
-impl Waiting {
-    fn new(draft: Draft) -> Arc<Waiting> {
-        let bytes = draft.bytes();
-        Arc::new(Waiting { draft, bytes, view: OnceLock::new() })
-    }
-
-    fn view(&self) -> &Arc<View> {
-        self.view.get_or_init(|| Arc::new(self.draft.view()))
-    }
-}
-
-#[derive(Debug)]
-enum Job {
-    Write(ViewName),
-    Touch(ViewName),
-    Remember(Client),
+/// What is to be written for one share.
+#[derive(Debug, Default)]
+struct Jobs {
+    views: Vec<(ViewName, Arc<Waiting>)>,
+    clients: Vec<Client>,
 }
 
 /// How much may wait, and half of it in one share. What comes when there is more is not kept, unless it is asked for again.
@@ -161,10 +84,14 @@ const MAX_RECENT: usize = 4 << 20;
 /// How many clients of one share are in memory.
 const MAX_CLIENTS: usize = 128;
 const MAX_SHELVED: usize = 25_000;
-/// How long what is known of a client may change before it is written: once for all saves of that time.
+/// How many Views are noted under one lock: others wait for it.
+const AT_ONCE: usize = 64;
+/// How long what there is to write for one share is gathered: for all saves of that time a file is opened once.
 const SETTLE: Duration = Duration::from_secs(1);
-/// How often the shelf is made to know that a View is of use still.
-const TOUCH_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much may wait that long: beyond, drafts are worked out at once, so that the memory is free again.
+const MAX_SETTLING: usize = 4 << 20;
+/// For how long it is believed that a View is on the shelf, without a look there.
+const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Views {
     /// Opens what is kept in the cache directory for the tree in `data`. Starts a thread, which ends with it.
@@ -180,7 +107,7 @@ impl Views {
             tracing::warn!("no bases for merging are kept: {error}");
             kept.memory.lock().closing = true;
         }
-        Views { kept, thread: thread.ok() }
+        Views { kept, thread: Mutex::new(thread.ok()) }
     }
 
     /// Keeps nothing: for who serves nothing.
@@ -194,7 +121,7 @@ impl Views {
             born: 0,
             sent: AtomicU64::new(0),
         };
-        Views { kept: Arc::new(kept), thread: None }
+        Views { kept: Arc::new(kept), thread: Mutex::new(None) }
     }
 
     /// Says that `client` was shown the View `name`: whole, or by the word that what it has is current.
@@ -210,8 +137,9 @@ impl Views {
 
     /// Says that `client` was told that there is nothing.
     pub fn told_of_nothing(&self, client: &Client) {
-        // No work: there is no View to be written, and a client that has nothing else is not worth a file.
-        self.kept.memory.lock().note(client, |copies| copies.fetched(NOTHING, true));
+        if self.kept.memory.lock().note(client, |copies| copies.fetched(NOTHING, true)) {
+            self.kept.work.notify_one();
+        }
     }
 
     /// Says that `client` has sent the View `name` as a change of `parent`.
@@ -219,14 +147,26 @@ impl Views {
         // What is not taken is dropped when nobody waits.
         let waiting = Waiting::new(draft);
         let mut memory = self.kept.memory.lock();
-        memory.offer(name, || waiting.clone());
-        memory.note(client, |copies| match parent {
+        let mut work = memory.offer(name, || waiting.clone());
+        work |= memory.note(client, |copies| match parent {
             Parent::Named(parent) => copies.guarded(parent.map(|(name, _)| name), name),
             Parent::Guessed(parents) => copies.saved(&parents, name),
             Parent::Nothing => copies.made(NOTHING, name),
         });
         drop(memory);
+        if work {
+            self.kept.work.notify_one();
+        }
+    }
+
+    /// Writes what waits, and takes nothing any more.
+    pub fn close(&self) {
+        self.kept.memory.lock().closing = true;
         self.kept.work.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic was logged where it happened.
+            let _ = thread.join();
+        }
     }
 
     /// The View of this name, if it is kept. May read the disk.
@@ -252,12 +192,7 @@ impl Views {
 
 impl Drop for Views {
     fn drop(&mut self) {
-        self.kept.memory.lock().closing = true;
-        self.kept.work.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic was logged where it happened.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -270,24 +205,17 @@ impl Memory {
             recent: Recent::new(MAX_RECENT),
             shelved: Recent::new(MAX_SHELVED),
             clients: HashMap::new(),
-            jobs: VecDeque::new(),
-            changed: VecDeque::new(),
+            jobs: HashMap::new(),
+            turns: VecDeque::new(),
             closing: false,
         }
     }
 
-    /// Takes a draft, unless the View is known; gives whether there is work.
+    /// Takes a draft, unless the View is known; gives whether the thread is to be woken.
     fn offer(&mut self, name: ViewName, waiting: impl FnOnce() -> Arc<Waiting>) -> bool {
-        if self.closing || self.drafts.contains_key(&name) {
+        let is_known = |since: &Instant| since.elapsed() <= BELIEVED;
+        if self.closing || self.drafts.contains_key(&name) || self.shelved.get(&name).is_some_and(is_known) {
             return false;
-        }
-        if let Some(since) = self.shelved.get(&name) {
-            let due = since.elapsed() > TOUCH_EVERY;
-            if due {
-                drop(self.shelved.put(name, Instant::now(), 1));
-                self.jobs.push_back(Job::Touch(name));
-            }
-            return due;
         }
         let of_share = self.drafts_of.get(&share(&name)).copied().unwrap_or_default();
         if self.drafts_bytes > MAX_DRAFTS || of_share > MAX_DRAFTS / 2 {
@@ -296,20 +224,30 @@ impl Memory {
         let waiting = waiting();
         self.drafts_bytes += waiting.bytes;
         self.drafts_of.insert(share(&name), of_share + waiting.bytes);
-        self.drafts.insert(name, waiting);
-        self.jobs.push_back(Job::Write(name));
-        true
+        self.drafts.insert(name, waiting.clone());
+        let (jobs, first) = self.jobs_of(share(&name));
+        jobs.views.push((name, waiting));
+        first || self.drafts_bytes > MAX_SETTLING
     }
 
-    /// What is to be done now, or when there will be something; nothing if that is not known.
-    fn next(&mut self) -> std::result::Result<Job, Option<Instant>> {
-        let due = self.changed.front().map(|(due, _)| *due);
-        if due.is_some_and(|due| self.closing || due <= Instant::now())
-            && let Some((_, client)) = self.changed.pop_front()
-        {
-            return Ok(Job::Remember(client));
+    /// Where to put what is to be written for a share, and whether nobody else waits for the thread.
+    fn jobs_of(&mut self, share: Share) -> (&mut Jobs, bool) {
+        let first = self.turns.is_empty();
+        let jobs = self.jobs.entry(share).or_insert_with(|| {
+            self.turns.push_back((Instant::now() + SETTLE, share));
+            Jobs::default()
+        });
+        (jobs, first)
+    }
+
+    /// What is to be written `now`, or when there will be something; nothing if that is not known.
+    fn next(&mut self, now: Instant) -> std::result::Result<(Share, Jobs), Option<Instant>> {
+        let &(due, share) = self.turns.front().ok_or(None)?;
+        if !self.closing && self.drafts_bytes <= MAX_SETTLING && due > now {
+            return Err(Some(due));
         }
-        self.jobs.pop_front().ok_or(due)
+        self.turns.pop_front();
+        Ok((share, self.jobs.remove(&share).unwrap_or_default()))
     }
 
     /// Takes a draft off that is worked out and written.
@@ -324,7 +262,7 @@ impl Memory {
         }
     }
 
-    /// Changes what is known of a client; gives whether there is work.
+    /// Changes what is known of a client; gives whether the thread is to be woken.
     fn note(&mut self, client: &Client, change: impl FnOnce(&mut Copies)) -> bool {
         if self.closing {
             return false;
@@ -335,13 +273,14 @@ impl Memory {
         // How many copies there are is not written: after a start it is not known any more.
         let after = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
         let has_views = remembered.copies.entries.iter().any(|entry| entry.view != NOTHING);
-        let work = before != after && has_views && !remembered.changed;
-        if work {
-            remembered.changed = true;
-            self.changed.push_back((Instant::now() + SETTLE, *client));
+        // A client that was told of nothing and has no View is not worth a file.
+        if before == after || !has_views || remembered.changed {
+            return false;
         }
-        // While others are waited for the thread wakes in time.
-        work && self.changed.len() == 1
+        remembered.changed = true;
+        let (jobs, first) = self.jobs_of(share(&client.0));
+        jobs.clients.push(*client);
+        first
     }
 
     /// What is known of a client, which may be nothing yet.
@@ -407,59 +346,68 @@ impl Kept {
     fn run(&self) {
         self.shelf.prune();
         loop {
-            let job = {
+            let (share, jobs) = {
                 let mut memory = self.memory.lock();
                 loop {
-                    match memory.next() {
-                        Ok(job) => break job,
+                    match memory.next(Instant::now()) {
+                        Ok(next) => break next,
                         Err(Some(due)) => drop(self.work.wait_until(&mut memory, due)),
                         Err(None) if memory.closing => return,
                         Err(None) => self.work.wait(&mut memory),
                     }
                 }
             };
-            self.perform(&job);
+            self.perform(share, &jobs);
             self.shelf.prune_in_time();
         }
     }
 
-    fn perform(&self, job: &Job) {
-        match job {
-            Job::Write(name) => {
-                let Some(waiting) = self.memory.lock().drafts.get(name).cloned() else { return };
-                if !self.shelf.touch_view(name) {
-                    waiting.draft.look_ahead();
-                    self.shelf.write_view(name, waiting.view());
-                }
-                let mut memory = self.memory.lock();
-                let gone = waiting.view.get().map(|view| memory.use_view(*name, view));
-                memory.take_off(name);
-                let no_more = memory.shelved.put(*name, Instant::now(), 1);
-                drop(memory);
-                drop((gone, no_more));
-            }
-            Job::Touch(name) => {
-                if !self.shelf.touch_view(name) {
-                    // Whoever asks for it next brings a draft.
-                    self.memory.lock().shelved.remove(name);
-                }
-            }
-            Job::Remember(client) => {
-                if !std::mem::take(&mut self.memory.lock().remembered(client).changed) {
-                    // It is forgotten again: so much was noted in its share since.
-                    return;
-                }
-                let copies = self.recall(client);
-                self.shelf.write_client(client, &copies);
+    /// Writes what there is for one share.
+    fn perform(&self, share: Share, jobs: &Jobs) {
+        let mut batch = self.shelf.batch(share);
+        for (name, waiting) in &jobs.views {
+            if !batch.has(name) {
+                waiting.draft.look_ahead();
+                batch.put_view(name, waiting.view());
             }
         }
+        for client in &jobs.clients {
+            // If it is not, it is forgotten again: so much was noted in its share since.
+            if std::mem::take(&mut self.memory.lock().remembered(client).changed) {
+                batch.put_client(client, &self.recall(client));
+            }
+        }
+        batch.write();
+        for views in jobs.views.chunks(AT_ONCE) {
+            self.settle(views);
+        }
+    }
+
+    /// Notes that these Views are on the shelf.
+    fn settle(&self, views: &[(ViewName, Arc<Waiting>)]) {
+        let mut gone = Vec::new();
+        let mut memory = self.memory.lock();
+        for (name, waiting) in views {
+            let recent = waiting.view.get().map(|view| memory.use_view(*name, view));
+            memory.take_off(name);
+            gone.push((recent, memory.shelved.put(*name, Instant::now(), 1)));
+        }
+        drop(memory);
+        // Outside the lock: it may be much.
+        drop(gone);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ical::item::cut;
+    use crate::ical::item::{Item, cut};
+    use crate::store::calendar::BESIDE_THE_TEXT;
+
+    fn item() -> Item {
+        let text = b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\nDTSTART:20261124\nEND:VEVENT\nEND:VCALENDAR\n";
+        cut(text).expect("a calendar").items.remove(0)
+    }
 
     #[test]
     fn what_one_user_asks_for_makes_no_other_users_bases_forgotten() {
@@ -478,11 +426,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_written_for_one_share_is_gathered_until_it_is_due_or_takes_much_memory() {
+        let draft = |items| Waiting::new(Draft::Sent(vec![item(); items], HashMap::new()));
+        let before = Instant::now();
+        let mut memory = Memory::new();
+        assert!(memory.next(before).is_err_and(|due| due.is_none()));
+        assert!(memory.offer([1; 16], || draft(1)), "the thread is to be woken");
+        let mut another = [1; 16];
+        another[15] = 2;
+        assert!(!memory.offer(another, || draft(1)) && !memory.offer([2; 16], || draft(1)));
+        assert!(!memory.note(&Client([1; 16]), |copies| copies.fetched([1; 16], true)));
+        let due = memory.next(before).expect_err("nothing is due").expect("something will be");
+        let (share, jobs) = memory.next(due).expect("it is due");
+        assert_eq!((share, jobs.views.len(), jobs.clients.len()), ([1; 4], 2, 1));
+        jobs.views.iter().for_each(|(name, _)| memory.take_off(name));
+        assert!(memory.next(before).is_err());
+        assert!(memory.offer([3; 16], || draft(MAX_SETTLING / BESIDE_THE_TEXT)), "it is much");
+        assert!(memory.next(before).is_ok_and(|(share, _)| share == [2; 4]));
+        assert!(memory.next(before).is_ok_and(|(share, _)| share == [3; 4]));
+        memory.take_off(&[3; 16]);
+        memory.offer([4; 16], || draft(1));
+        assert!(memory.next(before).is_err());
+        memory.closing = true;
+        assert!(memory.next(before).is_ok_and(|(share, _)| share == [4; 4]));
+    }
+
+    #[test]
     fn what_waits_counts_with_all_that_its_items_take_and_one_share_leaves_room_to_others() {
-        let text = b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\nDTSTART:20261124\nEND:VEVENT\nEND:VCALENDAR\n";
-        let item = cut(text).expect("a calendar").items.remove(0);
         let many = MAX_DRAFTS / 2 / BESIDE_THE_TEXT;
-        let draft = Waiting::new(Draft::Sent(vec![item; many], HashMap::new()));
+        let draft = Waiting::new(Draft::Sent(vec![item(); many], HashMap::new()));
         let waiting = || draft.clone();
         let mut memory = Memory::new();
         let name = |share: u8, n: u8| [share, share, share, share, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];

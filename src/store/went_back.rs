@@ -220,8 +220,8 @@ impl Store {
         }
     }
 
-    /// Writes what is to be known after a restart.
-    pub fn remember(&self) {
+    /// Writes what is to be known of homes after a restart.
+    pub(super) fn remember(&self) {
         self.look_for_what_went_back();
         self.newest.write_all(&self.tree);
     }

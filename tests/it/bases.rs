@@ -1,6 +1,10 @@
 //! Saves without a guard: which of the Views that a client fetched or sent they are a change of, what that lets them
 //! remove, and what becomes of it all at a restart. Every order of acts is tried in the library (`interleavings`).
 
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+
 use crate::calendar::{event, plain, summaries};
 use crate::request::Answer;
 use crate::server::{Server, eventually};
@@ -251,12 +255,37 @@ fn what_an_asker_does_not_see_is_not_removed_by_it() {
     }
 }
 
-/// The names of what the cache has of Views.
-fn views(s: &Server, ending: &str) -> Vec<std::path::PathBuf> {
-    let directory = s.path("../cache/kalends/views");
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+/// The one book that the cache has of alice's Views, as bytes; nothing before there is one.
+fn book(s: &Server) -> Option<(PathBuf, Vec<u8>)> {
+    let mut books = std::fs::read_dir(s.path("../cache/kalends/views")).ok()?;
+    let path = books.next()?.expect("an entry").path();
+    assert!(books.next().is_none(), "it has another beside {}", path.display());
+    Some((path.clone(), std::fs::read(path).ok()?))
+}
+
+/// Where in a book the records of a kind are, the newest first: from their content to behind their trailer, of name (16
+/// bytes), time (8), the content's length (4), checksum (8) and mark (4).
+fn records(book: &[u8], kind: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut end = book.len();
+    // A line and a time are at its head.
+    while end >= 24 + 40 {
+        let len = u32::from_le_bytes(book[end - 16..end - 12].try_into().expect("four bytes"));
+        // Who looks beside a write may see half of it.
+        let Some(start) = end.checked_sub(40 + len as usize) else { break };
+        if book[start..].starts_with(format!("kalends {kind} 1\n").as_bytes()) {
+            found.push(start..end);
+        }
+        end = start;
+    }
+    found
+}
+
+/// How many Views, or clients, the cache has.
+fn kept(s: &Server, kind: &str) -> usize {
+    let Some((_, book)) = book(s) else { return 0 };
+    let name = |record: Range<usize>| book[record.end - 40..record.end - 24].to_vec();
+    records(&book, kind).into_iter().map(name).collect::<HashSet<_>>().len()
 }
 
 #[test]
@@ -264,8 +293,8 @@ fn bases_outlive_a_restart_even_a_kill() {
     for signal in [Signal::TERM, Signal::KILL] {
         let mut s = shared(&["a", "b", "c", "d"]);
         let etag = get(&s, KDE).etag();
-        eventually("the Views are written", || (views(&s, "client").len() == 2).then_some(()));
-        eventually("the Views are written", || (!views(&s, "view").is_empty()).then_some(()));
+        eventually("the clients are written", || (kept(&s, "client") == 2).then_some(()));
+        eventually("the View is written", || (kept(&s, "view") == 1).then_some(()));
         s.restart(signal);
         save(&s, OTHER, &["a", "b", "c", "d", "e"]);
         // Under a stale guard, by a program that was started again itself.
@@ -279,20 +308,48 @@ fn bases_outlive_a_restart_even_a_kill() {
 }
 
 #[test]
+fn who_stops_the_server_loses_no_base() {
+    let mut s = shared(&["a", "b"]);
+    let etag = get(&s, KDE).etag();
+    // At once: what was shown is not written yet.
+    s.restart(Signal::TERM);
+    save(&s, OTHER, &["a", "b", "c"]);
+    s.put(ADDRESS, "alice", plain_of(&["a"])).header("If", &format!("([{etag}])")).status(204);
+    assert_eq!(here(&s), ["a", "c"]);
+}
+
+#[test]
+fn two_servers_with_one_cache_find_each_others_bases() {
+    let s = shared(&["a", "b", "c", "d"]);
+    let other = s.beside();
+    let etag = get(&s, KDE).etag();
+    eventually("the clients are written", || (kept(&s, "client") == 2).then_some(()));
+    eventually("the View is written", || (kept(&s, "view") == 1).then_some(()));
+    save(&s, OTHER, &["a", "b", "c", "d", "e"]);
+    let stale = other.put(ADDRESS, "alice", plain_of(&["a", "c", "d"]));
+    stale.header("User-Agent", CURL).header("If", &format!("([{etag}])")).status(204);
+    save(&other, KDE, &["b", "c", "d"]);
+    assert_eq!(here(&other), ["c", "d", "e"]);
+    // What both append is one book, which stays whole.
+    eventually("all is written", || (kept(&s, "client") == 4 && kept(&s, "view") == 5).then_some(()));
+}
+
+#[test]
 fn without_its_cache_a_save_removes_nothing() {
     for broken in [false, true] {
         let mut s = shared(&["a", "b", "c"]);
         let etag = get(&s, KDE).etag();
-        eventually("the Views are written", || (views(&s, "client").len() == 2).then_some(()));
-        eventually("the Views are written", || (!views(&s, "view").is_empty()).then_some(()));
+        eventually("the clients are written", || (kept(&s, "client") == 2).then_some(()));
+        eventually("the View is written", || (kept(&s, "view") == 1).then_some(()));
         s.stop(Signal::TERM);
-        for path in views(&s, "view") {
+        let (path, mut book) = book(&s).expect("a book");
+        for record in records(&book, "view") {
             match broken {
-                true => std::fs::write(path, "kalends view 1\nnot what was written"),
-                false => std::fs::remove_file(path),
+                true => book[record.start + 20] ^= 1,
+                false => drop(book.drain(record)),
             }
-            .expect("a View to break");
         }
+        std::fs::write(path, book).expect("a View to break");
         s.start_again();
         save(&s, KDE, &["a", "x"]);
         s.put(ADDRESS, "alice", plain_of(&["b"])).header("If", &format!("([{etag}])")).status(204);
@@ -307,8 +364,8 @@ fn what_is_asked_for_where_nothing_is_takes_no_room_in_the_cache() {
         s.get(&format!("/ical/folder/None{n}.ics"), "alice").header("User-Agent", KDE).status(404);
     }
     put(&s, CURL, &plain_of(&["a"])).status(201);
-    eventually("the client is written", || (!views(&s, "client").is_empty()).then_some(()));
-    assert_eq!((views(&s, "client").len(), views(&s, "view").len()), (1, 1));
+    eventually("the client is written", || (kept(&s, "client") > 0).then_some(()));
+    assert_eq!((kept(&s, "client"), kept(&s, "view")), (1, 1));
     // It counts as an empty calendar all the same.
     assert_eq!(s.get("/ical/folder/New.ics", "alice").header("User-Agent", KDE).send().code, 404);
     for uids in [&["a", "b"][..], &["b"]] {
@@ -323,7 +380,7 @@ fn what_is_asked_for_where_nothing_is_takes_no_room_in_the_cache() {
 #[test]
 fn that_no_bases_can_be_written_is_told_once() {
     let s = shared(&["a"]);
-    eventually("the client is written", || (!views(&s, "client").is_empty()).then_some(()));
+    eventually("the client is written", || (kept(&s, "client") > 0).then_some(()));
     let directory = s.path("../cache/kalends/views");
     std::fs::rename(&directory, s.path("../cache/kalends/away")).expect("rename");
     std::fs::write(&directory, "no directory").expect("write");

@@ -1,0 +1,88 @@
+//! Drafts of Views: what a View is to be made of, until somebody needs it or there is time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::calendar::BESIDE_THE_TEXT;
+use super::snapshot::Shown;
+use super::threads::in_threads;
+use super::view::{Known, View};
+use crate::ical::item::{Item, KeyId};
+use crate::ical::meaning::{Hash, Look};
+
+/// What a View is to be made of.
+#[derive(Debug)]
+pub enum Draft {
+    /// What was served, and how many bytes that were.
+    Shown(Arc<[Shown]>, usize),
+    /// What a client sent where the outcome was another, and of those items that were not taken, by their ordinals, the
+    /// versions of ours that they stand for.
+    Sent(Vec<Item>, HashMap<usize, Hash>),
+}
+
+impl Draft {
+    fn view(&self) -> View {
+        let rows = |items: &[&Item]| items.iter().map(|item| (item.key.id(), *item.look())).collect();
+        match self {
+            Draft::Shown(shown, _) => {
+                let items: Vec<&Item> = shown.iter().map(Shown::item).collect();
+                View::new(in_threads(&items, rows).into_iter().map(|(id, look)| (id, Known::of(&look))))
+            }
+            Draft::Sent(items, ours) => {
+                let items: Vec<&Item> = items.iter().collect();
+                let known = |(ordinal, (id, look)): (usize, (KeyId, Look))| {
+                    let known = Known::of(&look);
+                    (id, Known { ours: ours.get(&ordinal).copied().unwrap_or(known.ours), ..known })
+                };
+                View::new(in_threads(&items, rows).into_iter().enumerate().map(known))
+            }
+        }
+    }
+
+    /// Looks at each item, on this thread alone: nobody waits for it.
+    pub fn look_ahead(&self) {
+        match self {
+            Draft::Shown(shown, _) => {
+                shown.iter().for_each(|shown| {
+                    shown.item().look();
+                });
+            }
+            Draft::Sent(items, _) => {
+                items.iter().for_each(|item| {
+                    item.look();
+                });
+            }
+        }
+    }
+
+    /// About how many bytes of memory it keeps alive.
+    fn bytes(&self) -> usize {
+        match self {
+            Draft::Shown(shown, text) => text + (1 + shown.len()) * BESIDE_THE_TEXT,
+            Draft::Sent(items, _) => {
+                let text: usize = items.iter().map(|item| item.raw.len()).sum();
+                text + (1 + items.len()) * BESIDE_THE_TEXT
+            }
+        }
+    }
+}
+
+/// A View that is not worked out yet, or not written.
+#[derive(Debug)]
+pub struct Waiting {
+    pub draft: Draft,
+    /// About how many bytes of memory it keeps alive.
+    pub bytes: usize,
+    pub view: OnceLock<Arc<View>>,
+}
+
+impl Waiting {
+    pub fn new(draft: Draft) -> Arc<Waiting> {
+        let bytes = draft.bytes();
+        Arc::new(Waiting { draft, bytes, view: OnceLock::new() })
+    }
+
+    pub fn view(&self) -> &Arc<View> {
+        self.view.get_or_init(|| Arc::new(self.draft.view()))
+    }
+}
