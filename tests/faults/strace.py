@@ -57,7 +57,8 @@ def calls(log, tree):
 
 def named(name, rest):
     """The paths that a call names, by descriptor or by text; not what it writes."""
-    rest = rest.replace("<unfinished ...>", "").partition(") = ")[0]
+    # What strace says of the call itself: it is not done yet, or strace was told to go before it was.
+    rest = re.sub(r"<(unfinished|detached) \.\.\.>", "", rest).partition(") = ")[0]
     found = re.findall(r'<([^>]*)>|"([^"]*)"', rest)
     return [path or text for path, text in found if path or not name.startswith(("write", "pwrite"))]
 

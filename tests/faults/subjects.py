@@ -141,6 +141,22 @@ class NewItem(Calendar):
         return {number: 0 for number in range(n + 1)}
 
 
+class LeftOut(Calendar):
+    """A calendar of two events, of which each write leaves out the second."""
+
+    def __init__(self, title, name):
+        super().__init__(title, name, 1, 0)
+
+    def prepare(self, tree, n):
+        self.now = {0: 0, 1: n}
+        if tree.ask("PUT", self.address, calendar(self.now), REPLACE)[0] not in (201, 204):
+            raise Bad("the event that is to be left out cannot be made")
+        tree.settle()
+
+    def is_same(self, n):
+        return False
+
+
 class NewCalendar(Subject):
     """A calendar that was not there."""
 
@@ -384,6 +400,7 @@ class Restored(Command):
 EVERY = [
     lambda: Calendar("PUT of one item", "Item", 1, 1),
     lambda: NewItem("PUT of a new item", "Items"),
+    lambda: LeftOut("PUT that leaves an item out", "Fewer"),
     lambda: Calendar("PUT of a calendar, 0 changes", "Same", 3, 0),
     lambda: Calendar("PUT of a calendar, 1 change", "One", 3, 1),
     lambda: Calendar("PUT of a calendar, 4 changes", "Many", 4, 4),
