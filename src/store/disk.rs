@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, StatFs, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -21,6 +21,10 @@ pub const FILE_MODE: Mode = Mode::from_raw_mode(0o660);
 /// The largest file that is read, in bytes: a whole calendar in one.
 pub const MAX_FILE: u64 = 64 << 20;
 
+/// File systems on which what is made durable brings along all that was done before it, in any directory: ext4 and xfs have
+/// one journal, tmpfs has nothing to make durable. By `statfs(2)`.
+const ORDERED: [u32; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+
 /// A directory of the tree, whatever its name is now.
 #[derive(Debug)]
 pub struct Directory {
@@ -28,6 +32,8 @@ pub struct Directory {
     /// Whether `fd` is good to read and sync by, and not only a place to start from (`O_PATH`): that one is cheaper, and who
     /// watches the directory, we too, is not told of it.
     is_open: bool,
+    /// Whether its file system is one of [`ORDERED`].
+    is_ordered: bool,
     /// For messages only.
     path: PathBuf,
 }
@@ -106,7 +112,9 @@ impl Directory {
     pub fn root(path: &FsPath) -> Result<Directory> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| Error::io(path, error))?;
-        Ok(Directory { fd, is_open: true, path: path.to_path_buf() })
+        let found = rustix::fs::fstatfs(&fd).map_err(|error| Error::io(path, error))?;
+        let is_ordered = ORDERED.contains(&magic(&found));
+        Ok(Directory { fd, is_open: true, is_ordered, path: path.to_path_buf() })
     }
 
     /// The directory `path` below this one, or nothing if there is none or a symlink is on the way.
@@ -114,10 +122,10 @@ impl Directory {
         let path = path.as_ref();
         if path.as_os_str().is_empty() {
             let fd = self.fd.try_clone().map_err(|error| Error::io(&self.path, error))?;
-            return Ok(Some(Directory { fd, is_open: self.is_open, path: self.path.clone() }));
+            return Ok(Some(Directory { fd, path: self.path.clone(), ..*self }));
         }
         let fd = self.open_beneath(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(fd.map(|fd| Directory { fd, is_open: false, path: self.path.join(path) }))
+        Ok(fd.map(|fd| Directory { fd, is_open: false, path: self.path.join(path), ..*self }))
     }
 
     /// As [`Directory::directory`], for who will read or sync it at once. On a network file system that is also what brings the
@@ -127,7 +135,7 @@ impl Directory {
         let here = FsPath::new(".");
         let name = if path.as_os_str().is_empty() { here } else { path };
         let fd = self.open_beneath(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(fd.map(|fd| Directory { fd, is_open: true, path: self.path.join(path) }))
+        Ok(fd.map(|fd| Directory { fd, is_open: true, path: self.path.join(path), ..*self }))
     }
 
     /// Calls `act` with a descriptor that is good for more than a place.
@@ -308,6 +316,11 @@ impl Directory {
         &self.path
     }
 
+    /// Whether what is done in one directory is durable as soon as what is done after it in another.
+    pub fn is_ordered(&self) -> bool {
+        self.is_ordered
+    }
+
     /// Makes the names in this directory durable.
     pub fn sync(&self) -> Result<()> {
         if cfg!(broken = "no-directory-sync") {
@@ -417,6 +430,14 @@ impl Directory {
         }
         Ok(directory)
     }
+}
+
+/// What a file system is, in `statfs(2)`.
+pub fn magic(found: &StatFs) -> u32 {
+    // The field's width and sign differ between machines; the magic number is 32 bits of it.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let magic = found.f_type as u32;
+    magic
 }
 
 fn kind_of(file_type: FileType) -> EntryKind {

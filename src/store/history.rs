@@ -164,6 +164,20 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath, from: &Directory, nam
     }
 }
 
+/// Makes durable what is kept of `file`, before what replaces it is: else a power cut could leave neither.
+pub fn settle(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
+    // Where the order is kept, the sync of what replaces it brings it along.
+    if home.is_ordered() {
+        return Ok(());
+    }
+    above(&Kept::Version.place(change, file)).try_for_each(|above| home.existing(above)?.sync())
+}
+
+/// The directories of the history that a place is in, below the home.
+pub fn above(place: &FsPath) -> impl Iterator<Item = &FsPath> {
+    place.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty())
+}
+
 /// Drops what [`keep`] kept of a file that was not replaced after all.
 pub fn unkeep(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
     let (kept, its) = made(home, &Kept::Version.place(change, file))?;
@@ -188,7 +202,8 @@ pub fn keep_lost(
     staging: &Staging,
 ) -> Result<()> {
     let (kept, its) = made(home, &Kept::Lost.place(change, file))?;
-    staging.write_unsynced(content, &kept)?.place(&kept, &its)
+    // Synced: its journal goes, and then there is no other.
+    staging.write(content, &kept)?.place(&kept, &its)
 }
 
 /// Moves `file` of a home, which is `name` in `from`, into the history, which removes it; what is moved is what was there,

@@ -224,26 +224,26 @@ fn sync_all(home: &Directory, head: &Head) -> Result<()> {
     if head.operations.len() > SYNC_EACH {
         return home.sync_file_system();
     }
-    let mut directories: BTreeSet<PathBuf> = BTreeSet::new();
-    for line in &head.operations {
-        let file = FsPath::new(&line.file);
-        if line.after.is_some() {
-            sync_file(home, file)?;
-        }
-        directories.extend(file.parent().map(FsPath::to_path_buf));
-        for kept in Kept::ALL {
-            let place = kept.place(&head.record.change, file);
-            let above = place.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty());
-            directories.extend(above.map(FsPath::to_path_buf));
-        }
+    let files = || head.operations.iter().map(|line| FsPath::new(&line.file));
+    let mut kept = BTreeSet::from([PathBuf::from(log::LOGS)]);
+    for place in files().flat_map(|file| Kept::ALL.map(|kept| kept.place(&head.record.change, file))) {
+        kept.extend(history::above(&place).map(FsPath::to_path_buf));
     }
-    directories.insert(PathBuf::from(log::LOGS));
-    for directory in directories {
-        if let Some(directory) = home.directory(directory)? {
-            directory.sync()?;
-        }
+    // First: not every file system keeps the order, and what replaces them must not be durable before they are.
+    sync_each(home, &kept)?;
+    for line in head.operations.iter().filter(|line| line.after.is_some()) {
+        sync_file(home, FsPath::new(&line.file))?;
     }
+    sync_each(home, &files().filter_map(FsPath::parent).map(FsPath::to_path_buf).collect())?;
     sync_file(home, &log::log_at(&head.record.change))
+}
+
+/// Makes durable those directories that are there.
+fn sync_each(home: &Directory, directories: &BTreeSet<PathBuf>) -> Result<()> {
+    directories.iter().try_for_each(|directory| match home.directory(directory)? {
+        Some(directory) => directory.sync(),
+        None => Ok(()),
+    })
 }
 
 /// Makes a file durable if it is there.

@@ -62,13 +62,17 @@ impl Single<'_> {
             (Some(staged), State::Absent) => return staged.add(directory, name),
             (Some(staged), _) => {
                 took(HISTORY, || history::keep(home, change, file, directory, name))?;
-                if let Err(error) = staged.place(directory, name) {
+                let settled = history::settle(home, change, file);
+                if let Err(error) = settled.and_then(|()| staged.place(directory, name)) {
                     history::unkeep(home, change, file, directory, name)?;
                     return Err(error);
                 }
             }
             (None, State::Absent) => {}
-            (None, _) => history::take(home, change, file, directory, name)?,
+            (None, _) => {
+                history::take(home, change, file, directory, name)?;
+                history::settle(home, change, file).inspect_err(|_| self.take_back(operation, change))?;
+            }
         }
         Ok(true)
     }

@@ -6,6 +6,8 @@ import dataclasses
 import shutil
 import tempfile
 
+import subjects
+from filesystems import BTRFS, Unavailable
 from strace import inject, points
 from subjects import NEW, OLD
 from tree import Bad, Tree
@@ -142,6 +144,22 @@ class Torment:
         self.tree.settle()
         if self.subject.state(self.tree, self.n) != NEW:
             raise Bad("the next write is not there")
+
+
+def on_btrfs(binary, directory):
+    """Saves of one file where more is synced for them: what the history keeps, for btrfs keeps no order."""
+    place = directory / "btrfs"
+    place.mkdir()
+    try:
+        BTRFS.fresh(directory / "image")
+        with BTRFS.mounted(directory / "image", place):
+            tallies = torment(subjects.ONE_FILE, binary, place)
+    except Unavailable as reason:
+        tallies = [Tally("saves")]
+        tallies[0].untried = str(reason)
+    for tally in tallies:
+        tally.title += " on btrfs"
+    return tallies
 
 
 def torment(makes, binary, directory, workers=4):

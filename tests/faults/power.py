@@ -36,6 +36,12 @@ class Written:
         last = max(n for n, position in enumerate(self.asked) if n == 0 or position <= cut)
         return self.states[sure:last + 1]
 
+    def must_be_kept(self, found):
+        """What of the states before this one is no more, by the numbers of the events."""
+        before = self.states[:self.states.index(found)]
+        events = {event for state in before for event in (state or {}).items()}
+        return {(number, version) for number, version in events if found.get(number) != version}
+
 
 def record(filesystem, binary, directory):
     """Writes each subject a few times on a recorded disk: the disk as it was before, its log, and what was written."""
@@ -135,6 +141,8 @@ def recovers(binary, directory, place, position, written, serve):
             found, allowed = one.subject.look(tree), one.allowed(position)
             if found not in allowed:
                 raise Bad(f"{one.subject.title}: {found} is none of {allowed}")
+            if isinstance(one.subject, subjects.Calendar) and (lost := one.must_be_kept(found) - one.subject.kept(tree)):
+                raise Bad(f"{one.subject.title}: not in the history: {sorted(lost)}")
         if serve:
             tree.checked()
             tree.start()

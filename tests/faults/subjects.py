@@ -125,6 +125,12 @@ class Calendar(Subject):
     def state(self, tree, n):
         return self.told(self.look(tree), n)
 
+    def kept(self, tree):
+        """The versions of the events that the history has, each with the event's number."""
+        place = tree.data / self.place
+        files = (place.parent / ".history").glob(f"**/{place.name}/*")
+        return {one for file in files for one in versions_in(file.read_bytes().decode()).items()}
+
     def shown(self, tree, n):
         status, text = tree.ask("GET", self.address)
         return self.told(versions_in(text) if status == 200 else status, n)
@@ -397,10 +403,13 @@ class Restored(Command):
 
 
 # What makes each of them: what they remember is of one tree.
-EVERY = [
+ONE_FILE = [
     lambda: Calendar("PUT of one item", "Item", 1, 1),
-    lambda: NewItem("PUT of a new item", "Items"),
     lambda: LeftOut("PUT that leaves an item out", "Fewer"),
+]
+EVERY = [
+    *ONE_FILE,
+    lambda: NewItem("PUT of a new item", "Items"),
     lambda: Calendar("PUT of a calendar, 0 changes", "Same", 3, 0),
     lambda: Calendar("PUT of a calendar, 1 change", "One", 3, 1),
     lambda: Calendar("PUT of a calendar, 4 changes", "Many", 4, 4),

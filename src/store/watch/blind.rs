@@ -3,7 +3,7 @@
 use rustix::fs::fstatfs;
 
 use crate::error::{Error, Result};
-use crate::store::disk::Directory;
+use crate::store::disk::{Directory, magic};
 
 /// By `statfs(2)`: what is on another machine, or kept by a program.
 const BLIND: [(u32, &str); 13] = [
@@ -25,8 +25,6 @@ const BLIND: [(u32, &str); 13] = [
 /// The name of the file system under `directory` if inotify does not see everything on it.
 pub fn blind(directory: &Directory) -> Result<Option<&'static str>> {
     let found = fstatfs(directory.fd()).map_err(|error| Error::io(directory.path(), error))?;
-    // The field's width and sign differ between machines; the magic number is 32 bits of it.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let magic = found.f_type as u32;
+    let magic = magic(&found);
     Ok(BLIND.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name))
 }
