@@ -94,6 +94,19 @@ const MAX_GROWTH: usize = 64 << 20;
 pub fn cut(bytes: &[u8]) -> Result<Cut> {
     let objects = scan(bytes)?;
     let prodid = objects.first().map(prodid).unwrap_or_default();
+    let items: Vec<Item> = grouped(objects).into_iter().map(Group::finish).collect::<Result<_>>()?;
+    // Each item takes the zones and the header along into its file: a small text must not become a large tree.
+    let room = MAX_GROWTH + 4 * bytes.len();
+    if items.iter().map(Item::file_len).sum::<usize>() > room {
+        return Err(Error::TooLarge(format!(
+            "items that come to more than {room} bytes with the zones they use"
+        )));
+    }
+    Ok(Cut { items, prodid })
+}
+
+/// The components by key.
+fn grouped(objects: Vec<Object<'_>>) -> Vec<Group<'_>> {
     let mut known = KnownZones::default();
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut by_key: KeyMap<Key, usize> = KeyMap::default();
@@ -104,35 +117,20 @@ pub fn cut(bytes: &[u8]) -> Result<Cut> {
             if component.kind == Kind::Timezone || component.faked {
                 continue;
             }
-            let zones = known.of(&component, &definitions);
-            let uid = component.uid.as_deref().unwrap_or_default();
-            let key = Key { uid: uid.into(), kind: component.kind.clone() };
-            let at = match uid {
+            let Component { raw, class, .. } = component;
+            let part = Part { raw, class, zones: known.of(&component, &definitions) };
+            let key = Key { uid: component.uid.unwrap_or_default(), kind: component.kind };
+            let at = match &*key.uid {
                 "" => groups.len(),
                 _ => *by_key.entry(key.clone()).or_insert(groups.len()),
             };
-            if at == groups.len() {
-                groups.push(Group {
-                    key,
-                    header: header.clone(),
-                    parts: Vec::new(),
-                    class: Class::Public,
-                    zones: Vec::new(),
-                    seen: HashSet::new(),
-                });
+            match groups.get_mut(at) {
+                Some(group) => group.more.push(part),
+                None => groups.push(Group { key, header: header.clone(), first: part, more: Vec::new() }),
             }
-            groups[at].add(component, zones);
         }
     }
-    let items: Vec<Item> = groups.into_iter().map(Group::finish).collect::<Result<_>>()?;
-    // Each item takes the zones and the header along into its file: a small text must not become a large tree.
-    let room = MAX_GROWTH + 4 * bytes.len();
-    if items.iter().map(Item::file_len).sum::<usize>() > room {
-        return Err(Error::TooLarge(format!(
-            "items that come to more than {room} bytes with the zones they use"
-        )));
-    }
-    Ok(Cut { items, prodid })
+    groups
 }
 
 fn prodid(object: &Object<'_>) -> String {
@@ -166,48 +164,46 @@ fn header(object: &Object<'_>) -> Arc<[u8]> {
     with_ours.into()
 }
 
-/// An item in the making.
+/// An item in the making: most have one part, and a calendar has many items.
 struct Group<'a> {
     key: Key,
     header: Arc<[u8]>,
-    parts: Vec<&'a [u8]>,
-    class: Class,
-    zones: Vec<Arc<[Zone]>>,
-    /// Where those are in memory.
-    seen: HashSet<*const Zone>,
+    first: Part<'a>,
+    more: Vec<Part<'a>>,
 }
 
-impl<'a> Group<'a> {
-    fn add(&mut self, component: Component<'a>, zones: Arc<[Zone]>) {
-        self.parts.push(component.raw);
-        self.class = self.class.max(component.class);
-        if self.seen.insert(zones.as_ptr()) {
-            self.zones.push(zones);
-        }
-    }
+/// A component of an item.
+struct Part<'a> {
+    raw: &'a [u8],
+    class: Class,
+    zones: Arc<[Zone]>,
+}
 
+impl Group<'_> {
     fn finish(self) -> Result<Item> {
-        let raw = self.parts.concat();
-        if raw.len() > MAX_ITEM {
+        let Group { key, header, first, more } = self;
+        let parts = || std::iter::once(&first).chain(&more);
+        if parts().map(|part| part.raw.len()).sum::<usize>() > MAX_ITEM {
             return Err(Error::TooLarge(format!("an item of more than {MAX_ITEM} bytes")));
         }
-        let zones = match self.zones.as_slice() {
-            [one] => one.clone(),
-            several => {
-                let mut seen = HashSet::new();
-                let all = several.iter().flat_map(|set| set.iter());
-                all.filter(|zone| seen.insert(zone.tzid.clone())).cloned().collect()
-            }
+        let class = parts().map(|part| part.class).max().unwrap_or_default();
+        let raw: Arc<[u8]> = match more.is_empty() {
+            true => first.raw.into(),
+            false => parts().map(|part| part.raw).collect::<Vec<_>>().concat().into(),
         };
-        Ok(Item {
-            key: self.key,
-            class: self.class,
-            raw: raw.into(),
-            zones,
-            header: self.header,
-            look: OnceLock::new(),
-        })
+        Ok(Item { key, class, raw, zones: zones_of(&first, &more), header, look: OnceLock::new() })
     }
+}
+
+/// The zones of an item's components, each once.
+fn zones_of(first: &Part<'_>, more: &[Part<'_>]) -> Arc<[Zone]> {
+    let is_as_first = |part: &Part<'_>| Arc::ptr_eq(&part.zones, &first.zones);
+    if more.iter().all(is_as_first) {
+        return first.zones.clone();
+    }
+    let (mut sets, mut seen) = (HashSet::new(), HashSet::new());
+    let parts = std::iter::once(first).chain(more).filter(|part| sets.insert(part.zones.as_ptr()));
+    parts.flat_map(|part| part.zones.iter()).filter(|zone| seen.insert(&zone.tzid)).cloned().collect()
 }
 
 impl Item {

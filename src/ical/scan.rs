@@ -4,6 +4,7 @@
 //! bytes with the few values that say where it belongs.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::line::{Property, logical_len, unfold};
 use super::value::unescape;
@@ -83,12 +84,12 @@ pub struct Component<'a> {
     /// The line (from 1) of its BEGIN.
     pub line: usize,
     /// The value of its UID, if that is not empty.
-    pub uid: Option<String>,
+    pub uid: Option<Arc<str>>,
     pub class: Class,
     /// Of a VTIMEZONE, the zone it defines, unescaped.
-    pub tzid: Option<String>,
+    pub tzid: Option<Box<str>>,
     /// The zones that its TZID parameters name, each once.
-    pub zones: Vec<String>,
+    pub zones: Vec<Box<str>>,
     /// Whether it carries X-MOZ-FAKED-MASTER: made up by Mozilla's programs for overrides without a master.
     pub faked: bool,
 }
@@ -284,20 +285,22 @@ impl Component<'_> {
     fn take(&mut self, property: &Property<'_>, own: bool) {
         if !property.params.is_empty()
             && let Some(tzid) = property.param("TZID")
-            && !self.zones.iter().any(|zone| zone == tzid)
+            && !self.zones.iter().any(|zone| **zone == *tzid)
         {
-            self.zones.push(tzid.to_owned());
+            // Most components name one, and a calendar has many components.
+            self.zones.reserve_exact(1);
+            self.zones.push(tzid.into());
         }
         if !own {
             return;
         }
         match property.name.as_bytes()[0].to_ascii_uppercase() {
             b'U' if property.is("UID") && self.uid.is_none() => {
-                self.uid = Some(property.value.trim().to_owned()).filter(|uid| !uid.is_empty());
+                self.uid = Some(property.value.trim()).filter(|uid| !uid.is_empty()).map(Arc::from);
             }
             b'C' if property.is("CLASS") => self.class = self.class.max(Class::of(property.value)),
             b'T' if property.is("TZID") => {
-                self.tzid = Some(unescape(property.value.trim()).into_owned());
+                self.tzid = Some(unescape(property.value.trim()).into());
             }
             b'X' if property.is("X-MOZ-FAKED-MASTER") => self.faked = true,
             _ => {}
@@ -363,7 +366,7 @@ mod tests {
         assert_eq!((event.kind.clone(), event.line), (Kind::Event, 4));
         assert_eq!(event.uid.as_deref(), Some("ab"));
         assert_eq!(event.class, Class::Private);
-        assert_eq!(event.zones, ["Europe/Berlin"]);
+        assert_eq!(event.zones, ["Europe/Berlin".into()]);
         assert!(event.raw.starts_with(b"begin:vevent\r\n") && event.raw.ends_with(b"END:VEVENT\r\n"));
         assert_eq!(other.raw, b"BEGIN:X-A\nEND:X-A\n");
         assert_eq!(other.kind.name(), "X-A");

@@ -42,10 +42,10 @@ impl Definition {
 }
 
 /// The VTIMEZONEs of one VCALENDAR by their TZIDs.
-pub type Definitions = HashMap<String, Arc<Definition>>;
+pub type Definitions = HashMap<Box<str>, Arc<Definition>>;
 
 /// A TZID, and where its definition is in memory.
-type NamedZone = (String, Option<*const Definition>);
+type NamedZone = (Box<str>, Option<*const Definition>);
 
 /// What was found out about zones, so that ten thousand items that name the same ones share it.
 #[derive(Default)]
@@ -75,16 +75,16 @@ impl<'a> KnownZones<'a> {
     /// The zones that a component names.
     pub fn of(&mut self, component: &Component<'_>, definitions: &Definitions) -> Arc<[Zone]> {
         // The property escapes what the parameter does not, but some programs copy it as it stands.
-        let defined =
-            |tzid: &String| definitions.get(tzid).or_else(|| definitions.get(unescape(tzid).as_ref()));
-        let named = |tzid: &String| (tzid.clone(), defined(tzid).map(Arc::as_ptr));
-        let set = self.sets.entry(component.zones.iter().map(named).collect()).or_insert_with(|| {
-            let zone = |tzid: &String| Zone {
-                tzid: tzid.as_str().into(),
+        let defined = |tzid: &str| definitions.get(tzid).or_else(|| definitions.get(unescape(tzid).as_ref()));
+        let zones = || component.zones.iter().map(|tzid| &**tzid);
+        let named = |tzid: &str| (tzid.into(), defined(tzid).map(Arc::as_ptr));
+        let set = self.sets.entry(zones().map(named).collect()).or_insert_with(|| {
+            let zone = |tzid: &str| Zone {
+                tzid: tzid.into(),
                 iana: tz::iana(tzid).map(Arc::from),
                 definition: defined(tzid).cloned(),
             };
-            component.zones.iter().map(zone).collect()
+            zones().map(zone).collect()
         });
         set.clone()
     }
