@@ -20,32 +20,36 @@ pub struct Heading {
     pub time_zone: Option<String>,
 }
 
-/// A calendar's text, and what was done to its items on the way out.
+/// What was done to a calendar's items on the way out.
 #[derive(Debug)]
 pub struct Whole {
-    pub text: Vec<u8>,
     /// From the TZIDs that were made up to tell two definitions apart to what the items' files call them.
     pub made_up: HashMap<String, String>,
     /// From the TZIDs that some items only name, and others define, to what the definition means under which they meet.
     pub lent: HashMap<String, Hash>,
 }
 
-/// Puts items together; two custom definitions under one TZID are told apart by `<TZID> (2)`.
-pub fn whole<'a>(heading: &Heading, items: impl Iterator<Item = &'a Item> + Clone) -> Whole {
-    let mut text = Vec::with_capacity(4096 + items.clone().map(|item| item.raw.len()).sum::<usize>());
-    text.extend_from_slice(b"BEGIN:VCALENDAR\r\n");
-    push_heading(&mut text, heading);
-    push_unknown(&mut text, items.clone());
+/// Puts items together and hands out the text piece by piece; two custom definitions under one TZID are told apart by
+/// `<TZID> (2)`.
+pub fn whole<'a>(
+    heading: &Heading,
+    items: impl Iterator<Item = &'a Item> + Clone,
+    mut push: impl FnMut(&[u8]),
+) -> Whole {
+    let mut head = b"BEGIN:VCALENDAR\r\n".to_vec();
+    push_heading(&mut head, heading);
+    push_unknown(&mut head, items.clone());
     let zones = Served::collect(items.clone());
-    zones.push(&mut text);
+    zones.push(&mut head);
+    push(&head);
     for item in items {
         match zones.renames(item) {
-            renames if renames.is_empty() => text.extend_from_slice(&item.raw),
-            renames => text.extend_from_slice(&rename_zones(&item.raw, &renames)),
+            renames if renames.is_empty() => push(&item.raw),
+            renames => push(&rename_zones(&item.raw, &renames)),
         }
     }
-    text.extend_from_slice(b"END:VCALENDAR\r\n");
-    Whole { text, made_up: zones.made_up(), lent: zones.lent() }
+    push(b"END:VCALENDAR\r\n");
+    Whole { made_up: zones.made_up(), lent: zones.lent() }
 }
 
 fn push_heading(text: &mut Vec<u8>, heading: &Heading) {
@@ -240,7 +244,9 @@ mod tests {
     }
 
     fn text(heading: &Heading, items: &[Item]) -> String {
-        String::from_utf8(whole(heading, items.iter()).text).expect("text")
+        let mut text = Vec::new();
+        whole(heading, items.iter(), |piece| text.extend_from_slice(piece));
+        String::from_utf8(text).expect("text")
     }
 
     #[test]
@@ -278,8 +284,8 @@ mod tests {
             &zoned("2", "Nowhere", "+0200"),
             &zoned("3", "Nowhere", "+0100"),
         ]);
-        let whole = whole(&Heading::default(), items.iter());
-        let text = String::from_utf8(whole.text.clone()).expect("text");
+        let whole = whole(&Heading::default(), items.iter(), |_| {});
+        let text = text(&Heading::default(), &items);
         assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
         assert_eq!(text.matches("TZID:Nowhere (2)\r\n").count(), 1);
         assert!(
@@ -287,7 +293,7 @@ mod tests {
                 && text.contains("UID:3\r\nDTSTART;TZID=Nowhere:")
         );
         assert_eq!(whole.made_up, HashMap::from([("Nowhere (2)".to_owned(), "Nowhere".to_owned())]));
-        let back: Vec<Item> = cut(&whole.text)
+        let back: Vec<Item> = cut(text.as_bytes())
             .expect("good")
             .items
             .into_iter()

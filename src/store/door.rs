@@ -99,7 +99,7 @@ impl Store {
     pub fn shown_to(&self, client: impl FnOnce() -> Client, place: &Place, room: &Room, whole: bool) {
         if room.role >= Role::Contributor {
             let name = view_names::name(place, &room.snapshot.etag);
-            let draft = || Draft::Shown(room.snapshot.shown.clone(), room.snapshot.body.len());
+            let draft = || Draft::Shown(room.snapshot.shown.clone(), room.snapshot.length);
             self.views.fetched(&client(), name, whole, draft);
         }
     }

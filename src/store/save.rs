@@ -174,7 +174,7 @@ impl Store {
             writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
         let (etag, draft) = match sent.take().filter(|_| !as_sent) {
             Some(sent) => (self.views.new_etag(), sent.draft(plan)),
-            None => (after.etag.clone(), Draft::Shown(after.shown.clone(), after.body.len())),
+            None => (after.etag.clone(), Draft::Shown(after.shown.clone(), after.length)),
         };
         self.views.saved(&save.client, view_names::name(save.place, &etag), draft, parent);
         Ok(Some((Saved { created, etag, merged }, journal)))

@@ -44,8 +44,9 @@ impl Shown {
 pub struct Snapshot {
     sources: Vec<Source>,
     pub shown: Arc<[Shown]>,
-    /// A whole VCALENDAR.
-    pub body: Bytes,
+    body: OnceLock<Bytes>,
+    /// How many bytes the body has.
+    pub length: usize,
     gzip: OnceLock<Bytes>,
     /// A hash of the body, without quotes.
     pub etag: String,
@@ -91,15 +92,17 @@ impl Snapshot {
     /// The picture of `sources`, under the name `heading` gives it.
     pub fn new(sources: Vec<Source>, heading: Heading) -> Snapshot {
         let shown = shown(&sources);
-        let whole = whole(&heading, shown.iter().map(Shown::item));
+        let mut digest = Digest::default();
+        let whole = whole(&heading, shown.iter().map(Shown::item), |piece| digest.push(piece));
         let modified = sources
             .iter()
             .map(|source| source.contents.gist.modified)
             .max()
             .unwrap_or(SystemTime::UNIX_EPOCH);
         Snapshot {
-            etag: blake3::hash(&whole.text).to_hex()[..32].to_owned(),
-            body: whole.text.into(),
+            body: OnceLock::new(),
+            length: digest.length,
+            etag: digest.finish().to_hex()[..32].to_owned(),
             gzip: OnceLock::new(),
             made_up: whole.made_up,
             lent: whole.lent,
@@ -125,6 +128,20 @@ impl Snapshot {
         masks(self) == masks(other)
     }
 
+    /// The body, if it was made before.
+    pub fn body_now(&self) -> Option<&Bytes> {
+        self.body.get()
+    }
+
+    /// The body: a whole VCALENDAR. Made once, when somebody reads it: a save needs its Etag only. Not on an async thread.
+    pub fn body(&self) -> &Bytes {
+        self.body.get_or_init(|| {
+            let mut text = Vec::with_capacity(self.length);
+            whole(&self.heading, self.shown.iter().map(Shown::item), |piece| text.extend_from_slice(piece));
+            text.into()
+        })
+    }
+
     /// The body in gzip, if it was made before.
     pub fn gzip_now(&self) -> Option<&Bytes> {
         self.gzip.get()
@@ -135,13 +152,42 @@ impl Snapshot {
         if let Some(gzip) = self.gzip.get() {
             return Ok(gzip);
         }
-        let gzip = compress(&self.body)?;
+        let gzip = compress(self.body())?;
         Ok(self.gzip.get_or_init(|| gzip))
     }
 
     /// About how much memory it takes beside its sources, in bytes.
     pub fn bytes(&self) -> usize {
-        self.body.len() + self.gzip.get().map_or(0, |gzip| gzip.len()) + self.shown.len() * size_of::<Shown>()
+        let made = |bytes: &OnceLock<Bytes>| bytes.get().map_or(0, Bytes::len);
+        made(&self.body) + made(&self.gzip) + self.shown.len() * size_of::<Shown>()
+    }
+}
+
+/// The hash and the length of what comes in pieces. They are gathered first: of many bytes the hash is made several times as fast.
+#[derive(Default)]
+struct Digest {
+    gathered: Vec<u8>,
+    hasher: blake3::Hasher,
+    length: usize,
+}
+
+impl Digest {
+    fn push(&mut self, piece: &[u8]) {
+        const ENOUGH: usize = 64 << 10;
+        self.length += piece.len();
+        if self.gathered.len() + piece.len() > ENOUGH {
+            self.hasher.update(&self.gathered);
+            self.gathered.clear();
+        }
+        if piece.len() > ENOUGH {
+            self.hasher.update(piece);
+        } else {
+            self.gathered.extend_from_slice(piece);
+        }
+    }
+
+    fn finish(mut self) -> blake3::Hash {
+        self.hasher.update(&self.gathered).finalize()
     }
 }
 

@@ -29,7 +29,7 @@ fn resource(href: String, room: &Room) -> Resource {
         color: snapshot.heading.color.clone(),
         etag: Some(quoted(&snapshot.etag)),
         modified: Some(snapshot.modified),
-        length: u64::try_from(snapshot.body.len()).ok(),
+        length: u64::try_from(snapshot.length).ok(),
         role: *role,
     }
 }

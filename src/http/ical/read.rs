@@ -52,7 +52,7 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
         .insert_header((CONTENT_DISPOSITION, content_disposition(&snapshot.heading.name)))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     if !zipped {
-        return Ok(response.body(Pieces::of(snapshot.body.clone())));
+        return Ok(response.body(Pieces::of(plain(room.snapshot).await?)));
     }
     let body = gzip(room.snapshot).await?;
     Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(Pieces::of(body)))
@@ -67,6 +67,14 @@ async fn nothing(asked: &Asked<'_>) -> Result<Error> {
         Ok(Error::NotFound)
     })
     .await
+}
+
+/// The body, made off the async threads the first time.
+async fn plain(snapshot: Arc<Snapshot>) -> Result<Bytes> {
+    if let Some(body) = snapshot.body_now() {
+        return Ok(body.clone());
+    }
+    blocking(move || Ok(snapshot.body().clone())).await
 }
 
 /// The body in gzip, made off the async threads the first time.
