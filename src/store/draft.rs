@@ -17,7 +17,7 @@ pub enum Draft {
     Shown(Arc<[Shown]>, usize),
     /// What a client sent where the outcome was another, and of those items that were not taken, by their ordinals, the
     /// versions of ours that they stand for.
-    Sent(Vec<Item>, HashMap<usize, Hash>),
+    Sent(Vec<Arc<Item>>, HashMap<usize, Hash>),
 }
 
 impl Draft {
@@ -29,7 +29,7 @@ impl Draft {
                 View::new(in_threads(&items, rows).into_iter().map(|(id, look)| (id, Known::of(&look))))
             }
             Draft::Sent(items, ours) => {
-                let items: Vec<&Item> = items.iter().collect();
+                let items: Vec<&Item> = items.iter().map(|item| &**item).collect();
                 let known = |(ordinal, (id, look)): (usize, (KeyId, Look))| {
                     let known = Known::of(&look);
                     (id, Known { ours: ours.get(&ordinal).copied().unwrap_or(known.ours), ..known })

@@ -1,5 +1,6 @@
 //! The three-way merge of a save: what the client sent, what it was shown before, what is here. Pure.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
 use super::copies::Parents;
@@ -73,8 +74,8 @@ pub struct HiddenKey;
 /// Merges `sent` into `here`, item by item (`docs/merging.md` has the rules).
 ///
 /// `mozilla`: the client is one of Mozilla's programs, which tell by stamps what was edited.
-pub fn merge(
-    sent: &[Item],
+pub fn merge<I: Borrow<Item>>(
+    sent: &[I],
     base: &Base<'_>,
     here: &KeyMap<&Key, Here<'_>>,
     mozilla: bool,
@@ -82,7 +83,7 @@ pub fn merge(
     let mut plan = Plan::default();
     let mut met = 0;
     let mut differing = Vec::new();
-    for (ordinal, item) in sent.iter().enumerate() {
+    for (ordinal, item) in sent.iter().map(Borrow::borrow).enumerate() {
         let ours = here.get(&item.key);
         met += usize::from(ours.is_some());
         if ours.and_then(Here::whole).is_none_or(|ours| !ours.is_written_as(item)) {
@@ -279,8 +280,14 @@ impl Plan {
     }
 
     /// Decides about what is here and was not sent.
-    fn leave_out(&mut self, sent: &[Item], base: &Base<'_>, here: &KeyMap<&Key, Here<'_>>, mozilla: bool) {
-        let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
+    fn leave_out<I: Borrow<Item>>(
+        &mut self,
+        sent: &[I],
+        base: &Base<'_>,
+        here: &KeyMap<&Key, Here<'_>>,
+        mozilla: bool,
+    ) {
+        let keys: HashSet<&Key> = sent.iter().map(|item| &item.borrow().key).collect();
         let absent = |key: &&Key| !keys.contains(*key);
         let mut left_out = 0;
         for (key, ours) in here.iter().filter(|(key, _)| absent(key)) {
@@ -446,10 +453,10 @@ mod tests {
         let masked = KeyMap::from_iter([(&key, Here::Masked(&sent[0]))]);
         let stays = |ours| Ok(Plan { unlike: vec![(0, ours)], ..Plan::default() });
         assert_eq!(merge(&sent, &Base::Replace, &masked, false), stays(None));
-        assert_eq!(merge(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
+        assert_eq!(merge::<Item>(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
         let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
         assert_eq!(merge(&sent, &Base::None, &hidden, false), Err(HiddenKey));
-        assert_eq!(merge(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
+        assert_eq!(merge::<Item>(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
         let had = had_all(&sent);
         let plan = merge(&sent, &Base::View(&had), &hidden, false);
         assert_eq!(plan, stays(Some(sent[0].look().meaning)), "what was shown once may come back");

@@ -41,7 +41,8 @@ impl Parent {
 
 /// What was sent, in the terms of what is here.
 pub struct Sent {
-    pub items: Vec<Item>,
+    /// Shared with what is made of them.
+    pub items: Vec<Arc<Item>>,
     /// Whether one of Mozilla's programs sent it.
     pub mozilla: bool,
 }
@@ -55,7 +56,7 @@ impl Sent {
             Some(snapshot) => without_lent(with_own_names(items, snapshot), snapshot),
             None => items,
         };
-        Sent { items: assign_uids(items), mozilla }
+        Sent { items: assign_uids(items).into_iter().map(Arc::new).collect(), mozilla }
     }
 
     /// Merges it into what is here.
@@ -70,7 +71,7 @@ impl Sent {
 
     /// How all items compare. What is here byte for byte is looked at there, where it is remembered.
     pub fn looks(&self, here: &Present<'_>) -> Vec<(KeyId, Look)> {
-        let look = |item: &Item| match here.get(&item.key) {
+        let look = |item: &Arc<Item>| match here.get(&item.key) {
             Some(Here::Whole(ours)) if ours.is_written_as(item) => *ours.look(),
             Some(Here::Whole(_) | Here::Masked(_) | Here::Hidden) | None => *item.look(),
         };

@@ -404,9 +404,9 @@ mod tests {
     use crate::ical::item::{Item, cut};
     use crate::store::calendar::BESIDE_THE_TEXT;
 
-    fn item() -> Item {
+    fn item() -> Arc<Item> {
         let text = b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\nDTSTART:20261124\nEND:VEVENT\nEND:VCALENDAR\n";
-        cut(text).expect("a calendar").items.remove(0)
+        Arc::new(cut(text).expect("a calendar").items.remove(0))
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct Target {
     /// The files that the commit writes.
     written: HashSet<Arc<str>>,
     /// The files of several items that the commit splits, with what becomes of the items that it changes.
-    split: BTreeMap<Arc<str>, HashMap<Key, Option<Item>>>,
+    split: BTreeMap<Arc<str>, HashMap<Key, Option<Arc<Item>>>>,
 }
 
 /// The calendars of a save under way.
@@ -68,7 +68,7 @@ impl Writing {
     }
 
     /// Turns the plan into operations; gives what lost, for the history.
-    pub fn carry_out(&mut self, plan: &Plan, sent: &[Item]) -> Result<Vec<(PathBuf, Content)>> {
+    pub fn carry_out(&mut self, plan: &Plan, sent: &[Arc<Item>]) -> Result<Vec<(PathBuf, Content)>> {
         let stored: HashMap<Key, (usize, Arc<Stored>)> = self.stored(plan, sent);
         for target in &mut self.targets {
             target.make_if_new();
@@ -92,13 +92,13 @@ impl Writing {
         let lost = plan.lost.iter().filter_map(|ordinal| {
             let item = &sent[*ordinal];
             let (at, old) = stored.get(&item.key)?;
-            Some((self.targets[*at].below_home(&old.file), Content::Item(Arc::new(item.clone()))))
+            Some((self.targets[*at].below_home(&old.file), Content::Item(item.clone())))
         });
         Ok(lost.collect())
     }
 
     /// Where the items of the plan lie now.
-    fn stored(&self, plan: &Plan, sent: &[Item]) -> HashMap<Key, (usize, Arc<Stored>)> {
+    fn stored(&self, plan: &Plan, sent: &[Arc<Item>]) -> HashMap<Key, (usize, Arc<Stored>)> {
         let mut wanted: HashSet<&Key> = plan.remove.iter().collect();
         wanted.extend(plan.take.iter().chain(&plan.lost).map(|ordinal| &sent[*ordinal].key));
         let mut stored = HashMap::new();
@@ -169,7 +169,7 @@ impl Target {
         }
     }
 
-    fn add(&mut self, item: &Item) -> Result<()> {
+    fn add(&mut self, item: &Arc<Item>) -> Result<()> {
         if self.role < Role::Contributor {
             return Err(self.too_low(Role::Contributor));
         }
@@ -179,7 +179,7 @@ impl Target {
     }
 
     /// Replaces or removes a stored item. A file that holds others too is split.
-    fn change(&mut self, old: &Stored, new: Option<&Item>) -> Result<()> {
+    fn change(&mut self, old: &Stored, new: Option<&Arc<Item>>) -> Result<()> {
         if self.role < Role::Editor {
             return Err(self.too_low(Role::Editor));
         }
@@ -219,8 +219,8 @@ impl Target {
         }
     }
 
-    fn put(&mut self, file: Arc<str>, item: &Item) {
-        let item = Arc::new(item.clone());
+    fn put(&mut self, file: Arc<str>, item: &Arc<Item>) {
+        let item = item.clone();
         let content = Content::Item(item.clone());
         let hash = content.hash();
         self.operate(&file, Some(content));
