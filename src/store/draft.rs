@@ -7,8 +7,8 @@ use super::calendar::BESIDE_THE_TEXT;
 use super::snapshot::Shown;
 use super::threads::in_threads;
 use super::view::{Known, View};
-use crate::ical::item::{Item, KeyId};
-use crate::ical::meaning::{Hash, Look};
+use crate::ical::item::Item;
+use crate::ical::meaning::Hash;
 
 /// What a View is to be made of.
 #[derive(Debug)]
@@ -22,19 +22,17 @@ pub enum Draft {
 
 impl Draft {
     fn view(&self) -> View {
-        let rows = |items: &[&Item]| items.iter().map(|item| (item.key.id(), *item.look())).collect();
+        let row = |item: &Item| (item.key.id(), Known::of(item.look()));
         match self {
             Draft::Shown(shown, _) => {
-                let items: Vec<&Item> = shown.iter().map(Shown::item).collect();
-                View::new(in_threads(&items, rows).into_iter().map(|(id, look)| (id, Known::of(&look))))
+                View::new(in_threads(shown, |shown| shown.iter().map(|shown| row(shown.item())).collect()))
             }
             Draft::Sent(items, ours) => {
-                let items: Vec<&Item> = items.iter().map(|item| &**item).collect();
-                let known = |(ordinal, (id, look)): (usize, (KeyId, Look))| {
-                    let known = Known::of(&look);
-                    (id, Known { ours: ours.get(&ordinal).copied().unwrap_or(known.ours), ..known })
-                };
-                View::new(in_threads(&items, rows).into_iter().enumerate().map(known))
+                let mut rows = in_threads(items, |items| items.iter().map(|item| row(item)).collect());
+                for (ordinal, (_, known)) in rows.iter_mut().enumerate() {
+                    known.ours = ours.get(&ordinal).copied().unwrap_or(known.ours);
+                }
+                View::new(rows)
             }
         }
     }
