@@ -155,7 +155,7 @@ impl Journals {
     fn journal(&self, home: &Directory, commit: &Commit, record: &Record) -> Result<Option<String>> {
         let journals = self.root.make(JOURNALS)?;
         let name = format!("{}-{}", tag(&commit.home), record.change);
-        let staged = self.staging.write_parts(encode(commit, record)?.parts(), &journals)?;
+        let staged = self.staging.write_with(&journals, |file| encode(commit, record, file))?;
         // Looked at as late as can be: writing has taken its time.
         if !are_as_looked_at(home, &commit.operations)? {
             return Ok(None);

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use super::commit::Journals;
 use super::disk::{Directory, EntryKind, Stamp};
 use super::history::{self, HISTORY, Kept};
-use super::journal::{Contents, Head, Line, decode, is_torn, spelled};
+use super::journal::{Journal, Line, is_torn, spelled};
 use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
 use super::took::took;
@@ -26,7 +26,7 @@ const SYNC_EACH: usize = 64;
 
 /// What is under a journal's name.
 enum Found {
-    Whole(Box<Head>, Contents),
+    Whole(Box<Journal>),
     /// Something whose checksum does not hold.
     Half,
     Nothing,
@@ -50,10 +50,10 @@ impl Journals {
     pub fn apply(&self, home: &FsPath, journal: &str) -> Result<()> {
         let home = self.root.existing(home)?;
         match self.read(journal)? {
-            Found::Whole(head, contents) => {
-                Log::open(&home)?.append_once(&head.record)?;
-                self.place_all(&home, &head, contents)?;
-                sync_all(&home, &head)?;
+            Found::Whole(journal) => {
+                Log::open(&home)?.append_once(&journal.record)?;
+                self.place_all(&home, &journal)?;
+                sync_all(&home, &journal)?;
             }
             // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
             Found::Half => tracing::warn!("{journal}: a journal that is not whole is removed"),
@@ -64,25 +64,24 @@ impl Journals {
 
     /// Puts the files of a journal in place that was made just now.
     pub(super) fn place(&self, home: &Directory, journal: &str, log: &mut Log) -> Result<()> {
-        let Found::Whole(head, contents) = self.read(journal)? else { return Ok(()) };
-        took(HISTORY, || log.append(&head.record))?;
-        self.place_all(home, &head, contents)
+        let Found::Whole(journal) = self.read(journal)? else { return Ok(()) };
+        took(HISTORY, || log.append(&journal.record))?;
+        self.place_all(home, &journal)
     }
 
     fn read(&self, journal: &str) -> Result<Found> {
         let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Found::Nothing) };
         let Some((file, _)) = journals.file(journal)? else { return Ok(Found::Nothing) };
-        let decoded = decode(file).map_err(|error| Error::io(journals.path().join(journal), error))?;
-        Ok(decoded.map_or(Found::Half, |(head, contents)| {
-            Found::Whole(Box::new(head.recorded(history::bare(journal))), contents)
-        }))
+        let decoded = Journal::decode(file, history::bare(journal));
+        let decoded = decoded.map_err(|error| Error::io(journals.path().join(journal), error))?;
+        Ok(decoded.map_or(Found::Half, |journal| Found::Whole(Box::new(journal))))
     }
 
     /// Puts a journal's files in place, as far as they are not.
-    fn place_all(&self, home: &Directory, head: &Head, mut contents: Contents) -> Result<()> {
-        head.operations.iter().try_for_each(|line| {
-            let content = contents.next(line).map_err(|error| Error::io(JOURNALS, error))?;
-            self.apply_line(home, &head.record.change, line, &content)
+    fn place_all(&self, home: &Directory, journal: &Journal) -> Result<()> {
+        journal.operations().try_for_each(|operation| {
+            let (line, content) = operation.map_err(|error| Error::io(JOURNALS, error))?;
+            self.apply_line(home, &journal.record.change, &line, &content)
         })
     }
 
@@ -172,7 +171,7 @@ impl Journals {
         let mut homes = Vec::new();
         for (name, _) in journals.entries()? {
             match self.read(&name) {
-                Ok(Found::Whole(head, _)) => homes.push(PathBuf::from(head.home)),
+                Ok(Found::Whole(journal)) => homes.push(PathBuf::from(journal.home)),
                 Ok(Found::Half) => {
                     tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
                     journals.unlink(&name)?;
@@ -220,22 +219,24 @@ pub(super) fn tag(home: &FsPath) -> String {
 }
 
 /// Makes durable what a journal has changed: files, directories, what the history keeps of them, and the record.
-fn sync_all(home: &Directory, head: &Head) -> Result<()> {
-    if head.operations.len() > SYNC_EACH {
+fn sync_all(home: &Directory, journal: &Journal) -> Result<()> {
+    if journal.count > SYNC_EACH {
         return home.sync_file_system();
     }
-    let files = || head.operations.iter().map(|line| FsPath::new(&line.file));
+    let lines: Result<Vec<Line>, _> = journal.lines().collect();
+    let lines = lines.map_err(|error| Error::io(JOURNALS, error))?;
+    let files = || lines.iter().map(|line| FsPath::new(&line.file));
     let mut kept = BTreeSet::from([PathBuf::from(log::LOGS)]);
-    for place in files().flat_map(|file| Kept::ALL.map(|kept| kept.place(&head.record.change, file))) {
+    for place in files().flat_map(|file| Kept::ALL.map(|kept| kept.place(&journal.record.change, file))) {
         kept.extend(history::above(&place).map(FsPath::to_path_buf));
     }
     // First: not every file system keeps the order, and what replaces them must not be durable before they are.
     sync_each(home, &kept)?;
-    for line in head.operations.iter().filter(|line| line.after.is_some()) {
+    for line in lines.iter().filter(|line| line.after.is_some()) {
         sync_file(home, FsPath::new(&line.file))?;
     }
     sync_each(home, &files().filter_map(FsPath::parent).map(FsPath::to_path_buf).collect())?;
-    sync_file(home, &log::log_at(&head.record.change))
+    sync_file(home, &log::log_at(&journal.record.change))
 }
 
 /// Makes durable those directories that are there.

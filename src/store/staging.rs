@@ -78,16 +78,26 @@ impl Staging {
     /// As [`Staging::write`], for content that comes in parts.
     pub fn write_parts<'p>(
         &self,
-        parts: impl Iterator<Item = &'p [u8]>,
+        mut parts: impl Iterator<Item = &'p [u8]>,
         target: &Directory,
+    ) -> Result<Staged<'_>> {
+        self.write_with(target, |file| {
+            let mut file = std::io::BufWriter::with_capacity(1 << 16, file);
+            parts.try_for_each(|part| file.write_all(part))?;
+            file.flush()
+        })
+    }
+
+    /// As [`Staging::write`], for content that `write` puts there.
+    pub fn write_with(
+        &self,
+        target: &Directory,
+        write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
     ) -> Result<Staged<'_>> {
         let (staged, fd) = self.create(target)?;
         let failed = |error: std::io::Error| Error::io(target.path(), error);
-        let mut file = std::io::BufWriter::with_capacity(1 << 16, std::fs::File::from(fd));
-        for part in parts {
-            file.write_all(part).map_err(failed)?;
-        }
-        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        let mut file = std::fs::File::from(fd);
+        write(&mut file).map_err(failed)?;
         // Without this the name could outlive a power cut and the content not.
         if !cfg!(broken = "no-file-sync") {
             file.sync_all().map_err(failed)?;

@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::disk::Directory;
-use super::super::journal::decode;
+use super::super::journal::Journal;
 use super::super::replay::JOURNALS;
 use super::super::staging::{self, TMP};
 use super::super::tree::Tree;
@@ -83,11 +83,11 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
     let opened = match journals.file(name) {
         // Applied since it was listed.
         Ok(None) => return Ok(None),
-        Ok(Some((file, _))) => decode(file).map_err(|error| error.to_string()),
+        Ok(Some((file, _))) => Journal::decode(file, name).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let head = match opened {
-        Ok(Some((head, _))) => head,
+    let journal = match opened {
+        Ok(Some(journal)) => journal,
         Ok(None) => {
             let words = "not a whole journal: nobody was told that it is saved";
             return Ok(finding(Kind::JournalTorn, words).map(Finding::repairable));
@@ -96,8 +96,8 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
             return Ok(finding(Kind::Unreadable, &format!("a commit that cannot be read ({error})")));
         }
     };
-    let commit = format!("a commit of {} for {}", counted(head.operations.len(), "file"), head.home);
-    let home = FsPath::new(&head.home);
+    let commit = format!("a commit of {} for {}", counted(journal.count, "file"), journal.home);
+    let home = FsPath::new(&journal.home);
     let home = tree.home_at(home).map(|_| tree.root.directory(home)).transpose()?.flatten();
     let Some(home) = home else {
         return Ok(finding(Kind::JournalHomeless, &format!("{commit}, which is gone")));
@@ -134,7 +134,9 @@ mod tests {
         let cause = Cause::default();
         let commit = Commit { home: home.into(), operations: vec![operation], lost: Vec::new(), cause };
         let record = Record::new("x".to_owned(), &commit.cause, &commit.operations);
-        encode(&commit, &record).expect("encoded").parts().collect::<Vec<_>>().concat()
+        let mut bytes = Vec::new();
+        encode(&commit, &record, &mut bytes).expect("encoded");
+        bytes
     }
 
     fn said_of(is_writing: bool, journal: Vec<u8>) -> Vec<(Kind, String)> {
