@@ -7,9 +7,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, StatFs, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::file_system::is_ordered;
 use crate::error::{Error, Result};
 
 const RESOLVE: ResolveFlags =
@@ -21,10 +22,6 @@ pub const FILE_MODE: Mode = Mode::from_raw_mode(0o660);
 /// The largest file that is read, in bytes: a whole calendar in one.
 pub const MAX_FILE: u64 = 64 << 20;
 
-/// File systems on which what is made durable brings along all that was done before it, in any directory: ext4 and xfs have
-/// one journal, tmpfs has nothing to make durable. By `statfs(2)`.
-const ORDERED: [u32; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
-
 /// A directory of the tree, whatever its name is now.
 #[derive(Debug)]
 pub struct Directory {
@@ -32,7 +29,7 @@ pub struct Directory {
     /// Whether `fd` is good to read and sync by, and not only a place to start from (`O_PATH`): that one is cheaper, and who
     /// watches the directory, we too, is not told of it.
     is_open: bool,
-    /// Whether its file system is one of [`ORDERED`].
+    /// Whether its file system keeps the order of what is done in different directories.
     is_ordered: bool,
     /// For messages only.
     path: PathBuf,
@@ -112,8 +109,7 @@ impl Directory {
     pub fn root(path: &FsPath) -> Result<Directory> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| Error::io(path, error))?;
-        let found = rustix::fs::fstatfs(&fd).map_err(|error| Error::io(path, error))?;
-        let is_ordered = ORDERED.contains(&magic(&found));
+        let is_ordered = is_ordered(&fd).map_err(|error| Error::io(path, error))?;
         Ok(Directory { fd, is_open: true, is_ordered, path: path.to_path_buf() })
     }
 
@@ -430,14 +426,6 @@ impl Directory {
         }
         Ok(directory)
     }
-}
-
-/// What a file system is, in `statfs(2)`.
-pub fn magic(found: &StatFs) -> u32 {
-    // The field's width and sign differ between machines; the magic number is 32 bits of it.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let magic = found.f_type as u32;
-    magic
 }
 
 fn kind_of(file_type: FileType) -> EntryKind {

@@ -15,6 +15,7 @@ mod door;
 mod draft;
 mod expiry;
 mod file;
+mod file_system;
 mod gist;
 mod history;
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! File systems on which inotify does not see everything: what other machines write there makes no events here.
 
-use rustix::fs::fstatfs;
-
 use crate::error::{Error, Result};
-use crate::store::disk::{Directory, magic};
+use crate::store::disk::Directory;
+use crate::store::file_system::magic;
 
 /// By `statfs(2)`: what is on another machine, or kept by a program.
 const BLIND: [(u32, &str); 13] = [
@@ -24,7 +23,6 @@ const BLIND: [(u32, &str); 13] = [
 
 /// The name of the file system under `directory` if inotify does not see everything on it.
 pub fn blind(directory: &Directory) -> Result<Option<&'static str>> {
-    let found = fstatfs(directory.fd()).map_err(|error| Error::io(directory.path(), error))?;
-    let magic = magic(&found);
+    let magic = magic(directory.fd()).map_err(|error| Error::io(directory.path(), error))?;
     Ok(BLIND.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name))
 }
