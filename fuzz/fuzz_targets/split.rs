@@ -61,10 +61,12 @@ fn folding_says_nothing(item: &Item) {
 
 fn joined_they_mean_the_same(items: Vec<Item>) {
     let served: Vec<Arc<Item>> = items.iter().cloned().map(|item| Item::served(Arc::new(item))).collect();
-    let whole = whole(&Heading::default(), served.iter().map(|item| &**item));
+    let mut text = Vec::new();
+    let items_of = served.iter().map(|item| &**item);
+    let whole = whole(&Heading::default(), items_of, |piece| text.extend_from_slice(piece));
     let back: Renames<'_> =
         whole.made_up.iter().map(|(made_up, own)| (made_up.as_str(), own.as_str())).collect();
-    let again = cut(&whole.text).expect("our own calendar").items;
+    let again = cut(&text).expect("our own calendar").items;
     assert_eq!(again.len(), items.len());
     for (after, before) in again.into_iter().zip(&items) {
         let after = after.with_zones_renamed(&back);

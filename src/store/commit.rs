@@ -3,8 +3,8 @@
 //! A journal is one checksummed file in `.journal/` with all operations of a commit, each with the hash of the file
 //! before and after. Once it is durable the change is made; applying it to the tree is `replay`'s.
 
+use std::collections::HashSet;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -56,15 +56,13 @@ pub enum Made {
 pub struct Journals {
     pub(super) root: Directory,
     pub(super) staging: Staging,
-    /// The time of the newest change, in microseconds.
-    newest: AtomicI64,
     /// The stamp that `.journal/` had when nothing waited there, for anybody.
     pub(super) idle: Mutex<Option<Stamp>>,
 }
 
 impl Journals {
     pub fn open(root: Directory, staging: Staging) -> Journals {
-        Journals { root, staging, newest: AtomicI64::new(0), idle: Mutex::default() }
+        Journals { root, staging, idle: Mutex::default() }
     }
 
     pub fn staging(&self) -> &Staging {
@@ -80,7 +78,7 @@ impl Journals {
             return Ok(Made::Applied);
         }
         let mut log = took(HISTORY, || Log::open(home))?;
-        let record = Record::new(self.change_name(&log), &commit.cause, &commit.operations);
+        let record = Record::new(self.change_name(&log)?, &commit.cause, &commit.operations);
         let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {
             [one] if let Some(directory) = home.open(above(&one.file))? => {
@@ -100,18 +98,15 @@ impl Journals {
         }
     }
 
-    /// A name for a change that sorts after all of the home's and is no other's.
-    fn change_name(&self, log: &Log) -> String {
+    /// A name for a change that sorts after all of the home's and is no other's of them.
+    fn change_name(&self, log: &Log) -> Result<String> {
         let now = Timestamp::now().as_microsecond();
         // Whatever the clocks of those who wrote before said: what is made later is later on record too, or a commit that
         // waits to be applied would be taken for an earlier one that was.
-        let now = log.newest.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
-        // Of this process's changes no two have one time, and none an earlier one, whatever the clock does.
-        let later = |newest: i64| now.max(newest + 1);
-        let newest =
-            self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(later(newest)));
-        let time = Timestamp::from_microsecond(newest.map_or(now, later)).unwrap_or(Timestamp::MAX);
-        format!("{}-{}", history::spelled(time), std::process::id())
+        let time = log.newest.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
+        // Nothing sorts after what has the last time that there is: no version may take the place of another.
+        let time = Timestamp::from_microsecond(time).map_err(|_| log.beyond_all_times())?;
+        Ok(format!("{}-{}", history::spelled(time), std::process::id()))
     }
 
     /// Moves a calendar of a home, which is a directory, into the history: durably, and in one step. The caller holds the
@@ -121,7 +116,7 @@ impl Journals {
     /// `NoSpace`, `Io`: then it is where it was.
     pub fn remove_calendar(&self, home: &Directory, calendar: &FsPath, cause: &Cause) -> Result<()> {
         let mut log = Log::open(home)?;
-        let record = Record::of_calendar(self.change_name(&log), cause, calendar);
+        let record = Record::of_calendar(self.change_name(&log)?, cause, calendar);
         let top = history::alone(home, calendar)?;
         log.append(&record)?;
         history::take_directory(home, &record.change, &top).inspect_err(|_| log.take_back(&record))
@@ -139,7 +134,7 @@ impl Journals {
         put: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let mut log = Log::open(home)?;
-        let record = Record::of_calendar(self.change_name(&log), cause, calendar);
+        let record = Record::of_calendar(self.change_name(&log)?, cause, calendar);
         log.append(&record)?;
         put().inspect_err(|_| log.take_back(&record))
     }
@@ -147,7 +142,7 @@ impl Journals {
     /// Puts something on record that changes no file, but perhaps the names of some. The caller holds the home's lock.
     pub fn note(&self, home: &Directory, cause: &Cause, renamed: Vec<(String, String)>) -> Result<()> {
         let mut log = Log::open(home)?;
-        log.append(&Record { renamed, ..Record::new(self.change_name(&log), cause, &[]) })
+        log.append(&Record { renamed, ..Record::new(self.change_name(&log)?, cause, &[]) })
     }
 
     /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag. Nothing if
@@ -171,13 +166,17 @@ impl Journals {
 
 /// The commit with what lost in it as operations too: it is as durable as the rest.
 fn with_lost(mut commit: Commit, change: &str) -> Commit {
-    let lost = std::mem::take(&mut commit.lost).into_iter().map(|(file, content)| Operation {
-        file: Kept::Lost.place(change, &file),
-        before: State::Absent,
-        stamp: None,
-        after: Some(content),
-    });
-    commit.operations.extend(lost);
+    let mut places = HashSet::new();
+    for (file, content) in std::mem::take(&mut commit.lost) {
+        // Several items of one file may lose at once.
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let others = (2..).map(|n| file.with_file_name(format!("{stem}-{n}.ics")));
+        let mut places_of =
+            std::iter::once(file.clone()).chain(others).map(|file| Kept::Lost.place(change, &file));
+        let Some(place) = places_of.find(|place| places.insert(place.clone())) else { continue };
+        let (before, after) = (State::Absent, Some(content));
+        commit.operations.push(Operation { file: place, before, stamp: None, after });
+    }
     commit
 }
 
@@ -259,7 +258,7 @@ mod tests {
     fn journal(tree: &Tree, operations: Vec<Operation>) -> String {
         let commit = commit(operations);
         let home = tree.journals.root.existing(HOME).expect("open");
-        let change = tree.journals.change_name(&Log::open(&home).expect("a log"));
+        let change = tree.journals.change_name(&Log::open(&home).expect("a log")).expect("a name");
         let record = Record::new(change, &commit.cause, &commit.operations);
         tree.journals.journal(&home, &commit, &record).expect("looked at").expect("a journal")
     }

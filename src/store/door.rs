@@ -1,6 +1,7 @@
 //! The one door: a calendar is opened only by naming who asks and the role that the request needs.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Store;
 use super::draft::Draft;
@@ -168,16 +169,26 @@ impl Store {
         fresh: impl Fn(&Slot) -> Option<T>,
         load: impl Fn(&Slot) -> Result<Option<T>>,
     ) -> Result<Option<(Arc<Slot>, T)>> {
-        self.with_slot(path, |slot| match fresh(slot) {
-            Some(fresh) => Ok(Some(fresh)),
-            None => match self.take_over(&path.home) {
-                Err(error) if slot.is_empty() => Err(error),
-                Err(error) => {
-                    tracing::error!("{path}: a commit of another process cannot be applied yet: {error}");
-                    load(slot)
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let until = Instant::now() + PATIENCE;
+        self.with_slot(path, |slot| {
+            loop {
+                if let Some(fresh) = fresh(slot) {
+                    return Ok(Some(fresh));
                 }
-                Ok(()) => load(slot),
-            },
+                match self.take_over(&path.home) {
+                    Err(error) if slot.is_empty() => return Err(error),
+                    Err(error) => {
+                        tracing::error!("{path}: a commit of another process cannot be applied yet: {error}");
+                    }
+                    Ok(()) => {}
+                }
+                match load(slot) {
+                    // Whoever was at it may have died meanwhile.
+                    Err(Error::Busy) if Instant::now() < until => {}
+                    loaded => return loaded,
+                }
+            }
         })
     }
 
@@ -214,7 +225,8 @@ impl Store {
         let snapshot = Arc::new(Snapshot::new(sources(parts), self.heading(place, parts)));
         if let Some(first) = parts.first() {
             first.slot.keep(place, snapshot.clone());
-            self.slots.grew(snapshot.bytes());
+            // With the text, which is made when somebody reads it.
+            self.slots.grew(snapshot.bytes() + snapshot.length);
         }
         snapshot
     }

@@ -7,9 +7,10 @@ use jiff::{Timestamp, ToSpan};
 
 use super::Store;
 use super::disk::{Directory, EntryKind};
-use super::history::{self, Kept, spelled};
+use super::history::{self, Kept, REMOVED, spelled};
 use super::log::{LOGS, day_of};
 use super::place::Home;
+use super::record::time_of;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -65,15 +66,15 @@ impl Store {
 
 /// A version, a calendar that was removed, or a day's log, with what it sorts by.
 struct Entry {
-    /// A log goes after the changes of its day.
-    age: (String, bool),
+    /// What belongs to one change goes together; a log goes after the changes of its day.
+    age: String,
     path: PathBuf,
     is_log: bool,
     bytes: u64,
 }
 
-/// Removes from a home's history what is beyond its bounds; whether there was any. Needs no lock: nobody writes to what a
-/// change has kept.
+/// Removes from a home's history what is beyond its bounds, of a change all or nothing; whether there was any. Needs no lock:
+/// nobody writes to what a change has kept.
 fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
     let mut entries = entries(home)?;
     entries.sort_by(|one, other| one.age.cmp(&other.age));
@@ -83,32 +84,53 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
     let (oldest, young) = (ago(i64::from(bounds.days) * 24, 0), ago(0, YOUNG));
     let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
     let mut expired = false;
-    for Entry { age: (time, _), path, is_log, bytes: its } in entries {
+    for change in entries.chunk_by(|one, other| one.age == other.age) {
+        let Some(Entry { age, is_log, .. }) = change.first() else { continue };
         // A log is as old as its day.
-        let is_before = |than: &str| time.as_str() < if is_log { than.get(..8).unwrap_or("") } else { than };
+        let day = |time: &str| time.get(..8).unwrap_or("").to_owned();
+        let is_before = |than: &str| if *is_log { day(age) < day(than) } else { age.as_str() < than };
         if !is_before(&young) || !is_before(&oldest) && bytes <= bounds.bytes {
             continue;
         }
-        remove(&path).map_err(|error| Error::io(path, error))?;
-        bytes -= its;
+        for Entry { path, bytes: its, .. } in change {
+            remove(path).map_err(|error| Error::io(path, error))?;
+            bytes -= its;
+        }
         expired = true;
     }
     Ok(expired)
 }
 
 fn remove(path: &FsPath) -> std::io::Result<()> {
-    match path.symlink_metadata()?.is_dir() {
-        true => std::fs::remove_dir_all(path),
-        false => std::fs::remove_file(path),
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => remove_calendar(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        // Another process was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
+}
+
+/// Removes a calendar that was removed as a whole, out of sight first: what is left of one whose removal is cut short is no
+/// calendar that could be restored.
+fn remove_calendar(path: &FsPath) -> std::io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with('.') {
+        return std::fs::remove_dir_all(path);
+    }
+    let aside = path.with_file_name(format!(".{name}"));
+    std::fs::rename(path, &aside)?;
+    std::fs::remove_dir_all(aside)
 }
 
 /// What is ours in a history; names that tell no time are somebody's own.
 fn entries(home: &Directory) -> Result<Vec<Entry>> {
-    let entry = |time: &str, place: &FsPath, is_log: bool| {
+    let entry = |age: &str, place: &FsPath, is_log: bool| {
         let path = home.path().join(place);
-        let time = time.split('-').next().unwrap_or(time).to_owned();
-        Entry { age: (time, is_log), bytes: held(&path), path, is_log }
+        Entry { age: age.to_owned(), bytes: held(&path), path, is_log }
     };
     let mut entries = Vec::new();
     for kept in Kept::ALL {
@@ -118,9 +140,17 @@ fn entries(home: &Directory) -> Result<Vec<Entry>> {
     for change in history::removals(home)? {
         entries.push(entry(&change, &history::removed(&change), false));
     }
+    if let Some(removed) = home.directory(REMOVED)? {
+        // What was put aside, and whose removal was cut short.
+        let names = removed.entries()?.into_iter().map(|(name, _)| name);
+        let aside =
+            names.filter(|name| name.strip_prefix('.').is_some_and(|change| time_of(change).is_some()));
+        entries.extend(aside.map(|name| entry("", &FsPath::new(REMOVED).join(name), false)));
+    }
     if let Some(logs) = home.directory(LOGS)? {
         for (log, _) in logs.entries()? {
-            entries.extend(day_of(&log).map(|day| entry(day, &FsPath::new(LOGS).join(&log), true)));
+            let age = day_of(&log).map(|day| format!("{day}~"));
+            entries.extend(age.map(|age| entry(&age, &FsPath::new(LOGS).join(&log), true)));
         }
     }
     Ok(entries)
@@ -221,6 +251,7 @@ mod tests {
             std::fs::hard_link(kept, history.parent().expect("a home").join("a.ics")).expect("link");
         });
         let version = |day: u32| format!("25.ics~2026030{day}T000000.000000Z-1");
-        assert_eq!(left, [version(4), version(5), "26.ics~20260305T000000.000000Z-12".to_owned()]);
+        let log = "20260303.log".to_owned();
+        assert_eq!(left, [log, version(4), version(5), "26.ics~20260305T000000.000000Z-12".to_owned()]);
     }
 }

@@ -1,4 +1,4 @@
-//! `.history/` of a home: what was replaced or removed, for a while. `record` says beside it who made which change.
+//! `.history/` of a home: what was replaced or removed, for a while. `log` has beside it who made which change.
 //!
 //! - `versions/Work/Projects/a.ics~<change>`: `Work/Projects/a.ics` as it was before the change;
 //! - `lost/Work/Projects/a.ics~<change>`: a version that never was in the tree, because what was there won;
@@ -20,7 +20,7 @@ use super::staging::Staging;
 use crate::error::{Error, Result};
 
 pub const HISTORY: &str = ".history";
-const REMOVED: &str = ".history/removed";
+pub const REMOVED: &str = ".history/removed";
 /// Between a file's name and its change's. No change has it in its name.
 const BEFORE_THE_CHANGE: char = '~';
 /// In bytes. What would be longer with its change's name is alone in a directory that has that name.
@@ -111,7 +111,8 @@ pub fn entries(home: &Directory, kept: Kept) -> Result<(Vec<Entry>, Vec<PathBuf>
         let Some(directory) = home.directory(&at)? else { continue };
         for (name, kind) in directory.entries()? {
             let (place, below) = (at.join(&name), below.join(&name));
-            match Kept::told(&below) {
+            // A calendar may be called like a version of something: but versions are files.
+            match Kept::told(&below).filter(|_| kind != EntryKind::Directory) {
                 Some((change, file)) => entries.push(Entry { change, file, place }),
                 None if kind == EntryKind::Directory => left.push(below),
                 None => others.push(place),
@@ -155,13 +156,24 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath, from: &Directory, nam
     match rustix::fs::linkat(from.fd(), name, kept.fd(), &*its, AtFlags::empty()) {
         Ok(()) => Ok(()),
         // A replay has linked it before.
-        Err(Errno::EXIST) => Ok(()),
+        Err(Errno::EXIST)
+            if kept.read(&its)?.map(|(bytes, _)| bytes) == from.read(name)?.map(|(bytes, _)| bytes) =>
+        {
+            Ok(())
+        }
         // Somebody removed it meanwhile: there is nothing to keep.
         Err(Errno::NOENT) => Ok(()),
-        // A directory has no second name: it moves.
-        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK) => from.rename(name, &kept, &its),
+        // A directory has no second name, and some file systems have none at all: it moves.
+        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK) => take(home, change, file, from, name),
         Err(error) => Err(Error::io(kept.path().join(its), error)),
     }
+}
+
+/// Where `file` goes that is moved into the history: versions are files, and a directory that was in the place of one is
+/// something that was removed as a whole.
+fn moved(home: &Directory, change: &str, file: &FsPath, is_directory: bool) -> Result<(Directory, String)> {
+    let place = if is_directory { removed(change).join(file) } else { Kept::Version.place(change, file) };
+    made(home, &place)
 }
 
 /// Makes durable what is kept of `file`, before what replaces it is: else a power cut could leave neither.
@@ -183,13 +195,14 @@ pub fn unkeep(home: &Directory, change: &str, file: &FsPath, from: &Directory, n
     let (kept, its) = made(home, &Kept::Version.place(change, file))?;
     match from.kind(name)? {
         Some(_) => kept.remove(&its),
-        None => kept.rename(&its, from, name),
+        None => put_back(home, change, file, from, name),
     }
 }
 
 /// Moves what was kept or taken back to where it was.
 pub fn put_back(home: &Directory, change: &str, file: &FsPath, to: &Directory, name: &str) -> Result<()> {
-    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
+    let is_directory = home.directory(removed(change).join(file))?.is_some();
+    let (kept, its) = moved(home, change, file, is_directory)?;
     kept.rename(its, to, name)
 }
 
@@ -209,7 +222,7 @@ pub fn keep_lost(
 /// Moves `file` of a home, which is `name` in `from`, into the history, which removes it; what is moved is what was there,
 /// whoever wrote it.
 pub fn take(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
-    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
+    let (kept, its) = moved(home, change, file, from.kind(name)? == Some(EntryKind::Directory))?;
     from.rename(name, &kept, &its)
 }
 

@@ -1,8 +1,8 @@
 //! `.history/log/<day>.log` of a home: who changed what, one line of JSON for each change, in their order. Written before the
 //! change is made, under the home's lock; for a journaled commit it is in the journal's head too.
 //!
-//! A line may be torn or missing after a power cut: what it would say of replaced and removed files, the change's own
-//! directory tells as well. A change that failed after its line was written gets another line that takes it back.
+//! A line may be torn or missing after a power cut: what it would say of replaced and removed files, the names of
+//! what the history keeps tell as well. A change that failed after its line was written gets another line that takes it back.
 
 use std::fs::File;
 use std::io::Write;
@@ -71,6 +71,12 @@ impl Log {
         let file = File::from(file);
         let is_torn = size > 0 && tail(&file, size - 1, 1).map_err(failed)? != *b"\n";
         Ok(Open { name: name.to_owned(), file, size, is_torn })
+    }
+
+    /// Why no change can be put on record any more.
+    pub fn beyond_all_times(&self) -> Error {
+        let why = "its last line has a time after which there is none: remove that line";
+        Error::io(self.directory.path(), std::io::Error::other(why))
     }
 
     /// Adds the line of a change.
@@ -338,7 +344,7 @@ mod tests {
         std::fs::write(&log, [std::fs::read(&log).expect("a log"), b"{\"change\":\"20".to_vec()].concat())
             .expect("a torn line");
         for empty in ["20270101.log", "99999999.log"] {
-            std::fs::write(tree.path().join(".history").join(empty), "").expect("write");
+            std::fs::write(tree.path().join(LOGS).join(empty), "").expect("write");
         }
         assert_eq!(Log::open(&home).expect("a log").newest, time_of("20261125T000001.000000Z-7"));
     }

@@ -197,8 +197,13 @@ impl Store {
 
     /// The right to write to a home, with no commit of it left unapplied.
     fn lock(&self, home: &Home) -> Result<Locked> {
-        let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
-        let locked = self.writers.of(home).lock(directory)?;
+        let opened = || self.tree.home(home)?.ok_or(Error::NotFound);
+        let mut locked = self.writers.of(home).lock(opened()?)?;
+        // Another one may have been put in its place while this waited.
+        while opened()?.identity()? != locked.directory.identity()? {
+            drop(locked);
+            locked = self.writers.of(home).lock(opened()?)?;
+        }
         let on_disk = self.tree.home_on_disk(home);
         if !self.journals.pending(&on_disk)?.is_empty() {
             // Who looks meanwhile sees the journal, and takes no half of it for what is here.

@@ -56,7 +56,7 @@ pub struct Cause {
 /// One line: a change, and the files of the home that it touched.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Record {
-    /// The name of its directory in `.history/`, which starts with its time and is there only if something was kept.
+    /// Its name, which starts with its time and is part of the names of what it kept.
     pub change: String,
     #[serde(flatten)]
     pub cause: Cause,

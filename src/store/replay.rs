@@ -10,6 +10,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::commit::Journals;
 use super::disk::{Directory, EntryKind, Stamp};
@@ -48,7 +49,8 @@ impl Journals {
 
     /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
     pub fn apply(&self, home: &FsPath, journal: &str) -> Result<()> {
-        let home = self.root.existing(home)?;
+        // Opened before anything is placed: a descriptor that is younger than a failed write is not told of it.
+        let home = self.root.open(home)?.ok_or_else(|| Error::io(home, Errno::NOENT))?;
         match self.read(journal)? {
             Found::Whole(journal) => {
                 Log::open(&home)?.append_once(&journal.record)?;
@@ -59,7 +61,10 @@ impl Journals {
             Found::Half => tracing::warn!("{journal}: a journal that is not whole is removed"),
             Found::Nothing => {}
         }
-        self.root.existing(JOURNALS)?.remove(journal)
+        let journals = self.root.existing(JOURNALS)?;
+        journals.remove(journal)?;
+        // Where the order is not kept, it could come back after later changes.
+        if journals.is_ordered() { Ok(()) } else { journals.sync() }
     }
 
     /// Puts the files of a journal in place that was made just now.
@@ -154,7 +159,8 @@ impl Journals {
         }
         let read_at = SystemTime::now();
         let entries = journals.entries()?;
-        if entries.is_empty() && !stamp.is_racy(read_at) {
+        // Elsewhere stamps may be another machine's, or too coarse.
+        if entries.is_empty() && !stamp.is_racy(read_at) && journals.is_ordered() {
             *self.idle.lock() = Some(stamp);
         }
         let tag = tag(home);

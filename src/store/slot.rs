@@ -276,10 +276,10 @@ impl Slot {
     }
 
     /// Compares with the disk without the home's lock: half of a commit that another process is putting in place is no state.
-    /// Until it is whole what was there before is.
+    /// Until it is whole what was there before is; where nothing was, `Busy` after a while: whoever was at it may be dead.
     fn look_beside_writers(&self, tree: &Tree, texts: Texts) -> Result<Option<Held>> {
         const LOOK_AGAIN: Duration = Duration::from_millis(5);
-        const PATIENCE: Duration = Duration::from_secs(30);
+        const PATIENCE: Duration = Duration::from_millis(500);
         const ATTEMPTS: usize = 3;
         let (start, mut attempts) = (Instant::now(), 0);
         loop {

@@ -33,7 +33,8 @@ pub struct Timeline<'h> {
     /// What is kept of files, by change and file.
     versions: Versions,
     lost: Versions,
-    /// The name of the oldest change of which anything is kept: what is missing of later ones never was.
+    /// The name of the oldest change of which anything is kept: what is missing of later ones never was. Of itself some may have
+    /// expired, where a sweep was cut short.
     oldest_kept: Option<String>,
 }
 
@@ -65,7 +66,7 @@ impl<'h> Timeline<'h> {
         let oldest = |versions: &Versions| versions.keys().next().map(|(change, _)| change.clone());
         let oldest_kept =
             [oldest(&versions), oldest(&lost), removals.first().cloned()].into_iter().flatten().min();
-        for record in unrecorded(home, &versions, removals)? {
+        for record in unrecorded(home, &versions, &lost, removals)? {
             by_name.entry(record.change.clone()).or_insert(record);
         }
         Ok(Timeline { home, changes: by_name.into_values().collect(), versions, lost, oldest_kept })
@@ -122,7 +123,7 @@ impl<'h> Timeline<'h> {
     }
 
     fn may_have_expired(&self, record: &Record) -> bool {
-        self.oldest_kept.as_ref().is_none_or(|oldest| record.change < *oldest)
+        self.oldest_kept.as_ref().is_none_or(|oldest| record.change <= *oldest)
     }
 
     /// What `calendar`, whose files are `here` now, was before the change at `from`.
@@ -265,11 +266,19 @@ fn name_in<'f>(file: &'f (impl AsRef<FsPath> + ?Sized), calendar: &FsPath) -> Op
 }
 
 /// What the changes did of which something is kept, for those whose record is lost: nobody knows by whom.
-fn unrecorded(home: &Directory, versions: &Versions, removals: Vec<String>) -> Result<Vec<Record>> {
+fn unrecorded(
+    home: &Directory,
+    versions: &Versions,
+    lost: &Versions,
+    removals: Vec<String>,
+) -> Result<Vec<Record>> {
     let mut records: BTreeMap<&str, Record> = BTreeMap::new();
     for (change, file) in versions.keys() {
         let record = records.entry(change).or_default();
         record.replaced.push(file.to_string_lossy().into_owned());
+    }
+    for (change, _) in lost.keys() {
+        records.entry(change).or_default();
     }
     let replacing =
         records.into_iter().map(|(change, record)| Record { change: change.to_owned(), ..record });

@@ -1,4 +1,4 @@
-//! How long a part of a save takes, in the log at level `debug`: what `benches/share` adds up.
+//! How long a part of a save takes, in the log at level `debug`: what `benches/load --only shares` adds up.
 
 use std::time::Instant;
 

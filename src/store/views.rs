@@ -273,7 +273,7 @@ impl Memory {
         // How many copies there are is not written: after a start it is not known any more.
         let after = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
         let has_views = remembered.copies.entries.iter().any(|entry| entry.view != NOTHING);
-        // A client that was told of nothing and has no View is not worth a file.
+        // A client that was told of nothing and has no View is not worth a record.
         if before == after || !has_views || remembered.changed {
             return false;
         }

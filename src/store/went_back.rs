@@ -261,6 +261,7 @@ impl Store {
     fn went_back(&self, home: &Home, directory: &Directory, missing: &str) -> Result<()> {
         let path = Path::root(home.clone());
         let locked = self.lock(home);
+        let directory = locked.as_ref().map_or(directory, |locked| &locked.directory);
         // Another process was faster.
         if locked.is_ok() && log::is_told_of(directory, missing)? {
             return Ok(());
@@ -271,7 +272,11 @@ impl Store {
             "{path}: the home went back in time: its newest change was {missing}, and is {newest} now"
         );
         let cause = Cause { did: Did::Back, missing: missing.to_owned(), ..Cause::default() };
-        if let Err(error) = locked.and_then(|_locked| self.journals.note(directory, &cause, Vec::new())) {
+        let noted = match &locked {
+            Ok(locked) => self.journals.note(&locked.directory, &cause, Vec::new()),
+            Err(_) => Err(Error::Busy),
+        };
+        if let Err(error) = noted {
             tracing::warn!("{path}: that it went back cannot be put on record: {error}");
         }
         Ok(())

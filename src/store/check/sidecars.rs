@@ -5,8 +5,10 @@ use std::path::{Path as FsPath, PathBuf};
 use jiff::tz::TimeZone;
 
 use super::super::disk::{Directory, MAX_FILE};
-use super::super::history::{self, HISTORY, Kept};
+use super::super::history::{self, HISTORY, Kept, REMOVED};
+use super::super::log::{LOGS, day_of};
 use super::super::props::{METADATA, PROPS, is_color, zone_in};
+use super::super::record::time_of;
 use super::super::{published, rights};
 use super::finding::{Finding, Kind, Spot, json_words};
 use super::look::list;
@@ -113,5 +115,15 @@ pub fn history_of(home: &Directory, path: &FsPath) -> Result<Vec<Finding>> {
         let (_, others) = history::entries(home, kept)?;
         found.extend(others.into_iter().map(|place| finding(place, "a file")));
     }
+    for (within, ours) in [(REMOVED, is_removal as fn(&str) -> bool), (LOGS, |name| day_of(name).is_some())] {
+        let Some(directory) = home.directory(within)? else { continue };
+        let others = list(&directory)?.into_iter().filter(|seen| !seen.text().is_some_and(ours));
+        found.extend(others.map(|seen| finding(FsPath::new(within).join(&seen.name), seen.what())));
+    }
     Ok(found)
+}
+
+/// Whether it is called as a change is, also where it is about to expire.
+fn is_removal(name: &str) -> bool {
+    time_of(name.strip_prefix('.').unwrap_or(name)).is_some()
 }
