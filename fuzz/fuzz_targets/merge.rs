@@ -19,7 +19,7 @@ const UIDS: usize = 16;
 const VERSIONS: usize = 4;
 
 /// Every item in every version. Two versions say the same and differ in how they are written; two have the same stamps.
-static ITEMS: LazyLock<Vec<[Item; VERSIONS]>> = LazyLock::new(|| (0..UIDS).map(|uid| of(uid)).collect());
+static ITEMS: LazyLock<Vec<[Item; VERSIONS]>> = LazyLock::new(|| (0..UIDS).map(of).collect());
 
 fn of(uid: usize) -> [Item; VERSIONS] {
     [("A", 1), ("B", 2), ("C", 3), ("re-written", 3)].map(|(summary, day)| {

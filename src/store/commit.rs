@@ -417,6 +417,42 @@ mod tests {
     }
 
     #[test]
+    fn items_of_one_file_that_lose_at_once_are_all_kept() {
+        let tree = Tree::new(&[("Calendar/a.ics", "a")]);
+        let file = || PathBuf::from("Calendar/a.ics");
+        let lost = ["one", "two"].map(|lost| (file(), Content::Bytes(lost.as_bytes().to_vec()))).into();
+        let Ok(Made::Journaled(name)) = tree.commit(Commit { lost, ..commit(Vec::new()) }) else {
+            panic!("a journal")
+        };
+        tree.journals.apply(HOME.as_ref(), &name).expect("apply");
+        assert_eq!(tree.history(), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_time_that_has_no_later_one_makes_no_version_take_anothers_place() {
+        let tree = Tree::new(&[("Calendar/a.ics", "a")]);
+        let home = tree.home();
+        let last = Record::new("99991230T220000.999999Z-1".to_owned(), &Cause::default(), &[]);
+        Log::open(&home).and_then(|mut log| log.append(&last)).expect("append");
+        let change = || tree.commit(commit(vec![operation("Calendar/a.ics", Some("a"), Some("b"))]));
+        assert!(change().is_err());
+        assert_eq!((tree.files(), tree.history()), (pairs(&[("Calendar/a.ics", "a")]), Vec::new()));
+        // What has the name of a version that is to be kept is none of ours.
+        std::fs::remove_dir_all(tree.tree.path().join("users/alice/.history")).expect("removed");
+        let (directory, name) = (home.existing("Calendar").expect("open"), "a.ics");
+        let keep = || history::keep(&home, "x", FsPath::new("Calendar/a.ics"), &directory, name);
+        keep().and_then(|()| keep()).expect("kept, and known to be");
+        std::fs::write(tree.tree.path().join("users/alice/.history/versions/Calendar/other"), "other")
+            .expect("write");
+        std::fs::rename(
+            tree.tree.path().join("users/alice/.history/versions/Calendar/other"),
+            tree.tree.path().join("users/alice/.history/versions/Calendar/a.ics~x"),
+        )
+        .expect("renamed");
+        assert!(keep().is_err());
+    }
+
+    #[test]
     fn a_commit_beside_the_record_of_a_clock_that_was_ahead_is_finished_like_any_other() {
         let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
         let home = tree.journals.root.existing(HOME).expect("open");

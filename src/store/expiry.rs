@@ -238,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn a_change_expires_whole_and_a_calendar_that_is_called_like_a_version_is_none() {
+        let (one, other) = ("20260304T000000.000000Z-1", "20260305T000000.000000Z-1");
+        let left = left(Bounds { days: 30, bytes: 250_000 }, |history| {
+            for name in ["a", "b"] {
+                write(history.join(format!("versions/Calendar/{name}.ics~{one}")), 100_000);
+            }
+            write(history.join(format!("versions/X~20260101T000000.000000Z-1/c.ics~{other}")), 100_000);
+            write(history.join(format!("removed/.{other}/Work/a.ics")), 10);
+        });
+        assert_eq!(left, [format!("c.ics~{other}")]);
+    }
+
+    #[test]
     fn what_is_too_much_expires_oldest_first_by_the_bytes_that_are_held() {
         let bounds = Bounds { days: 30, bytes: 250_000 };
         let left = left(bounds, |history| {

@@ -3,6 +3,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -224,14 +225,10 @@ fn a_kill_at_any_call_of_a_restore_leaves_the_old_or_the_restored_state_and_the_
     }
 }
 
-#[test]
-fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
-    let s = Server::start();
-    save(&s, 0, 2);
-    s.settle();
+/// As another process has it that is about to apply a save: alice's lock, and a whole journal.
+fn held_by_another(s: &Server) -> (std::fs::File, String) {
     let holder = std::fs::File::open(s.path("users/alice/.lock")).expect("a lock");
     rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).expect("flock");
-    // A whole journal, as of a save that is being applied.
     let day = jiff::Timestamp::now().strftime("%Y%m%d").to_string();
     let record = s.read(&format!("users/alice/.history/log/{day}.log"));
     let record = record.lines().last().expect("a record");
@@ -243,6 +240,32 @@ fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
     let home = blake3::hash(b"users/alice").to_hex();
     let journal = format!(".journal/{}-20261101T000000.000000Z-1-0", &home[..12]);
     s.write(&journal, text);
+    (holder, journal)
+}
+
+#[test]
+fn who_reads_takes_over_from_a_writer_that_dies_meanwhile() {
+    let s = Server::start();
+    save(&s, 0, 2);
+    s.settle();
+    let (holder, journal) = held_by_another(&s);
+    std::thread::scope(|scope| {
+        // Nobody has asked for this one before: there is nothing older to serve.
+        let read = scope.spawn(|| s.get("/ical/folder/Work/Projects.ics", "alice").send());
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(!read.is_finished() && s.path(&journal).exists());
+        drop(holder);
+        assert_eq!(read.join().expect("an answer").code, 200);
+    });
+    assert!(!s.path(&journal).exists());
+}
+
+#[test]
+fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
+    let s = Server::start();
+    save(&s, 0, 2);
+    s.settle();
+    let (holder, journal) = held_by_another(&s);
     let command = Command::new(env!("CARGO_BIN_EXE_kalends"))
         .args(["history", "--data"])
         .arg(s.path(""))
