@@ -143,11 +143,7 @@ fn split(file: &FsPath) -> (&FsPath, &OsStr) {
 /// The directory that a place below the home is in, which is made if it is missing, and its name there.
 fn made(home: &Directory, place: &FsPath) -> Result<(Directory, String)> {
     let (parent, name) = split(place);
-    let directory = match home.directory(parent)? {
-        Some(directory) => directory,
-        None => home.make_unsynced(parent)?,
-    };
-    Ok((directory, name.to_string_lossy().into_owned()))
+    Ok((home.make_unsynced(parent)?, name.to_string_lossy().into_owned()))
 }
 
 /// Links `file`, which is `name` in `from`, into the history, before it is replaced.

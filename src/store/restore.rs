@@ -69,12 +69,12 @@ impl Store {
         moment: Moment,
     ) -> Result<Restored> {
         let locked = self.lock_home_of(place)?;
-        let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
+        let home = &locked.directory;
         let cause = Cause::new(Did::Restore, origin);
         for _ in 0..ATTEMPTS {
-            let looked = self.look_back(&home, place, uid, moment)?;
+            let looked = self.look_back(home, place, uid, moment)?;
             if !matches!(self.tree.find(place)?, Found::Calendar(_)) {
-                return self.restore_whole(&home, place, uid, &looked, &cause);
+                return self.restore_whole(home, place, uid, &looked, &cause);
             }
             let operations = match uid {
                 None => looked.operations()?,
@@ -93,7 +93,7 @@ impl Store {
                 lost: Vec::new(),
                 cause: cause.clone(),
             };
-            match self.journals.commit(&locked.directory, commit)? {
+            match self.journals.commit(home, commit)? {
                 Made::Applied => return Ok(restored),
                 Made::Outdated => {}
                 Made::Journaled(journal) => {

@@ -85,9 +85,9 @@ impl Store {
     /// # Errors
     /// `BadRequest` for a place without a home or with nothing in the history.
     pub fn history(&self, place: &Path, uid: Option<&str>) -> Result<Vec<Told>> {
-        let _locked = self.lock_home_of(place)?;
-        let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
-        let timeline = Timeline::read(&home)?;
+        let locked = self.lock_home_of(place)?;
+        let home = &locked.directory;
+        let timeline = Timeline::read(home)?;
         let mut told = Vec::new();
         let mut newer = BTreeMap::new();
         for record in timeline.changes.iter().rev().filter(|record| timeline.was_made(record)) {
@@ -192,9 +192,9 @@ impl Store {
     /// # Errors
     /// As [`Store::restore`].
     pub fn differences(&self, place: &Path, uid: Option<&str>, moment: Moment) -> Result<Vec<Differing>> {
-        let _locked = self.lock_home_of(place)?;
-        let home = self.tree.home(&place.home)?.ok_or(Error::NotFound)?;
-        let looked = self.look_back(&home, place, uid, moment)?;
+        let locked = self.lock_home_of(place)?;
+        let home = &locked.directory;
+        let looked = self.look_back(home, place, uid, moment)?;
         let (mut then, mut now) = (BTreeMap::new(), BTreeMap::new());
         let names: BTreeSet<&String> = looked.then.files.keys().chain(looked.here.keys()).collect();
         for name in names.into_iter().filter(|name| name.ends_with(".ics")) {
