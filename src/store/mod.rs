@@ -387,6 +387,23 @@ mod tests {
     }
 
     #[test]
+    fn a_home_that_takes_the_place_of_the_one_that_is_waited_for_is_locked_itself() {
+        let tree = Tree::new();
+        let held = tree.store.lock(&tree.home).expect("locked");
+        let locked = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| tree.store.lock(&tree.home)?.directory.identity());
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let users = tree.tree.path().join("data/users");
+            std::fs::rename(users.join("alice"), users.join("away")).expect("renamed");
+            std::fs::create_dir(users.join("alice")).expect("mkdir");
+            drop(held);
+            waiting.join().expect("no panic").expect("locked")
+        });
+        let home = tree.store.tree.home(&tree.home).expect("opened").expect("a home");
+        assert_eq!(locked, home.identity().expect("an identity"));
+    }
+
+    #[test]
     fn a_commit_of_another_process_that_cannot_be_applied_makes_nobody_take_half_of_it() {
         let tree = Tree::new();
         let on_disk = tree.store.tree.home_on_disk(&tree.home);
