@@ -16,11 +16,11 @@ PIN, CLIENT_PIN = ["taskset", "-c", "0"], ["taskset", "-c", "1"]
 LOGIN = "Basic " + base64.b64encode(b"alice:alice").decode()
 
 
-def missing():
-    """The Debian packages that are not installed."""
+def missing(packages=PACKAGES):
+    """Of Debian packages by their programs, those that are not installed."""
     # A plain user's path has no sbin.
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    return [package for program, package in PACKAGES.items() if not shutil.which(program, path=path)]
+    return [package for program, package in packages.items() if not shutil.which(program, path=path)]
 
 
 def free_port():
