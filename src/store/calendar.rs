@@ -5,11 +5,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::disk::{Directory, Stamp};
+use super::disk::Directory;
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
 use super::listing::{Listing, is_item, list};
-use super::props::Props;
+use super::props::{Props, Stamps};
 use super::threads::side_by_side;
 use crate::error::Result;
 use crate::ical::item::{Item, Key, KeyMap};
@@ -19,6 +19,7 @@ pub use super::file::{ContentHash, State, Stored, content_hash, named};
 pub use super::listing::Shape;
 
 use super::file::{File, Files, Looked};
+use super::stamp::Stamp;
 
 /// How much memory an item takes beside its text, in bytes: what the allocator gives for its many small parts, measured.
 pub const BESIDE_THE_TEXT: usize = 1_200;
@@ -44,6 +45,8 @@ pub struct Calendar {
     files: Arc<Files>,
     /// Names that a file of ours cannot have, because something else has them.
     blocked: Arc<[String]>,
+    /// What tells whether its properties are still the same; nothing if that is to be read.
+    stamps: Option<Stamps>,
 }
 
 /// A file before and after a change.
@@ -73,6 +76,7 @@ impl Calendar {
             contents: Contents::new(Arc::new([]), Gist::new(Props::bare(name), SystemTime::now()), false),
             files: Arc::new(BTreeMap::new()),
             blocked: Arc::new([]),
+            stamps: None,
         }
     }
 
@@ -96,19 +100,20 @@ impl Calendar {
             Some(before) => before.files.clone(),
             None => Arc::new(read.into_iter().collect()),
         };
-        let props = shape.props(directory, name)?;
+        let known = before.and_then(|before| Some((&before.contents.gist.props, before.stamps?)));
+        let (props, stamps) = shape.props(directory, name, known)?;
         let modified = newest(&files, shape.own_time(listed));
         let read_only = shape != Shape::Directory;
         let Some(before) = before.filter(|before| before.contents.read_only == read_only) else {
             let gist = Gist::new(props, modified);
             let contents = Contents::new(serve(&files), gist, read_only);
-            return Ok(Calendar { contents, files, blocked });
+            return Ok(Calendar { contents, files, blocked, stamps });
         };
         let items = match untouched || same_items(&before.files, &files) {
             true => before.contents.items.clone(),
             false => serve(&files),
         };
-        Ok(Calendar { contents: before.contents.with(items, props, modified), files, blocked })
+        Ok(Calendar { contents: before.contents.with(items, props, modified), files, blocked, stamps })
     }
 
     /// As [`Calendar::sweep`] of a directory in which only files of these names may be different; nothing if others may be
@@ -145,7 +150,7 @@ impl Calendar {
         let (files, items) = self.replaced(changed);
         let Gist { props, .. } = &*self.contents.gist;
         let contents = self.contents.with(items, props.clone(), newest(&files, listed));
-        Ok(Some(Calendar { contents, files, blocked: self.blocked.clone() }))
+        Ok(Some(Calendar { contents, files, blocked: self.blocked.clone(), stamps: self.stamps }))
     }
 
     /// The calendar after a commit of ours, which the next sweep will look at again.
@@ -157,7 +162,7 @@ impl Calendar {
         let (files, items) = self.replaced(changes.into_iter().map(written).collect());
         let gist = self.contents.gist.after(self.contents.gist.props.clone(), modified);
         let contents = Contents::new(items, gist, false);
-        Calendar { contents, files, blocked: self.blocked.clone() }
+        Calendar { contents, files, blocked: self.blocked.clone(), stamps: self.stamps }
     }
 
     /// The files and what is served of them after some were replaced, made or removed.

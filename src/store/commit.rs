@@ -3,23 +3,23 @@
 //! A journal is one checksummed file in `.journal/` with all operations of a commit, each with the hash of the file
 //! before and after. Once it is durable the change is made; applying it to the tree is `replay`'s.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path as FsPath, PathBuf};
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::calendar::State;
 use super::content::Content;
-use super::disk::{Directory, Stamp};
+use super::disk::Directory;
 use super::history::{self, HISTORY, Kept};
 use super::journal::encode;
-use super::log::Log;
+use super::log::{Left, Log};
 use super::operation::{above, are_as_looked_at, file_name};
 use super::record::{Cause, Record};
 use super::replay::{JOURNALS, tag};
 use super::single::Single;
 use super::staging::Staging;
+use super::stamp::Stamp;
 use super::took::took;
 use crate::error::Result;
 
@@ -58,11 +58,13 @@ pub struct Journals {
     pub(super) staging: Staging,
     /// The stamp that `.journal/` had when nothing waited there, for anybody.
     pub(super) idle: Mutex<Option<Stamp>>,
+    /// How the last commits left the homes' logs. Guards that only.
+    left: Mutex<HashMap<PathBuf, Left>>,
 }
 
 impl Journals {
     pub fn open(root: Directory, staging: Staging) -> Journals {
-        Journals { root, staging, idle: Mutex::default() }
+        Journals { root, staging, idle: Mutex::default(), left: Mutex::default() }
     }
 
     pub fn staging(&self) -> &Staging {
@@ -77,18 +79,26 @@ impl Journals {
         if commit.operations.is_empty() && commit.lost.is_empty() {
             return Ok(Made::Applied);
         }
-        let mut log = took(HISTORY, || Log::open(home))?;
-        let record = Record::new(self.change_name(&log)?, &commit.cause, &commit.operations);
+        let on_disk = commit.home.clone();
+        let left = self.left.lock().remove(&on_disk);
+        let mut log = took(HISTORY, || Log::open_after(home, left.as_ref()))?;
+        let made = self.make(home, commit, &mut log)?;
+        self.left.lock().extend(log.left().map(|left| (on_disk, left)));
+        Ok(made)
+    }
+
+    fn make(&self, home: &Directory, commit: Commit, log: &mut Log) -> Result<Made> {
+        let record = Record::new(log.next_change()?, &commit.cause, &commit.operations);
         let commit = &with_lost(commit, &record.change);
         match commit.operations.as_slice() {
             [one] if let Some(directory) = home.open(above(&one.file))? => {
                 let name = file_name(&one.file)?;
-                Single { home, directory, name, staging: &self.staging }.commit(one, &record, &mut log)
+                Single { home, directory, name, staging: &self.staging }.commit(one, &record, log)
             }
             several => {
                 let Some(journal) = self.journal(home, commit, &record)? else { return Ok(Made::Outdated) };
                 if several.len() <= AT_ONCE
-                    && let Err(error) = self.place(home, &journal, &mut log)
+                    && let Err(error) = self.place(home, &journal, log)
                 {
                     // The change is made; `apply` finishes it.
                     tracing::warn!("{}: {error}", home.path().display());
@@ -98,17 +108,6 @@ impl Journals {
         }
     }
 
-    /// A name for a change that sorts after all of the home's and is no other's of them.
-    fn change_name(&self, log: &Log) -> Result<String> {
-        let now = Timestamp::now().as_microsecond();
-        // Whatever the clocks of those who wrote before said: what is made later is later on record too, or a commit that
-        // waits to be applied would be taken for an earlier one that was.
-        let time = log.newest.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
-        // Nothing sorts after what has the last time that there is: no version may take the place of another.
-        let time = Timestamp::from_microsecond(time).map_err(|_| log.beyond_all_times())?;
-        Ok(format!("{}-{}", history::spelled(time), std::process::id()))
-    }
-
     /// Moves a calendar of a home, which is a directory, into the history: durably, and in one step. The caller holds the
     /// home's lock.
     ///
@@ -116,7 +115,7 @@ impl Journals {
     /// `NoSpace`, `Io`: then it is where it was.
     pub fn remove_calendar(&self, home: &Directory, calendar: &FsPath, cause: &Cause) -> Result<()> {
         let mut log = Log::open(home)?;
-        let record = Record::of_calendar(self.change_name(&log)?, cause, calendar);
+        let record = Record::of_calendar(log.next_change()?, cause, calendar);
         let top = history::alone(home, calendar)?;
         log.append(&record)?;
         history::take_directory(home, &record.change, &top).inspect_err(|_| log.take_back(&record))
@@ -134,7 +133,7 @@ impl Journals {
         put: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let mut log = Log::open(home)?;
-        let record = Record::of_calendar(self.change_name(&log)?, cause, calendar);
+        let record = Record::of_calendar(log.next_change()?, cause, calendar);
         log.append(&record)?;
         put().inspect_err(|_| log.take_back(&record))
     }
@@ -142,7 +141,7 @@ impl Journals {
     /// Puts something on record that changes no file, but perhaps the names of some. The caller holds the home's lock.
     pub fn note(&self, home: &Directory, cause: &Cause, renamed: Vec<(String, String)>) -> Result<()> {
         let mut log = Log::open(home)?;
-        log.append(&Record { renamed, ..Record::new(self.change_name(&log)?, cause, &[]) })
+        log.append(&Record { renamed, ..Record::new(log.next_change()?, cause, &[]) })
     }
 
     /// Makes the journal durable, which makes the change; gives its name, which starts with its home's tag. Nothing if
@@ -258,7 +257,7 @@ mod tests {
     fn journal(tree: &Tree, operations: Vec<Operation>) -> String {
         let commit = commit(operations);
         let home = tree.journals.root.existing(HOME).expect("open");
-        let change = tree.journals.change_name(&Log::open(&home).expect("a log")).expect("a name");
+        let change = Log::open(&home).and_then(|log| log.next_change()).expect("a name");
         let record = Record::new(change, &commit.cause, &commit.operations);
         tree.journals.journal(&home, &commit, &record).expect("looked at").expect("a journal")
     }
@@ -456,7 +455,7 @@ mod tests {
     fn a_commit_beside_the_record_of_a_clock_that_was_ahead_is_finished_like_any_other() {
         let tree = Tree::new(&[("Calendar/a.ics", "a"), ("Calendar/b.ics", "b")]);
         let home = tree.journals.root.existing(HOME).expect("open");
-        let ahead = Timestamp::now() + jiff::SignedDuration::from_hours(24);
+        let ahead = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
         let change = format!("{}-1", history::spelled(ahead));
         let later = Record::new(change.clone(), &Cause::default(), &[]);
         Log::open(&home).and_then(|mut log| log.append(&later)).expect("append");

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::file_system::is_ordered;
+use super::file_system::FileSystem;
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 
 const RESOLVE: ResolveFlags =
@@ -29,19 +30,10 @@ pub struct Directory {
     /// Whether `fd` is good to read and sync by, and not only a place to start from (`O_PATH`): that one is cheaper, and who
     /// watches the directory, we too, is not told of it.
     is_open: bool,
-    /// Whether its file system keeps the order of what is done in different directories.
-    is_ordered: bool,
+    /// What the data directory is on.
+    file_system: FileSystem,
     /// For messages only.
     path: PathBuf,
-}
-
-/// What tells one state of a file from another, apart from its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, u64),
-    changed: (i64, u64),
 }
 
 /// What tells a directory from another one, whatever their names.
@@ -56,52 +48,13 @@ pub enum EntryKind {
     Other,
 }
 
-impl Stamp {
-    fn of(stat: &Stat) -> Stamp {
-        Stamp {
-            inode: stat.st_ino,
-            size: stat.st_size.unsigned_abs(),
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
-
-    /// When the content last changed, by the file's own word.
-    pub fn modified(&self) -> SystemTime {
-        let seconds = u64::try_from(self.modified.0).unwrap_or(0);
-        UNIX_EPOCH + Duration::new(seconds, u32::try_from(self.modified.1).unwrap_or(0))
-    }
-
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The same bytes for equal stamps alone.
-    pub fn bytes(&self) -> [u8; 48] {
-        let mut bytes = [0; 48];
-        let fields = [
-            self.inode,
-            self.size,
-            self.modified.0.cast_unsigned(),
-            self.modified.1,
-            self.changed.0.cast_unsigned(),
-            self.changed.1,
-        ];
-        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
-            place.copy_from_slice(&field.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// Whether a later write could have left the very same stamp: the file's times are not older than its reading by
-    /// more than the clock's grain.
-    pub fn is_racy(&self, read_at: SystemTime) -> bool {
-        const GRAIN: Duration = Duration::from_millis(20);
-        let newest = self.modified.max(self.changed);
-        let newest = UNIX_EPOCH
-            + Duration::new(u64::try_from(newest.0).unwrap_or(0), u32::try_from(newest.1).unwrap_or(0));
-        newest + GRAIN > read_at
-    }
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    Nothing,
+    File(Stamp),
+    /// Something else, perhaps behind a symlink.
+    Other,
 }
 
 impl Directory {
@@ -109,8 +62,8 @@ impl Directory {
     pub fn root(path: &FsPath) -> Result<Directory> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| Error::io(path, error))?;
-        let is_ordered = is_ordered(&fd).map_err(|error| Error::io(path, error))?;
-        Ok(Directory { fd, is_open: true, is_ordered, path: path.to_path_buf() })
+        let file_system = FileSystem::of(&fd).map_err(|error| Error::io(path, error))?;
+        Ok(Directory { fd, is_open: true, file_system, path: path.to_path_buf() })
     }
 
     /// The directory `path` below this one, or nothing if there is none or a symlink is on the way.
@@ -183,8 +136,15 @@ impl Directory {
 
     /// Opens the file `name`, which is made if it is not there; nothing if something else is.
     pub fn open_or_make(&self, name: &str, flags: OFlags) -> Result<Option<OwnedFd>> {
-        let opened = self.open_beneath(FsPath::new(name), flags | OFlags::CREATE, FILE_MODE)?;
-        opened.map(|fd| self.own(&fd).map(|()| fd)).transpose()
+        let path = FsPath::new(name);
+        // Nearly always it is there, and has its owner.
+        if !flags.contains(OFlags::EXCL)
+            && let Some(there) = self.open_beneath(path, flags, Mode::empty())?
+        {
+            return Ok(Some(there));
+        }
+        let made = self.open_beneath(path, flags | OFlags::CREATE, FILE_MODE)?;
+        made.map(|fd| self.own(&fd).map(|()| fd)).transpose()
     }
 
     /// Gives what root has made in this directory to the directory's owner: the service could not write to root's.
@@ -226,15 +186,21 @@ impl Directory {
         Ok(self.stat(name)?.map(|stat| kind_of(FileType::from_raw_mode(stat.st_mode))))
     }
 
-    /// Whether anything may be at `path` below this directory, whatever it is, also behind a symlink: a single call.
-    pub fn has(&self, path: &FsPath) -> Result<bool> {
+    /// What is at `path` below this directory. Where nothing is, it takes a single call.
+    pub fn look(&self, path: &FsPath) -> Result<There> {
         let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let failed = |error: Errno| Error::io(self.path.join(path), error);
         loop {
             match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), RESOLVE) {
-                Ok(_) | Err(Errno::LOOP | Errno::XDEV) => return Ok(true),
+                Ok(fd) => {
+                    let stat = rustix::fs::fstat(&fd).map_err(failed)?;
+                    let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+                    return Ok(if is_file { There::File(Stamp::of(&stat)) } else { There::Other });
+                }
+                Err(Errno::LOOP | Errno::XDEV) => return Ok(There::Other),
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(false),
-                Err(error) => return Err(Error::io(self.path.join(path), error)),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(There::Nothing),
+                Err(error) => return Err(failed(error)),
             }
         }
     }
@@ -283,12 +249,12 @@ impl Directory {
     pub fn read_up_to(&self, name: &str, most: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
         let Some((file, stamp)) = self.file(name)? else { return Ok(None) };
         let failed = |error: std::io::Error| Error::io(self.path.join(name), error);
-        if stamp.size > most {
+        if stamp.size() > most {
             return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
         }
-        let mut content = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
+        let mut content = Vec::with_capacity(usize::try_from(stamp.size()).unwrap_or(0) + 1);
         // A file that grows while it is read is cut off: its stamp is out of date anyway. And nobody asks for its end.
-        file.take(stamp.size).read_to_end(&mut content).map_err(failed)?;
+        file.take(stamp.size()).read_to_end(&mut content).map_err(failed)?;
         Ok(Some((content, stamp)))
     }
 
@@ -314,7 +280,18 @@ impl Directory {
 
     /// Whether what is done in one directory is durable as soon as what is done after it in another.
     pub fn is_ordered(&self) -> bool {
-        self.is_ordered
+        self.file_system.is_ordered
+    }
+
+    /// Whether a file that was read at this time and had this stamp before may change and keep it.
+    pub fn is_racy(&self, stamp: Stamp, read_at: SystemTime) -> bool {
+        stamp.is_racy(read_at, self.file_system.grain())
+    }
+
+    /// The kind of the file system that this very directory is on, if others than this machine write to that.
+    pub fn remote(&self) -> Result<Option<&'static str>> {
+        let found = FileSystem::of(&self.fd).map_err(|error| Error::io(&self.path, error))?;
+        Ok(found.remote)
     }
 
     /// Makes the names in this directory durable.

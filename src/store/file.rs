@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::busy::OfItem;
-use super::disk::{Directory, Stamp};
+use super::disk::Directory;
 use super::last_good::LastGood;
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, cut, derived_uid};
 
@@ -98,7 +99,7 @@ impl Looked<'_> {
             Ok(Some((content, stamp))) => {
                 let hash = content_hash(&content);
                 let (items, broken) = self.items(directory, &content, hash, stamp);
-                let settled = !stamp.is_racy(read_at);
+                let settled = !directory.is_racy(stamp, read_at);
                 File { stamp: Some(stamp), settled, hash: Some(hash), items, broken }
             }
             Ok(None) => return Ok(None),

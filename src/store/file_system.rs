@@ -1,6 +1,7 @@
-//! What kind of file system something is on, by `statfs(2)`.
+//! What kind of file system something is on, by `statfs(2)`, and what can be relied on there.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::fs::fstatfs;
 use rustix::io::Result;
@@ -9,14 +10,47 @@ use rustix::io::Result;
 /// tmpfs has nothing to make durable.
 const ORDERED: [u32; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
 
-/// Whether the order is kept in which things are done in different directories.
-pub fn is_ordered(directory: impl AsFd) -> Result<bool> {
-    Ok(ORDERED.contains(&magic(directory)?))
+/// What is on another machine, or kept by a program: what others write there makes no events here, and its times are of
+/// somebody else's clock.
+const REMOTE: [(u32, &str); 13] = [
+    (0x6969, "nfs"),
+    (0x6573_5546, "fuse"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x517b, "smb"),
+    (0x00c3_6400, "ceph"),
+    (0x0102_1997, "9p"),
+    (0x5346_414f, "afs"),
+    (0x6b41_4653, "kafs"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x4750_4653, "gpfs"),
+    (0x0116_1970, "gfs2"),
+    (0x7461_636f, "ocfs2"),
+];
+
+/// A kind of file system.
+#[derive(Debug, Clone, Copy)]
+pub struct FileSystem {
+    /// Whether the order is kept in which things are done in different directories.
+    pub is_ordered: bool,
+    /// Its name if inotify does not see everything on it.
+    pub remote: Option<&'static str>,
 }
 
-/// The number that tells one kind from another.
-pub fn magic(directory: impl AsFd) -> Result<u32> {
-    // The field's width and sign differ between machines; the magic number is 32 bits of it.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fstatfs(directory).map(|found| found.f_type as u32)
+impl FileSystem {
+    pub fn of(directory: impl AsFd) -> Result<FileSystem> {
+        // The field's width and sign differ between machines; the magic number is 32 bits of it.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let magic = fstatfs(directory)?.f_type as u32;
+        let remote = REMOTE.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name);
+        Ok(FileSystem { is_ordered: ORDERED.contains(&magic), remote })
+    }
+
+    /// How much newer than a file's times its reading must be for its next change to leave others.
+    pub fn grain(self) -> Duration {
+        match self.remote {
+            Some(_) => Duration::from_secs(2),
+            None => Duration::from_millis(20),
+        }
+    }
 }

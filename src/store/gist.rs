@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 
 use super::busy::Worked;
 use super::calendar::Shape;
-use super::disk::{Directory, Stamp};
+use super::disk::Directory;
 use super::listing::{Listing, list};
 use super::props::Props;
+use super::stamp::Stamp;
 use super::threads::side_by_side;
 use crate::error::Result;
 
@@ -73,7 +74,7 @@ impl Gist {
         let modified =
             there.iter().map(|(_, stamp)| stamp.modified()).fold(shape.own_time(listed), SystemTime::max);
         Ok(digest(there.into_iter().map(Some)).as_ref() == Some(then)
-            && self.is_of(&shape.props(directory, name)?, modified))
+            && self.is_of(&shape.props(directory, name, None)?.0, modified))
     }
 }
 

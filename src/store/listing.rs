@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::disk::{Directory, EntryKind, Stamp};
+use super::disk::{Directory, EntryKind};
 use super::file::Files;
-use super::props::Props;
+use super::props::{Props, Stamps};
+use super::stamp::Stamp;
 use crate::error::Result;
 
 /// Where a calendar's items are.
@@ -18,11 +19,16 @@ pub enum Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// The properties of a calendar that is called `name`.
-    pub fn props(self, directory: &Directory, name: &str) -> Result<Props> {
+    /// The properties of a calendar that is called `name`, see [`Props::sweep`].
+    pub fn props(
+        self,
+        directory: &Directory,
+        name: &str,
+        known: Option<(&Props, Stamps)>,
+    ) -> Result<(Props, Option<Stamps>)> {
         match self {
-            Shape::Directory => Props::read(directory, name),
-            Shape::File(_) => Ok(Props::bare(name)),
+            Shape::Directory => Props::sweep(directory, name, known),
+            Shape::File(_) => Ok((Props::bare(name), None)),
         }
     }
 

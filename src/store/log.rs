@@ -8,13 +8,16 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::Deserialize;
 
 use super::disk::{Directory, FILE_MODE};
+use super::history;
 use super::record::{Record, time_of};
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 
 /// A directory of their own: a history has as many names as there were changes, and each commit looks for the newest log.
@@ -26,16 +29,29 @@ const DAY: usize = 8;
 /// A home's logs, open for the next lines. Whoever has it holds the home's lock.
 pub struct Log {
     directory: Directory,
+    /// Of that, if it tells of every log that is made later.
+    stamp: Option<Stamp>,
     /// The one that was written or looked at last.
     open: Option<Open>,
     /// When the newest change on record was made, by its name, which may be later than now: a clock may have been ahead.
     pub newest: Option<Timestamp>,
 }
 
+/// How a home's logs were left: who finds them so need not list them nor read the newest.
+#[derive(Debug, Clone)]
+pub struct Left {
+    directory: Stamp,
+    name: String,
+    inode: u64,
+    size: u64,
+    newest: Timestamp,
+}
+
 /// The log of a day.
 struct Open {
     name: String,
     file: File,
+    inode: u64,
     size: u64,
     /// Whether its last line has no end.
     is_torn: bool,
@@ -43,7 +59,23 @@ struct Open {
 
 impl Log {
     pub fn open(home: &Directory) -> Result<Log> {
-        let mut log = Log { directory: home.make_unsynced(LOGS)?, open: None, newest: None };
+        Log::open_after(home, None)
+    }
+
+    /// As [`Log::open`], by who was the last one there, or perhaps not.
+    pub fn open_after(home: &Directory, left: Option<&Left>) -> Result<Log> {
+        let directory = home.make_unsynced(LOGS)?;
+        let (looked_at, stamp) = (SystemTime::now(), directory.own_stamp()?);
+        // Elsewhere stamps may be old news.
+        let stamp = Some(stamp).filter(|stamp| home.is_ordered() && !directory.is_racy(*stamp, looked_at));
+        let mut log = Log { directory, stamp, open: None, newest: None };
+        if let Some(left) = left.filter(|left| stamp == Some(left.directory)) {
+            let open = log.opened(&left.name)?;
+            if (open.inode, open.size) == (left.inode, left.size) {
+                (log.open, log.newest) = (Some(open), Some(left.newest));
+                return Ok(log);
+            }
+        }
         // The newest that tells a change, and of those beyond it none.
         for name in logs(&log.directory)?.iter().rev() {
             let open = log.of_day(name)?;
@@ -59,22 +91,51 @@ impl Log {
     }
 
     /// Opens the log called `name`, which is made if it is missing.
-    fn of_day(&self, name: &str) -> Result<Open> {
+    fn opened(&self, name: &str) -> Result<Open> {
         let failed = |error: std::io::Error| Error::io(self.directory.path().join(name), error);
         let errno = |error: rustix::io::Errno| failed(error.into());
         let opened = self.directory.open_or_make(name, OFlags::RDWR | OFlags::APPEND)?;
         let file = opened.ok_or_else(|| errno(rustix::io::Errno::LOOP))?;
-        let size = rustix::fs::fstat(&file).map_err(errno)?.st_size.unsigned_abs();
+        let stat = rustix::fs::fstat(&file).map_err(errno)?;
+        let (inode, size) = (stat.st_ino, stat.st_size.unsigned_abs());
         if size == 0 {
             rustix::fs::fchmod(&file, FILE_MODE).map_err(errno)?;
         }
-        let file = File::from(file);
-        let is_torn = size > 0 && tail(&file, size - 1, 1).map_err(failed)? != *b"\n";
-        Ok(Open { name: name.to_owned(), file, size, is_torn })
+        Ok(Open { name: name.to_owned(), file: File::from(file), inode, size, is_torn: false })
     }
 
-    /// Why no change can be put on record any more.
-    pub fn beyond_all_times(&self) -> Error {
+    /// As [`Log::opened`], of which nothing is known.
+    fn of_day(&self, name: &str) -> Result<Open> {
+        let mut open = self.opened(name)?;
+        if let Some(last) = open.size.checked_sub(1) {
+            let end = tail(&open.file, last, 1);
+            open.is_torn = end.map_err(|error| Error::io(self.directory.path().join(name), error))? != *b"\n";
+        }
+        Ok(open)
+    }
+
+    /// How it is left to the next writer, if that need not look for itself.
+    pub fn left(&self) -> Option<Left> {
+        let (open, newest) = (self.open.as_ref().filter(|open| !open.is_torn)?, self.newest?);
+        let Open { name, inode, size, .. } = open;
+        Some(Left { directory: self.stamp?, name: name.clone(), inode: *inode, size: *size, newest })
+    }
+
+    /// A name for a change that sorts after all of the home's and is no other's of them.
+    ///
+    /// # Errors
+    /// `Io` where no change can be put on record any more.
+    pub fn next_change(&self) -> Result<String> {
+        let now = Timestamp::now().as_microsecond();
+        // Whatever the clocks of those who wrote before said: what is made later is later on record too, or a commit that
+        // waits to be applied would be taken for an earlier one that was.
+        let time = self.newest.map_or(now, |newest| now.max(newest.as_microsecond() + 1));
+        // Nothing sorts after what has the last time that there is: no version may take the place of another.
+        let time = Timestamp::from_microsecond(time).map_err(|_| self.beyond_all_times())?;
+        Ok(format!("{}-{}", history::spelled(time), std::process::id()))
+    }
+
+    fn beyond_all_times(&self) -> Error {
         let why = "its last line has a time after which there is none: remove that line";
         Error::io(self.directory.path(), std::io::Error::other(why))
     }
@@ -86,6 +147,10 @@ impl Log {
             Some(open) => open,
             None => self.of_day(&name)?,
         };
+        if log.size == 0 {
+            // It may be new.
+            self.stamp = None;
+        }
         let failed = |error: std::io::Error| Error::io(self.directory.path().join(&name), error);
         let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
@@ -99,7 +164,7 @@ impl Log {
             failed(error)
         })?;
         (log.size, log.is_torn) = (log.size + line.len() as u64, false);
-        self.open = Some(log);
+        (self.open, self.newest) = (Some(log), time_of(&record.change));
         Ok(())
     }
 
@@ -327,6 +392,29 @@ mod tests {
         assert!(!is_followed(&home, &other.change).expect("an answer"));
         log.take_back(&one);
         assert_eq!(records_from(&home, "").expect("records"), [other]);
+    }
+
+    #[test]
+    fn a_log_that_is_as_it_was_left_is_not_read_and_what_others_write_is_seen() {
+        let (tree, home) = home();
+        Log::open(&home).and_then(|mut log| log.append(&record(CHANGE))).expect("append");
+        // Until then its directory could change unseen.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let mut log = Log::open(&home).expect("a log");
+        log.append(&record("20261124T215501.000000Z-7")).expect("append");
+        let left = log.left().expect("nobody else need look");
+        let log = tree.path().join(".history/log/20261124.log");
+        let whole = std::fs::read(&log).expect("a log");
+        let newest = |left| Log::open_after(&home, Some(left)).expect("a log").newest;
+        std::fs::write(&log, vec![b'x'; whole.len()]).expect("write");
+        assert_eq!(newest(&left), time_of("20261124T215501.000000Z-7"), "it was read");
+        std::fs::write(&log, &whole).expect("write");
+        let others = record("20261124T215502.000000Z-8");
+        Log::open(&home).and_then(|mut log| log.append(&others)).expect("append");
+        assert_eq!(newest(&left), time_of(&others.change));
+        let tomorrows = record("20261125T000000.000000Z-8");
+        Log::open(&home).and_then(|mut log| log.append(&tomorrows)).expect("append");
+        assert_eq!(newest(&left), time_of(&tomorrows.change));
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod slot;
 mod slots;
 mod snapshot;
 mod staging;
+mod stamp;
 mod threads;
 mod timeline;
 mod told;
@@ -199,8 +200,8 @@ impl Store {
     fn lock(&self, home: &Home) -> Result<Locked> {
         let opened = || self.tree.home(home)?.ok_or(Error::NotFound);
         let mut locked = self.writers.of(home).lock(opened()?)?;
-        // Another one may have been put in its place while this waited.
-        while opened()?.identity()? != locked.directory.identity()? {
+        // Another one may have been put in its place meanwhile.
+        while locked.has_waited && opened()?.identity()? != locked.directory.identity()? {
             drop(locked);
             locked = self.writers.of(home).lock(opened()?)?;
         }

@@ -4,7 +4,8 @@ use std::path::{Path as FsPath, PathBuf};
 
 use super::calendar::{State, content_hash};
 use super::content::Content;
-use super::disk::{Directory, Stamp};
+use super::disk::Directory;
+use super::stamp::Stamp;
 use super::threads::side_by_side;
 use crate::error::{Error, Result};
 
@@ -49,7 +50,8 @@ fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
 }
 
 impl Operation {
-    fn is_as_before(&self, directory: &Directory) -> Result<bool> {
+    /// Whether its file, which is in `directory`, is as `before` says, by its stamp as far as that tells.
+    pub fn is_as_before(&self, directory: &Directory) -> Result<bool> {
         let name = file_name(&self.file)?;
         if self.before == State::Absent {
             return Ok(directory.kind(&name)?.is_none());

@@ -1,8 +1,11 @@
 //! What a calendar directory says of its calendar: the vdir metadata files and `.props.json`.
 
+use std::time::SystemTime;
+
 use serde::Deserialize;
 
 use super::disk::Directory;
+use super::stamp::Stamp;
 use crate::error::Result;
 use crate::ical::whole::Heading;
 
@@ -11,6 +14,12 @@ pub const PROPS: &str = ".props.json";
 
 /// The vdir metadata files.
 pub const METADATA: [&str; 4] = ["displayname", "color", "description", "order"];
+
+/// The files that are read.
+const READ: [&str; 3] = ["displayname", "color", PROPS];
+
+/// The stamps of those.
+pub type Stamps = [Option<Stamp>; READ.len()];
 
 /// A calendar's properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +57,25 @@ impl Props {
         Props { heading: Heading { name: name.to_owned(), ..Heading::default() }, freebusy: true }
     }
 
+    /// The properties in `directory`, which is called `name`, with the stamps that tell of every later change, if they do.
+    /// Those that are `known` stand while theirs are the same.
+    pub fn sweep(
+        directory: &Directory,
+        name: &str,
+        known: Option<(&Props, Stamps)>,
+    ) -> Result<(Props, Option<Stamps>)> {
+        let read_at = SystemTime::now();
+        let mut stamps = Stamps::default();
+        for (stamp, file) in stamps.iter_mut().zip(READ) {
+            *stamp = directory.stamp(file)?;
+        }
+        if let Some((props, _)) = known.filter(|(_, then)| *then == stamps) {
+            return Ok((props.clone(), Some(stamps)));
+        }
+        let settled = stamps.iter().flatten().all(|stamp| !directory.is_racy(*stamp, read_at));
+        Ok((Props::read(directory, name)?, Some(stamps).filter(|_| settled)))
+    }
+
     /// Reads the properties in `directory`, which is called `name`. What cannot be understood is logged and left out.
     pub fn read(directory: &Directory, name: &str) -> Result<Props> {
         let mut props = Props::bare(name);
@@ -77,4 +105,31 @@ fn line(directory: &Directory, file: &str) -> Result<Option<String>> {
 /// Whether it is `#RRGGBB`, which alone counts as a color.
 pub fn is_color(text: &str) -> bool {
     text.len() == 7 && text.starts_with('#') && text[1..].bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_that_change_in_the_same_moment_are_read_again_and_others_are_not() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let directory = Directory::root(tree.path()).expect("open");
+        let mut known: Option<(Props, Stamps)> = None;
+        let mut sweep = || {
+            let before = known.as_ref().map(|(props, stamps)| (props, *stamps));
+            let (props, stamps) = Props::sweep(&directory, "x", before).expect("swept");
+            known = stamps.map(|stamps| (props.clone(), stamps));
+            (props.heading.name, stamps.is_some())
+        };
+        assert_eq!(sweep(), ("x".to_owned(), true));
+        for name in ["a", "b", "c", "d"] {
+            std::fs::write(tree.path().join("displayname"), name).expect("write");
+            assert_eq!(sweep().0, name);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(sweep(), ("d".to_owned(), true));
+        std::fs::remove_file(tree.path().join("displayname")).expect("removed");
+        assert_eq!(sweep().0, "x");
+    }
 }

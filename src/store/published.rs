@@ -8,11 +8,12 @@ use std::time::SystemTime;
 use super::Store;
 use super::calendar::{ContentHash, State, content_hash};
 use super::commit::Operation;
-use super::disk::{Directory, Stamp};
+use super::disk::Directory;
 use super::door::admit;
 use super::origin::Origin;
 use super::place::Home;
 use super::record::{Cause, Did};
+use super::stamp::Stamp;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::PRODID;
@@ -49,7 +50,7 @@ impl Published {
             tracing::warn!("{}: left out of free/busy: {reason}", home.path().join(FILE).display());
             before.map(|before| before.periods.clone()).unwrap_or_default()
         });
-        let stamp = Some(stamp).filter(|stamp| !stamp.is_racy(read_at));
+        let stamp = Some(stamp).filter(|stamp| !home.is_racy(*stamp, read_at));
         Ok(Some(Arc::new(Published { periods, modified, hash, stamp })))
     }
 }

@@ -13,11 +13,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::commit::Journals;
-use super::disk::{Directory, EntryKind, Stamp};
+use super::disk::{Directory, EntryKind};
 use super::history::{self, HISTORY, Kept};
 use super::journal::{Journal, Line, is_torn, spelled};
 use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
+use super::stamp::Stamp;
 use super::took::took;
 use crate::error::{Error, Result};
 
@@ -152,7 +153,10 @@ impl Journals {
 
     /// The journals that wait for a home, oldest first.
     pub fn pending(&self, home: &FsPath) -> Result<Vec<String>> {
-        let Some(journals) = self.root.open(JOURNALS)? else { return Ok(Vec::new()) };
+        // Opened in full, it brings the news of other machines.
+        let journals =
+            if self.root.is_ordered() { self.root.directory(JOURNALS)? } else { self.root.open(JOURNALS)? };
+        let Some(journals) = journals else { return Ok(Vec::new()) };
         let stamp = journals.own_stamp()?;
         if *self.idle.lock() == Some(stamp) {
             return Ok(Vec::new());
@@ -160,7 +164,7 @@ impl Journals {
         let read_at = SystemTime::now();
         let entries = journals.entries()?;
         // Elsewhere stamps may be another machine's, or too coarse.
-        if entries.is_empty() && !stamp.is_racy(read_at) && journals.is_ordered() {
+        if entries.is_empty() && !journals.is_racy(stamp, read_at) && journals.is_ordered() {
             *self.idle.lock() = Some(stamp);
         }
         let tag = tag(home);

@@ -1,14 +1,19 @@
 //! The `.acl.json` files: which one decides about a place, and how one is changed. What they mean is `acl`'s.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 use super::Store;
 use super::calendar::{State, content_hash};
 use super::commit::Operation;
-use super::disk::Directory;
+use super::disk::{Directory, There};
 use super::origin::Origin;
 use super::place::{Name, Path};
+use super::recent::Recent;
 use super::record::{Cause, Did};
+use super::stamp::Stamp;
 use super::tree::{Tree, USERS};
 use crate::acl::{Acl, Principal, Role, Subject};
 use crate::error::{Error, Result};
@@ -53,16 +58,58 @@ impl Rights {
     }
 }
 
+/// What the `.acl.json` files said when they were read last: each save asks for the same ones again.
+#[derive(Debug)]
+pub struct KnownRights {
+    /// Where they are, with the stamps that they had before. Guards that only.
+    by_file: Mutex<Recent<PathBuf, (Stamp, Rights)>>,
+}
+
+impl Default for KnownRights {
+    fn default() -> KnownRights {
+        const MOST: usize = 1_000;
+        KnownRights { by_file: Mutex::new(Recent::new(MOST)) }
+    }
+}
+
+impl KnownRights {
+    /// What the file says, if it was read when it had this stamp.
+    fn known(&self, file: &PathBuf, stamp: Stamp) -> Option<Rights> {
+        let by_file = self.by_file.lock();
+        by_file.get(file).filter(|(then, _)| *then == stamp).map(|(_, rights)| rights.clone())
+    }
+
+    /// Its stamp tells of every later change.
+    fn learn(&self, file: PathBuf, stamp: Stamp, rights: Rights) {
+        let forgotten = self.by_file.lock().put(file, (stamp, rights), 1);
+        drop(forgotten);
+    }
+}
+
 /// The nearest `.acl.json`, from `path` up to `users/` or the public root.
 pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
     let mut at = tree.on_disk(path);
     loop {
-        // Most places have none, and one call tells.
-        if tree.root.has(&at.join(FILE))?
+        let file = at.join(FILE);
+        // Most places have none.
+        let there = tree.root.look(&file)?;
+        if let There::File(stamp) = there
+            && let Some(known) = tree.rights.known(&file, stamp)
+        {
+            return Ok(known);
+        }
+        if there != There::Nothing
             && let Some(directory) = tree.root.directory(&at)?
             && directory.kind(FILE)?.is_some()
         {
-            return Ok(read(&directory));
+            let read_at = SystemTime::now();
+            let rights = read(&directory);
+            if let There::File(stamp) = there
+                && !directory.is_racy(stamp, read_at)
+            {
+                tree.rights.learn(file, stamp, rights.clone());
+            }
+            return Ok(rights);
         }
         if !at.pop() || at.as_os_str().is_empty() {
             return Ok(Rights::None);
@@ -139,5 +186,37 @@ impl Store {
             }
         }
         Ok(directory.path().join(FILE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::last_good::LastGood;
+    use super::super::place::Home;
+    use super::*;
+    use crate::acl::Groups;
+
+    #[test]
+    fn rights_that_change_in_the_same_moment_count_at_once_and_others_are_not_read_again() {
+        let data = tempfile::tempdir().expect("a directory");
+        let tree = Tree::new(Directory::root(data.path()).expect("open"), "public", LastGood::default());
+        std::fs::create_dir_all(data.path().join("users/alice/Calendar")).expect("mkdir");
+        let name = |name| Name::new(name).expect("a name");
+        let path = Path { home: Home::User(name("alice")), names: vec![name("Calendar")] };
+        let bob = Principal::User { name: "bob".to_owned(), groups: Groups::Known(Vec::new()) };
+        let role = || nearest(&tree, &path).expect("rights").role(&bob, &path).expect("a role");
+        assert_eq!(role(), Role::None);
+        let file = data.path().join("users/.acl.json");
+        for (word, given) in [("viewer", Role::Viewer), ("editor", Role::Editor), ("master", Role::Master)] {
+            std::fs::write(&file, format!("{{\"user:bob\": \"{word}\"}}")).expect("write");
+            assert_eq!(role(), given);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!((role(), role()), (Role::Master, Role::Master));
+        std::fs::write(data.path().join("users/alice/.acl.json"), "{\"user:bob\": \"none\"}").expect("write");
+        assert_eq!(role(), Role::None);
+        std::fs::remove_file(data.path().join("users/alice/.acl.json")).expect("removed");
+        std::fs::write(&file, "{").expect("write");
+        assert_eq!(role(), Role::None);
     }
 }

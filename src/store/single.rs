@@ -5,7 +5,6 @@ use super::commit::{Made, Operation};
 use super::disk::Directory;
 use super::history::{self, HISTORY};
 use super::log::Log;
-use super::operation::state;
 use super::record::Record;
 use super::staging::{Staged, Staging};
 use super::took::took;
@@ -25,14 +24,14 @@ impl Single<'_> {
     /// # Errors
     /// `NoSpace`, `Io`: then the tree is as it was.
     pub fn commit(&self, operation: &Operation, record: &Record, log: &mut Log) -> Result<Made> {
-        let Single { directory, name, .. } = self;
+        let directory = &self.directory;
         let staged = operation.after.as_ref().map(|content| {
             let parts = content.parts().into_iter();
             self.staging.write_parts(parts, directory)
         });
         let staged = staged.transpose()?;
         // Looked at as late as can be: writing has taken its time.
-        if state(directory, name)? != operation.before {
+        if !operation.is_as_before(directory)? {
             return Ok(Made::Outdated);
         }
         took(HISTORY, || log.append(record))?;

@@ -7,16 +7,18 @@ use super::last_good::LastGood;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
 use super::replay::{Standing, standing};
+use super::rights::KnownRights;
 use crate::error::Result;
 
 pub const USERS: &str = "users";
 
-/// The data directory with the names that its trees have, and what was good of files that broke.
+/// The data directory with the names that its trees have, what was good of files that broke, and what the rights are.
 #[derive(Debug)]
 pub struct Tree {
     pub root: Directory,
     public_root: String,
     pub last_good: LastGood,
+    pub rights: KnownRights,
 }
 
 /// What a path leads to.
@@ -34,7 +36,7 @@ pub enum Found {
 
 impl Tree {
     pub fn new(root: Directory, public_root: &str, last_good: LastGood) -> Tree {
-        Tree { root, public_root: public_root.to_owned(), last_good }
+        Tree { root, public_root: public_root.to_owned(), last_good, rights: KnownRights::default() }
     }
 
     /// The name of the public tree's directory.

@@ -75,6 +75,8 @@ pub struct Locked {
     pub writer: Arc<Writer>,
     /// The home, as it was opened for this.
     pub directory: Directory,
+    /// Whether others had it first.
+    pub has_waited: bool,
     /// Unlocks the file when closed.
     _file: OwnedFd,
     _turn: ArcMutexGuard<RawMutex, ()>,
@@ -107,15 +109,18 @@ impl Writer {
     pub fn lock(self: &Arc<Writer>, directory: Directory) -> Result<Locked> {
         let _waiting = Waiting::join(&self.waiting)?;
         let until = Instant::now() + PATIENCE;
-        let turn = self.turn.try_lock_arc_until(until).ok_or(Error::Busy)?;
+        let at_once = self.turn.try_lock_arc();
+        let mut has_waited = at_once.is_none();
+        let turn = at_once.or_else(|| self.turn.try_lock_arc_until(until)).ok_or(Error::Busy)?;
         let file = open(&directory)?;
         while !flock(&directory, &file)? {
             if Instant::now() >= until {
                 return Err(Error::Busy);
             }
             std::thread::sleep(LOOK_AGAIN);
+            has_waited = true;
         }
-        Ok(Locked { writer: self.clone(), directory, _file: file, _turn: turn })
+        Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn })
     }
 
     /// As [`Writer::lock`], but only if nobody has to be waited for.
@@ -125,6 +130,7 @@ impl Writer {
         Ok(flock(&directory, &file)?.then(|| Locked {
             writer: self.clone(),
             directory,
+            has_waited: false,
             _file: file,
             _turn: turn,
         }))

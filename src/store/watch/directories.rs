@@ -7,7 +7,6 @@ use std::sync::Arc;
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 
-use super::blind::blind;
 use crate::error::{Error, Result};
 use crate::store::disk::{Directory, EntryKind, Identity};
 use crate::store::place::{Home, Name};
@@ -129,7 +128,7 @@ impl Watches {
 
     /// Whether the directory is there still and watched now.
     fn watch(&mut self, below: &FsPath, directory: &Directory) -> Result<bool, Refusal> {
-        if let Some(name) = blind(directory)? {
+        if let Some(name) = directory.remote()? {
             return Err(Refusal::Blind(name));
         }
         let path = self.root.join(below);

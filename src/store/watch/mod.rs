@@ -1,7 +1,6 @@
 //! Watching the homes that have loaded calendars: what changes on disk is read again soon, and what is watched and did not
 //! change needs no look at the disk to be served. For speed only: where nobody watches, requests compare by themselves.
 
-mod blind;
 mod directories;
 mod events;
 pub mod marks;
