@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use kalends::ical::item::{Item, Key, KeyMap, cut};
+use kalends::store::base::{Base, Here};
 use kalends::store::copies::{Copies, Parents};
-use kalends::store::merge::{Base, Here, HiddenKey, Plan, merge};
+use kalends::store::merge::{HiddenKey, Plan, merge};
 use kalends::store::view::{Known, View};
 use libfuzzer_sys::fuzz_target;
 

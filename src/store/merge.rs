@@ -3,46 +3,13 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 
+use super::base::{Base, Here};
 use super::copies::Parents;
 use super::merged::Merged;
 use super::threads::in_threads;
-use super::view::{Known, View};
+use super::view::Known;
 use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::meaning::Hash;
-
-/// What the client's copy is compared with.
-#[derive(Debug)]
-pub enum Base<'a> {
-    /// Nothing is known of what the client had: what differs is decided by age, and nothing is removed.
-    None,
-    /// The client has seen all that is here.
-    Here,
-    View(&'a View),
-    /// One of several that the client may have had.
-    Copies(&'a Parents),
-    /// The client wants what it sent, whatever was here.
-    Replace,
-}
-
-/// An item that is here, as the asker sees it.
-#[derive(Debug, Clone, Copy)]
-pub enum Here<'a> {
-    Whole(&'a Item),
-    /// The asker sees a busy block of it only, which cannot be edited.
-    Masked(&'a Item),
-    /// The asker must not know of it.
-    Hidden,
-}
-
-impl<'a> Here<'a> {
-    /// The item, if the asker sees all of it.
-    pub fn whole(&self) -> Option<&'a Item> {
-        match self {
-            Here::Whole(item) => Some(item),
-            Here::Masked(_) | Here::Hidden => None,
-        }
-    }
-}
 
 /// What becomes of a save.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -117,26 +84,6 @@ fn look_at(pairs: &[(usize, &Item, Option<&Here<'_>>)]) {
         }
         Vec::<()>::new()
     });
-}
-
-impl Base<'_> {
-    /// What the client had under a key, as far as Views tell.
-    fn known(&self, key: &Key) -> Option<Known> {
-        match self {
-            Base::None | Base::Here | Base::Replace => None,
-            Base::View(view) => view.get(&key.id()),
-            Base::Copies(parents) => parents.newest(&key.id()),
-        }
-    }
-
-    /// As [`Base::known`], in each copy that the client may have had.
-    fn copies(&self, key: &Key) -> Vec<Known> {
-        match self {
-            Base::None | Base::Here | Base::Replace => Vec::new(),
-            Base::View(view) => view.get(&key.id()).into_iter().collect(),
-            Base::Copies(parents) => parents.views.iter().filter_map(|view| view.get(&key.id())).collect(),
-        }
-    }
 }
 
 impl Plan {
@@ -327,6 +274,7 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::view::View;
     use super::*;
     use crate::ical::item::cut;
 

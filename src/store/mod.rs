@@ -2,6 +2,7 @@
 //! from Snapshots, writes go through `save` and `commit`.
 
 mod answers;
+pub mod base;
 mod book;
 mod busy;
 mod calendar;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::base::{Base, Here};
 use super::copies::Parents;
 use super::draft::Draft;
-use super::merge::{Base, Here, Plan, merge};
+use super::merge::{Plan, merge};
 use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::base::Here;
 use super::calendar::{Calendar, Change, State, Stored};
 use super::commit::Operation;
 use super::content::Content;
 use super::door::{MAIN, Part};
-use super::merge::{Here, Plan};
+use super::merge::Plan;
 use super::place::Path;
 use super::props::PROPS;
 use super::rights::Rights;

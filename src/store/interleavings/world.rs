@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::super::base::{Base, Here};
 use super::super::copies::{Copies, Parents};
-use super::super::merge::{Base, Here, merge};
+use super::super::merge::merge;
 use super::super::view::{Known, View};
 use super::super::view_names::ViewName;
 use crate::ical::item::{Item, Key, KeyMap, cut};
