@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use crate::calendar::{components, event, plain, summaries, value};
 use crate::need::need;
 use crate::server::{Server, eventually};
+use crate::versions::replaced;
 
 const ADDRESS: &str = "/ical/folder/Plans.ics";
 const DIRECTORY: &str = "users/alice/Plans";
@@ -78,9 +79,7 @@ fn kalends(s: &Server, command: &str, arguments: &[&str]) -> String {
 type Copier = (&'static str, fn(&Path, &Path));
 
 fn save(s: &Server, n: usize) {
-    let events: Vec<_> = (0..EVENTS).map(|i| event(&format!("e{i}"), &n.to_string(), &[])).collect();
-    let body = plain(&events.iter().map(String::as_str).collect::<Vec<_>>());
-    s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").etag();
+    replaced(s, ADDRESS, n, EVENTS).etag();
 }
 
 /// The version of each item that is served.

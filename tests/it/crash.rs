@@ -7,39 +7,18 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::calendar::{components, event, plain, value};
+use crate::calendar::{event, plain};
 use crate::need::need;
 use crate::server::{Server, eventually, runs};
 use crate::strace::Strace;
+use crate::versions::{replaced, version, version_of};
 
 const ADDRESS: &str = "/ical/folder/Versions.ics";
 const DIRECTORY: &str = "users/alice/Versions";
 
-/// Version `n` of the calendar: so many events, each of which says `n`.
-fn version(n: usize, events: usize) -> String {
-    let events: Vec<_> =
-        (0..events).map(|i| event(&format!("e{i}"), &n.to_string(), &["LOCATION:Here"])).collect();
-    plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// The version that a calendar of so many events is.
-///
-/// # Errors
-/// It is none: an event is missing, is there twice or is of another version.
-fn version_of(text: &str, events: usize) -> Result<usize, String> {
-    let found = components(text);
-    let mut said: Vec<_> = found.iter().filter_map(|part| value(part, "SUMMARY")).collect();
-    said.dedup();
-    match &said[..] {
-        [only] if found.len() == events => only.parse().map_err(|_| text.to_owned()),
-        _ => Err(format!("{} events of versions {said:?}", found.len())),
-    }
-}
-
 /// Replaces the calendar by version `n`. `None`: the server did not answer.
 fn save(s: &Server, n: usize, events: usize) -> Option<u16> {
-    let request = s.put(ADDRESS, "alice", version(n, events)).header("Kalends-Merge", "replace");
-    request.try_send().ok().map(|answer| answer.code)
+    replaced(s, ADDRESS, n, events).try_send().ok().map(|answer| answer.code)
 }
 
 /// The version that is served, and that the files are of as soon as all is applied.

@@ -1,6 +1,6 @@
 //! Behaviour, tested against the real server over a copy of `data-example/`: real files, a real HTTP client.
 //!
-//! `server`, `request`, `raw`, `calendar`, `strace` and `need` are what the tests are written with; each other file is one area.
+//! `server`, `request`, `raw`, `calendar`, `versions`, `strace` and `need` are what the tests are written with; each other file is one area.
 
 mod calendar;
 mod need;
@@ -8,6 +8,7 @@ mod raw;
 mod request;
 mod server;
 mod strace;
+mod versions;
 
 mod addresses;
 mod auth;

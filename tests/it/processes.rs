@@ -7,31 +7,23 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::calendar::{components, event, plain, summaries, value};
+use crate::calendar::{event, plain, summaries};
 use crate::need::need;
 use crate::server::{Server, eventually};
 use crate::strace::Strace;
+use crate::versions::{replaced, version_of};
 
 const ADDRESS: &str = "/ical/folder/Plans.ics";
 const DIRECTORY: &str = "users/alice/Plans";
 
-fn version(n: usize, events: usize) -> String {
-    let events: Vec<_> = (0..events).map(|i| event(&format!("e{i}"), &n.to_string(), &[])).collect();
-    plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
 fn save(s: &Server, n: usize, events: usize) {
-    s.put(ADDRESS, "alice", version(n, events)).header("Kalends-Merge", "replace").etag();
+    replaced(s, ADDRESS, n, events).etag();
 }
 
-/// The one version that all events of a text are of.
+/// The version that a server shows, which is one.
 #[track_caller]
-fn version_of(text: &str, events: usize) -> usize {
-    let mut said: Vec<_> = components(text).iter().filter_map(|part| value(part, "SUMMARY")).collect();
-    assert_eq!(said.len(), events, "{said:?}");
-    said.dedup();
-    assert_eq!(said.len(), 1, "half a state: {said:?}");
-    said[0].parse().expect("a number")
+fn shown(s: &Server, events: usize) -> usize {
+    version_of(&s.get(ADDRESS, "alice").text(), events).expect("one state")
 }
 
 fn restore(s: &Server) -> Command {
@@ -59,7 +51,7 @@ fn no_reader_sees_half_of_what_a_command_or_another_server_does() {
             let done = &done;
             scope.spawn(move || {
                 while !done.load(Ordering::SeqCst) {
-                    version_of(&server.get(ADDRESS, "alice").text(), EVENTS);
+                    shown(server, EVENTS);
                 }
             });
         }
@@ -70,9 +62,7 @@ fn no_reader_sees_half_of_what_a_command_or_another_server_does() {
         done.store(true, Ordering::SeqCst);
     });
     for server in [&s, &other] {
-        eventually("both show the last save", || {
-            (version_of(&server.get(ADDRESS, "alice").text(), EVENTS) == 7).then_some(())
-        });
+        eventually("both show the last save", || (shown(server, EVENTS) == 7).then_some(()));
     }
 }
 
@@ -110,22 +100,19 @@ fn what_a_process_that_died_has_left_is_finished_by_who_reads_next() {
     }
     save(&s, 0, EVENTS);
     s.settle();
-    version_of(&other.get(ADDRESS, "alice").text(), EVENTS);
+    shown(&other, EVENTS);
     // The other one dies between its answer, for which the journal is enough, and the files.
     let Some(strace) = Strace::inject(&other, "renameat,renameat2,rename", "signal=KILL:when=30") else {
         return;
     };
-    let answer =
-        other.put(ADDRESS, "alice", version(1, EVENTS)).header("Kalends-Merge", "replace").try_send();
+    let answer = replaced(&other, ADDRESS, 1, EVENTS).try_send();
     eventually("the other is dead", || (!crate::server::runs(other.pid())).then_some(()));
     drop(strace);
     other.stop(Signal::KILL);
     assert!(s.has_journal() && answer.is_ok(), "it died before it had answered, or late");
-    let version = version_of(&s.get(ADDRESS, "alice").text(), EVENTS);
+    let version = shown(&s, EVENTS);
     assert!(version < 2);
-    eventually("the first one shows all of it", || {
-        (version_of(&s.get(ADDRESS, "alice").text(), EVENTS) == 1).then_some(())
-    });
+    eventually("the first one shows all of it", || (shown(&s, EVENTS) == 1).then_some(()));
     s.settle();
 }
 
@@ -205,7 +192,7 @@ fn a_kill_at_any_call_of_a_restore_leaves_the_old_or_the_restored_state_and_the_
                 // What is served is one state, whatever is left of the command.
                 let state = || match s.get(ADDRESS, "alice").send() {
                     answer if answer.code == 404 => None,
-                    answer => Some(version_of(&answer.text(), events)),
+                    answer => Some(version_of(&answer.text(), events).expect("one state")),
                 };
                 let allowed = if removed { [None, Some(old)] } else { [Some(n), Some(old)] };
                 let now = state();

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::calendar::{components, event, plain, value};
 use crate::raw::head;
 use crate::server::Server;
+use crate::versions::{replaced, version_of};
 
 const ADDRESS: &str = "/ical/folder/Read.ics";
 const EVENTS: usize = 4;
@@ -42,30 +42,10 @@ impl Reader {
     }
 }
 
-/// Version `n` of the calendar: each of its events says `n`.
-fn version(n: usize) -> String {
-    let events: Vec<_> = (0..EVENTS).map(|i| event(&format!("e{i}"), &n.to_string(), &[])).collect();
-    plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// The version that all events of a text are of.
-fn version_of(text: &str) -> Result<usize, String> {
-    let said: Vec<_> = components(text).iter().filter_map(|part| value(part, "SUMMARY")).collect();
-    match said.first() {
-        Some(first) if said.len() == EVENTS && said.iter().all(|other| other == first) => {
-            first.parse().map_err(|_| text.to_owned())
-        }
-        _ => Err(format!("{said:?}")),
-    }
-}
-
 /// So many reads, and more until so many saves are made, which are spread evenly over the reads.
 fn reads_beside_saves(reads: usize, saves: usize) {
     let s = Server::start();
-    let save = |n: usize| {
-        let request = s.put(ADDRESS, "alice", version(n)).header("Kalends-Merge", "replace");
-        request.try_send().map_or(0, |answer| answer.code)
-    };
+    let save = |n: usize| replaced(&s, ADDRESS, n, EVENTS).try_send().map_or(0, |answer| answer.code);
     assert_eq!(save(0), 201);
     let (sent, acknowledged, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let over = AtomicBool::new(false);
@@ -95,7 +75,7 @@ fn reads_beside_saves(reads: usize, saves: usize) {
                     }
                     // What was acknowledged before one asks is not older than what one sees.
                     newest = newest.max(acknowledged.load(Ordering::SeqCst));
-                    let seen = version_of(&reader.get()).expect("one state");
+                    let seen = version_of(&reader.get(), EVENTS).expect("one state");
                     let possible = newest..=sent.load(Ordering::SeqCst);
                     assert!(possible.contains(&seen), "{seen} is not in {possible:?}");
                     newest = seen;
