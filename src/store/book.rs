@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
 
 use super::recent::Recent;
 use super::view_names::ViewName;
@@ -48,6 +49,14 @@ pub fn born(book: &File) -> Option<u64> {
     book.read_exact_at(&mut head, 0).ok()?;
     let (title, time) = head.split_last_chunk()?;
     (title == TITLE).then(|| u64::from_le_bytes(*time))
+}
+
+/// Waits until nobody else appends to a book or prunes it, for as long as it is open; whether it is still the one that its name
+/// leads to, and no other has taken its place.
+pub fn lock(book: &File) -> io::Result<bool> {
+    // Where there are no locks, one of two at worst loses what it has just written.
+    let _ = book.lock();
+    Ok(book.metadata()?.nlink() > 0)
 }
 
 /// Puts a record at the end of `bytes`; what is too long to be read again is left out.
@@ -151,11 +160,13 @@ impl Iterator for Walk<'_> {
     }
 }
 
+/// Which file a book is. An inode may be another book's the next moment: when it was made, where that is known, tells.
+type Which = (u64, u64, Option<SystemTime>);
+
 /// Where to find the newest records of a book by their names.
 #[derive(Debug)]
 pub struct Index {
-    /// Which file it is.
-    book: (u64, u64),
+    book: Which,
     /// How much of it was looked at.
     known: u64,
     records: Recent<ViewName, Record>,
@@ -163,7 +174,7 @@ pub struct Index {
 
 impl Default for Index {
     fn default() -> Index {
-        Index { book: (0, 0), known: 0, records: Recent::new(MAX_KNOWN) }
+        Index { book: (0, 0, None), known: 0, records: Recent::new(MAX_KNOWN) }
     }
 }
 
@@ -189,7 +200,7 @@ impl Index {
     /// Takes in what was appended since, by whomever.
     fn follow(&mut self, book: &File) -> io::Result<()> {
         let metadata = book.metadata()?;
-        let id = (metadata.dev(), metadata.ino());
+        let id = (metadata.dev(), metadata.ino(), metadata.created().ok());
         if self.book != id || metadata.len() < self.known {
             *self = Index { book: id, ..Index::default() };
         }
@@ -320,7 +331,7 @@ mod tests {
         let other = self::book(&[&records([3, 2, 4])]);
         index.book = {
             let metadata = other.metadata().expect("a file");
-            (metadata.dev(), metadata.ino())
+            (metadata.dev(), metadata.ino(), metadata.created().ok())
         };
         assert_eq!(index.find(&other, &name(2), read), Some(content(2)));
         assert_eq!(index.find(&other, &name(1), read), None);

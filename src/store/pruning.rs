@@ -64,7 +64,12 @@ fn books(directory: &FsPath, now: SystemTime) -> Vec<Book> {
 impl Book {
     /// Takes the oldest records away until no more than `most` bytes are left, and those that are too old.
     fn cut(&self, most: u64, now: SystemTime) -> std::io::Result<()> {
-        let mut book = File::open(&self.path)?;
+        // Also for writing: some file systems let nobody else lock.
+        let mut book = File::options().read(true).write(true).open(&self.path)?;
+        if !book::lock(&book)? {
+            // Another process has just done it.
+            return Ok(());
+        }
         // Another process may have written since.
         let len = book.metadata()?.len();
         let oldest = seconds(now).saturating_sub(MAX_AGE.as_secs());
@@ -89,7 +94,8 @@ impl Book {
         let mut rest = File::options().write(true).create_new(true).open(&staged)?;
         let written = book.seek(SeekFrom::Start(start)).and_then(|_| {
             rest.write_all(&book::head(born))?;
-            std::io::copy(&mut book.take(len - start), &mut rest)?;
+            // By reference: the lock is held until the other one has its name.
+            std::io::copy(&mut (&book).take(len - start), &mut rest)?;
             std::fs::rename(&staged, &self.path)
         });
         written.inspect_err(|_| remove(&staged))
@@ -119,29 +125,54 @@ fn remove(path: &FsPath) {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::store::shelf::tests::{days, directory, path_of, put, shelf, there};
 
     #[test]
-    fn two_that_write_to_one_book_lose_nothing_and_one_that_prunes_leaves_it_whole() {
+    fn two_that_write_to_one_book_and_two_that_prune_it_lose_nothing_but_the_oldest() {
         let cache = tempfile::tempdir().expect("a directory");
         let (one, other, third) = (shelf(&cache), shelf(&cache), shelf(&cache));
         let directory = directory(&cache);
-        std::thread::scope(|scope| {
-            for (shelf, names) in [(&one, 0..100), (&other, 100..200)] {
-                scope.spawn(move || names.for_each(|n| put(shelf, 1, [n], days(0))));
+        let done = AtomicUsize::new(0);
+        let write = |shelf, names: Range<u8>| {
+            for n in names {
+                put(shelf, 1, [n], days(0));
+                // Whoever waits for the book gets it.
+                std::thread::sleep(Duration::from_micros(200));
             }
+            done.fetch_add(1, Ordering::SeqCst);
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&one, 0..100));
+            scope.spawn(|| write(&other, 100..200));
         });
         let all: Vec<u8> = (0..200).collect();
         assert!([&one, &other, &third].iter().all(|shelf| there(shelf, 1) == all));
-        std::thread::scope(|scope| {
-            for (shelf, names) in [(&one, 0..100), (&other, 100..200)] {
-                scope.spawn(move || names.for_each(|n| put(shelf, 1, [n], days(0))));
+        let most = path_of(&one, 1).metadata().expect("a book").len() / 4;
+        for round in 0..10 {
+            let _ = std::fs::remove_file(path_of(&one, 1));
+            done.store(0, Ordering::SeqCst);
+            std::thread::scope(|scope| {
+                scope.spawn(|| write(&one, 0..100));
+                scope.spawn(|| write(&other, 100..200));
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while done.load(Ordering::SeqCst) < 2 {
+                            prune(&directory, most, days(0));
+                        }
+                    });
+                }
+            });
+            let left = there(&third, 1);
+            assert!(left.len() < 200);
+            for names in [0..100, 100..200] {
+                let its: Vec<u8> = left.iter().copied().filter(|n| names.contains(n)).collect();
+                assert_eq!(its, (names.end - its.len() as u8..names.end).collect::<Vec<_>>(), "{round}");
             }
-            scope.spawn(|| (0..50).for_each(|_| prune(&directory, 9_000, days(0))));
-        });
-        for shelf in [&one, &other, &third] {
-            assert!(there(shelf, 1).iter().all(|n| *n < 200));
+            assert!([&one, &other].iter().all(|shelf| there(shelf, 1) == left));
         }
         // What comes after is found by all.
         put(&one, 1, [201], days(0));

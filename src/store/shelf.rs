@@ -1,6 +1,6 @@
 //! `views/` of the cache directory: the Views and what is known of clients, each share's in a book of its own (`book`), to
 //! which is appended. Bounded in bytes, number of books and age (`pruning`); losing any of it makes a merge keep more, and
-//! nothing else, so nothing is synced. Several processes may use one: at worst one loses what it has just written.
+//! nothing else, so nothing is synced. Several processes may use one: who appends and who prunes lock the book.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -193,12 +193,19 @@ impl Batch<'_> {
     }
 
     fn append(&self, path: &FsPath) -> std::io::Result<()> {
-        if let Some(mut book) = self.book.as_ref() {
+        if let Some(mut book) = self.book.as_ref()
+            && book::lock(book)?
+        {
             return book.write_all(&self.bytes);
         }
         // Somebody may have deleted the whole cache.
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        File::options().append(true).create(true).open(path)?.write_all(&self.bytes)
+        loop {
+            let mut book = File::options().append(true).create(true).open(path)?;
+            if book::lock(&book)? {
+                return book.write_all(&self.bytes);
+            }
+        }
     }
 }
 
