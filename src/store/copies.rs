@@ -42,6 +42,8 @@ pub struct Copies {
     pub forgotten: bool,
     /// Whether somebody saves who fetched nothing: then it is not known how many there are.
     pub unseen: bool,
+    /// Whether there was a start since: a kill before it may have lost what came last.
+    pub lapsed: bool,
 }
 
 /// What a save without a guard may be a change of.
@@ -53,6 +55,8 @@ pub struct Parents {
     pub explained: bool,
     /// Whether it may come from a copy that is not known any more.
     pub forgotten: bool,
+    /// Whether it may come from a copy that is newer than all that a kill has left.
+    pub lapsed: bool,
     /// Whose copy it is if nobody else's is like it.
     only: Option<ViewName>,
     /// Of a client that only ever sends, what it sent last.
@@ -120,7 +124,7 @@ impl Copies {
             Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0 }
         };
         let entries = rows.chunks_exact(ROW).take(MOST).map(entry).collect();
-        Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0 })
+        Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0, lapsed: false })
     }
 
     /// The client has fetched a View, or was told that it has it still.
@@ -163,6 +167,7 @@ impl Copies {
         for entry in self.entries.iter_mut().filter(|entry| entry.count > 0) {
             entry.count = MANY;
         }
+        self.lapsed = true;
         self
     }
 
@@ -219,11 +224,12 @@ impl Copies {
             [(entry, _)] if entry.count != MANY && !forgotten => Some(entry.view),
             _ => None,
         };
+        let lapsed = self.lapsed && candidates.iter().any(|(entry, _)| entry.count == MANY);
         let views = if explained { candidates } else { of(u32::MAX) };
         let views = views.into_iter().map(|(_, view)| view.clone()).collect();
         let only_sends = self.unseen && self.entries.iter().all(|entry| entry.sent);
         let sent_last = found.last().filter(|_| only_sends).and_then(|(_, view)| view.clone());
-        Parents { views, explained, forgotten, only, sent_last }
+        Parents { views, explained, forgotten, lapsed, only, sent_last }
     }
 
     /// The entry of a View, which is no longer in its place; an empty one if there is none.
@@ -296,7 +302,7 @@ mod tests {
     fn what_is_known_of_a_client_is_read_as_it_was_written_and_not_if_it_is_broken() {
         let entry = |n, count, sent| Entry { view: [n; 16], count, sent };
         let entries = vec![entry(1, 0, true), entry(2, 1, false), entry(3, 1, true)];
-        let copies = Copies { entries, forgotten: true, unseen: false };
+        let copies = Copies { entries, forgotten: true, unseen: false, lapsed: false };
         let bytes = copies.encode(b"a");
         assert_eq!(Copies::decode(b"a", &bytes), Some(copies));
         assert_eq!(Copies::decode(b"b", &bytes), None);

@@ -158,12 +158,12 @@ impl Plan {
         };
         let seen_here = known().any(|known| known.ours == ours.look().meaning);
         let is_older = sent.look().age < ours.look().age;
-        match parents.are_known() || seen_here && !is_older {
+        match parents.are_known() && !parents.lapsed || seen_here && !is_older {
             true => {
                 self.conflicts += usize::from(!seen_here);
                 self.change(ordinal);
             }
-            // It may be a copy older than all that is remembered of the client.
+            // It may be a copy older than all that is remembered of the client, or newer than all that a kill has left.
             false => self.meet_by_age(ordinal, sent, ours),
         }
     }
