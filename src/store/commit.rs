@@ -16,7 +16,7 @@ use super::journal::encode;
 use super::log::{Left, Log};
 use super::operation::{above, are_as_looked_at, file_name};
 use super::record::{Cause, Record};
-use super::replay::{JOURNALS, tag};
+use super::replay::{JOURNALS, SYNC_EACH, tag};
 use super::single::Single;
 use super::staging::Staging;
 use super::stamp::Stamp;
@@ -25,8 +25,9 @@ use crate::error::Result;
 
 pub use super::operation::Operation;
 
-/// Up to this many files are put in place before the answer, so that whoever saves sees them at once.
-const AT_ONCE: usize = 200;
+/// Up to this many files are put in place before the answer, so that whoever saves sees them at once. Not more than are synced
+/// each by itself: whoever syncs the file system instead must have opened it before (see `replay`).
+const AT_ONCE: usize = SYNC_EACH;
 
 /// All changes of one save.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Journals that are made and not on disk in full: applied, also by whoever finds one that a crash or a copy has left.
 //!
-//! It may be killed anywhere and done again. An operation is applied only to its before-state; its after-state is left alone;
-//! what a power cut has left of that is written again; anything else is somebody's later change, which stays, and ours goes
-//! to the history. A journal that another change follows
-//! in the home's log was applied in full: it came into a copy of the tree by chance, and is dropped.
+//! It may be killed anywhere and done again. An operation is applied only to its before-state; its after-state is left alone,
+//! unless it may be one that the disk refused; what a power cut has left of that is written again; anything else is somebody's
+//! later change, which stays, and ours goes to the history. A journal that another change follows in the home's log was applied
+//! in full: it came into a copy of the tree by chance, and is dropped.
 
 use std::collections::BTreeSet;
 use std::path::{Path as FsPath, PathBuf};
@@ -24,14 +24,24 @@ use crate::error::{Error, Result};
 
 pub const JOURNALS: &str = ".journal";
 /// From this many files on, one sync of the file system costs less than one of each file.
-const SYNC_EACH: usize = 64;
+pub(super) const SYNC_EACH: usize = 64;
 
 /// What is under a journal's name.
-enum Found {
+enum Waiting {
     Whole(Box<Journal>),
     /// Something whose checksum does not hold.
     Half,
     Nothing,
+}
+
+/// What a file is taken for that is found as it is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Placed just now: if the disk refuses it, the sync that follows tells.
+    Ours,
+    /// Perhaps what the disk refused, and another sync told somebody else of: then it is in memory only, where it looks as good
+    /// as any other, and no later sync tells of it again.
+    Doubtful,
 }
 
 impl Journals {
@@ -43,24 +53,34 @@ impl Journals {
                 self.root.existing(JOURNALS)?.remove(&change)?;
                 continue;
             }
-            self.apply(home, &change)?;
+            self.apply_again(home, &change)?;
         }
         Ok(())
     }
 
-    /// Applies a journal, makes it durable and removes it. The caller holds the home's lock. May be done again.
+    /// Applies a journal that was made just now, makes it durable and removes it. The caller holds the home's lock. Whoever
+    /// failed in this goes on with [`Journals::apply_again`].
     pub fn apply(&self, home: &FsPath, journal: &str) -> Result<()> {
+        self.bring_to_disk(home, journal, Found::Ours)
+    }
+
+    /// As [`Journals::apply`], of a journal which that was begun for before, by whomever. May be done again.
+    pub fn apply_again(&self, home: &FsPath, journal: &str) -> Result<()> {
+        self.bring_to_disk(home, journal, Found::Doubtful)
+    }
+
+    fn bring_to_disk(&self, home: &FsPath, journal: &str, found: Found) -> Result<()> {
         // Opened before anything is placed: a descriptor that is younger than a failed write is not told of it.
         let home = self.root.open(home)?.ok_or_else(|| Error::io(home, Errno::NOENT))?;
         match self.read(journal)? {
-            Found::Whole(journal) => {
+            Waiting::Whole(journal) => {
                 Log::open(&home)?.append_once(&journal.record)?;
-                self.place_all(&home, &journal)?;
+                self.place_all(&home, &journal, found)?;
                 sync_all(&home, &journal)?;
             }
             // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
-            Found::Half => tracing::warn!("{journal}: a journal that is not whole is removed"),
-            Found::Nothing => {}
+            Waiting::Half => tracing::warn!("{journal}: a journal that is not whole is removed"),
+            Waiting::Nothing => {}
         }
         let journals = self.root.existing(JOURNALS)?;
         journals.remove(journal)?;
@@ -70,29 +90,36 @@ impl Journals {
 
     /// Puts the files of a journal in place that was made just now.
     pub(super) fn place(&self, home: &Directory, journal: &str, log: &mut Log) -> Result<()> {
-        let Found::Whole(journal) = self.read(journal)? else { return Ok(()) };
+        let Waiting::Whole(journal) = self.read(journal)? else { return Ok(()) };
         took(HISTORY, || log.append(&journal.record))?;
-        self.place_all(home, &journal)
+        self.place_all(home, &journal, Found::Ours)
     }
 
-    fn read(&self, journal: &str) -> Result<Found> {
-        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Found::Nothing) };
-        let Some((file, _)) = journals.file(journal)? else { return Ok(Found::Nothing) };
+    fn read(&self, journal: &str) -> Result<Waiting> {
+        let Some(journals) = self.root.directory(JOURNALS)? else { return Ok(Waiting::Nothing) };
+        let Some((file, _)) = journals.file(journal)? else { return Ok(Waiting::Nothing) };
         let decoded = Journal::decode(file, history::bare(journal));
         let decoded = decoded.map_err(|error| Error::io(journals.path().join(journal), error))?;
-        Ok(decoded.map_or(Found::Half, |journal| Found::Whole(Box::new(journal))))
+        Ok(decoded.map_or(Waiting::Half, |journal| Waiting::Whole(Box::new(journal))))
     }
 
     /// Puts a journal's files in place, as far as they are not.
-    fn place_all(&self, home: &Directory, journal: &Journal) -> Result<()> {
+    fn place_all(&self, home: &Directory, journal: &Journal, found: Found) -> Result<()> {
         journal.operations().try_for_each(|operation| {
             let (line, content) = operation.map_err(|error| Error::io(JOURNALS, error))?;
-            self.apply_line(home, &journal.record.change, &line, &content)
+            self.apply_line(home, &journal.record.change, &line, &content, found)
         })
     }
 
-    fn apply_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
-        match self.try_line(home, change, line, content) {
+    fn apply_line(
+        &self,
+        home: &Directory,
+        change: &str,
+        line: &Line,
+        content: &[u8],
+        found: Found,
+    ) -> Result<()> {
+        match self.try_line(home, change, line, content, found) {
             // Something of somebody's is in the way for good: that stays.
             Err(error) if !error.is_passing() => {
                 tracing::warn!("a part of a commit goes to the history: {error}");
@@ -102,7 +129,14 @@ impl Journals {
         }
     }
 
-    fn try_line(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
+    fn try_line(
+        &self,
+        home: &Directory,
+        change: &str,
+        line: &Line,
+        content: &[u8],
+        found: Found,
+    ) -> Result<()> {
         let file = FsPath::new(&line.file);
         let directory = match parent(home, file)? {
             Some(directory) => directory,
@@ -112,7 +146,12 @@ impl Journals {
         let name = file_name(file)?;
         let current = spelled(state(&directory, &name)?);
         if current == line.after {
-            return Ok(());
+            return match line.after {
+                Some(_) if found == Found::Doubtful => {
+                    self.staging.write_unsynced(content, &directory)?.place(&directory, &name)
+                }
+                _ => Ok(()),
+            };
         }
         // Files are placed before their content is durable: a power cut may have left us half of ours.
         let torn = current != line.before && line.after.is_some() && is_left_of(&directory, &name, content)?;
@@ -181,12 +220,12 @@ impl Journals {
         let mut homes = Vec::new();
         for (name, _) in journals.entries()? {
             match self.read(&name) {
-                Ok(Found::Whole(journal)) => homes.push(PathBuf::from(journal.home)),
-                Ok(Found::Half) => {
+                Ok(Waiting::Whole(journal)) => homes.push(PathBuf::from(journal.home)),
+                Ok(Waiting::Half) => {
                     tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
                     journals.unlink(&name)?;
                 }
-                Ok(Found::Nothing) => {}
+                Ok(Waiting::Nothing) => {}
                 Err(error) => tracing::error!("a journal cannot be read: {error}"),
             }
         }
@@ -262,5 +301,112 @@ fn sync_file(home: &Directory, file: &FsPath) -> Result<()> {
     match home.open_beneath(file, OFlags::RDONLY, Mode::empty())? {
         Some(fd) => rustix::fs::fsync(&fd).map_err(|error| Error::io(home.path().join(file), error)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
+
+    use super::super::calendar::State;
+    use super::super::commit::{Commit, Made, Operation};
+    use super::super::content::Content;
+    use super::super::record::Cause;
+    use super::super::staging::Staging;
+    use super::*;
+
+    const HOME: &str = "users/alice";
+    const FILES: [&str; 2] = ["Calendar/a.ics", "Calendar/b.ics"];
+
+    fn tree() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(tree.path().join(HOME)).expect("mkdir");
+        tree
+    }
+
+    /// What a process has of a tree.
+    fn journals(tree: &tempfile::TempDir) -> Journals {
+        let root = || Directory::root(tree.path()).expect("open");
+        Journals::open(root(), Staging::open(&root()).expect("staging"))
+    }
+
+    /// Makes a commit of two new files, and does not apply it; gives the journal.
+    fn commit(journals: &Journals) -> String {
+        let operation = |file| Operation {
+            file: PathBuf::from(file),
+            before: State::Absent,
+            stamp: None,
+            after: Some(Content::Bytes(b"new".to_vec())),
+        };
+        let home = journals.root.existing(HOME).expect("open");
+        let operations = FILES.map(operation).into();
+        let commit =
+            Commit { home: PathBuf::from(HOME), operations, lost: Vec::new(), cause: Cause::default() };
+        let Ok(Made::Journaled(journal)) = journals.commit(&home, commit) else { panic!("a journal") };
+        journal
+    }
+
+    fn pending(journals: &Journals) -> Vec<String> {
+        journals.pending(HOME.as_ref()).expect("a list")
+    }
+
+    #[test]
+    fn a_journal_that_another_process_makes_is_seen_however_long_none_was_there() {
+        let tree = tree();
+        let (one, other) = (journals(&tree), journals(&tree));
+        let journal = commit(&other);
+        other.apply(HOME.as_ref(), &journal).expect("applied");
+        std::fs::remove_dir_all(tree.path().join(HOME).join("Calendar")).expect("removed");
+        while one.idle.lock().is_none() {
+            assert!(pending(&one).is_empty());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let journal = commit(&other);
+        assert_eq!(pending(&one), [journal]);
+        one.replay(HOME.as_ref()).expect("applied");
+        let home = tree.path().join(HOME);
+        assert!(FILES.iter().all(|file| std::fs::read(home.join(file)).is_ok_and(|text| text == b"new")));
+        assert!(pending(&one).is_empty() && pending(&other).is_empty());
+    }
+
+    #[test]
+    fn a_stamp_that_a_journal_could_leave_as_it_is_is_not_remembered() {
+        let tree = tree();
+        let journals = journals(&tree);
+        let directory = tree.path().join(JOURNALS);
+        std::fs::create_dir(&directory).expect("mkdir");
+        // Later than the clock says: whatever comes next may have the same time.
+        let ahead = SystemTime::now() + Duration::from_secs(3600);
+        std::fs::File::open(&directory).and_then(|it| it.set_modified(ahead)).expect("a time");
+        assert!(pending(&journals).is_empty());
+        assert_eq!(*journals.idle.lock(), None);
+        // Nor is one of a directory in which something waits for anybody.
+        let past = SystemTime::now() - Duration::from_secs(3600);
+        std::fs::write(directory.join(format!("{}-x", tag("users/bob".as_ref()))), "x").expect("write");
+        std::fs::File::open(&directory).and_then(|it| it.set_modified(past)).expect("a time");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(pending(&journals).is_empty());
+        assert_eq!(*journals.idle.lock(), None);
+    }
+
+    #[test]
+    fn what_the_disk_may_have_refused_is_written_again_and_nothing_else_is() {
+        let tree = tree();
+        let journals = journals(&tree);
+        let inodes =
+            || FILES.map(|file| std::fs::metadata(tree.path().join(HOME).join(file)).expect("a file").ino());
+        let journal = commit(&journals);
+        let copy = std::fs::read(tree.path().join(JOURNALS).join(&journal)).expect("read");
+        let placed = inodes();
+        journals.apply(HOME.as_ref(), &journal).expect("applied");
+        assert_eq!(inodes(), placed);
+        std::fs::write(tree.path().join(JOURNALS).join(&journal), copy).expect("write");
+        // Held: their numbers go to no others.
+        let held = FILES.map(|file| std::fs::File::open(tree.path().join(HOME).join(file)).expect("open"));
+        journals.replay(HOME.as_ref()).expect("applied");
+        assert!(inodes().iter().all(|inode| !placed.contains(inode)));
+        assert!(held.iter().all(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)));
+        assert!(pending(&journals).is_empty());
     }
 }

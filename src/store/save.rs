@@ -317,8 +317,9 @@ impl Store {
     fn apply(&self, unapplied: Unapplied) {
         const PATIENCE: Duration = Duration::from_secs(30);
         let mut pause = Duration::from_millis(100);
+        let mut applied = self.journals.apply(&unapplied.home, &unapplied.journal);
         loop {
-            match self.journals.apply(&unapplied.home, &unapplied.journal) {
+            match applied {
                 Ok(()) => return unapplied.locked.writer.set_applying(false),
                 Err(error) => tracing::error!("a commit is made but cannot be applied yet: {error}"),
             }
@@ -328,6 +329,7 @@ impl Store {
             }
             std::thread::sleep(pause);
             pause *= 2;
+            applied = self.journals.apply_again(&unapplied.home, &unapplied.journal);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Crashes and failing disks: whatever happens during a save, the calendar is its old or its new state, never half of one,
 //! and nothing acknowledged is missing. `strace` stops or fails the server at each call that changes files.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::calendar::{event, plain};
+use crate::mounted::started_on;
 use crate::need::need;
 use crate::server::{Server, eventually, runs};
 use crate::strace::Strace;
@@ -214,43 +214,9 @@ fn a_failing_disk_at_any_call_of_a_save_is_an_error_and_the_old_state_or_a_succe
     }
 }
 
-/// A small file system in memory, gone when this is dropped.
-struct Tmpfs(std::path::PathBuf);
-
-impl Tmpfs {
-    /// Nothing where this process may not mount.
-    fn on(path: std::path::PathBuf, size: &str) -> Option<Tmpfs> {
-        std::fs::create_dir_all(&path).expect("a directory");
-        let size = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Tmpfs(path));
-        }
-        println!("skipped: a tmpfs may not be mounted here");
-        None
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_a_507_and_changes_nothing() {
-    let mut mounted = None;
-    let s = Server::prepared(|data| {
-        let aside = data.with_extension("aside");
-        std::fs::rename(data, &aside).expect("aside");
-        mounted = Tmpfs::on(data.to_path_buf(), "3m");
-        let target = if mounted.is_some() { data.join(".") } else { data.to_path_buf() };
-        let copied = Command::new("cp").arg("-a").arg(aside.join(".")).arg(target).status();
-        assert!(copied.is_ok_and(|status| status.success()));
-    });
-    if mounted.is_none() {
-        return;
-    }
+    let Some((s, mounted)) = started_on("tmpfs", "size=3m") else { return };
     assert_eq!(save(&s, 1, 5), Some(201));
     let before = s.tree("users/alice");
     std::fs::write(s.path("filler"), vec![0; 3_000_000]).expect_err("the disk is full");

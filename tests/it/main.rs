@@ -1,8 +1,10 @@
 //! Behaviour, tested against the real server over a copy of `data-example/`: real files, a real HTTP client.
 //!
-//! `server`, `request`, `raw`, `calendar`, `versions`, `strace` and `need` are what the tests are written with; each other file is one area.
+//! `server`, `request`, `raw`, `calendar`, `versions`, `strace`, `mounted` and `need`
+//! are what the tests are written with; each other file is one area.
 
 mod calendar;
+mod mounted;
 mod need;
 mod raw;
 mod request;
@@ -11,6 +13,7 @@ mod strace;
 mod versions;
 
 mod addresses;
+mod applied;
 mod auth;
 mod bad_input;
 mod bases;
@@ -21,10 +24,12 @@ mod commands;
 mod condensed;
 mod copies;
 mod crash;
+mod expiry;
 mod freebusy;
 mod guards;
 mod history;
 mod hostile;
+mod killed;
 mod limits;
 mod links;
 mod makings;

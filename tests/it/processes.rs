@@ -1,6 +1,7 @@
 //! Several processes on one tree: a command beside the server, two servers. Nobody sees half of what another does, and what one
 //! leaves undone another finishes.
 
+use std::io::{Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -114,6 +115,91 @@ fn what_a_process_that_died_has_left_is_finished_by_who_reads_next() {
     assert!(version < 2);
     eventually("the first one shows all of it", || (shown(&s, EVENTS) == 1).then_some(()));
     s.settle();
+}
+
+#[test]
+fn what_a_process_that_died_has_left_is_finished_before_the_next_save_of_one_that_saw_no_journal_for_long() {
+    const EVENTS: usize = 300;
+    if !need("strace", "strace") {
+        return;
+    }
+    let s = Server::start();
+    let mut other = s.beside();
+    save(&s, 0, EVENTS);
+    s.settle();
+    // Of one item each: they look for journals, find none, and make none.
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(100));
+        s.put("/ical/folder/Single.ics", "alice", plain(&[&event("one", "one", &[])])).etag();
+    }
+    let Some(strace) = Strace::inject(&other, "renameat,renameat2,rename", "signal=KILL:when=30") else {
+        return;
+    };
+    replaced(&other, ADDRESS, 1, EVENTS).try_send().expect("an answer");
+    eventually("the other is dead", || (!crate::server::runs(other.pid())).then_some(()));
+    drop(strace);
+    other.stop(Signal::KILL);
+    assert!(s.has_journal());
+    s.put(ADDRESS, "alice", plain(&[&event("new", "1", &[])])).status(204);
+    assert_eq!(version_of(&s.get(ADDRESS, "alice").text(), EVENTS + 1), Ok(1));
+    assert_eq!(version_of(&s.texts(DIRECTORY).concat(), EVENTS + 1), Ok(1));
+}
+
+/// Makes a share's book of bases larger than all may be: with a hole behind its head, before all that is in use.
+fn blow_up(book: &std::path::Path) {
+    const HEAD: usize = 24;
+    const HOLE: u64 = 300 << 20;
+    let bytes = std::fs::read(book).expect("a book");
+    let mut file = std::fs::File::create(book).expect("a book");
+    file.write_all(&bytes[..HEAD]).expect("written");
+    file.seek(SeekFrom::Start(HEAD as u64 + HOLE)).expect("a hole");
+    file.write_all(&bytes[HEAD..]).expect("written");
+}
+
+#[test]
+fn two_servers_that_prune_one_cache_at_once_leave_what_is_in_use_a_base() {
+    let mut s = Server::start();
+    s.put(
+        ADDRESS,
+        "alice",
+        plain(&["a", "b"].map(|uid| event(uid, uid, &[])).each_ref().map(String::as_str)),
+    )
+    .status(201);
+    let etag = s.get(ADDRESS, "alice").etag();
+    s.stop(Signal::TERM);
+    let cache = walkdir::WalkDir::new(s.path("../cache")).into_iter().flatten();
+    let books: Vec<_> = cache
+        .map(walkdir::DirEntry::into_path)
+        .filter(|path| path.is_file())
+        .filter(|path| path.extension().is_some_and(|it| it == "views"))
+        .collect();
+    assert!(!books.is_empty());
+    books.iter().for_each(|book| blow_up(book));
+    // Both begin with that.
+    let other = s.beside();
+    s.start_again();
+    let saves = |server: &Server, items: &[&str]| {
+        let items: Vec<_> = items.iter().map(|uid| event(uid, uid, &[])).collect();
+        let body = plain(&items.iter().map(String::as_str).collect::<Vec<_>>());
+        server.put(ADDRESS, "alice", body).header("If", &format!("([{etag}])")).etag()
+    };
+    saves(&s, &["a", "b", "c"]);
+    eventually("they are pruned", || {
+        let len = |book: &std::path::PathBuf| book.metadata().map_or(0, |it| it.len());
+        (books.iter().map(len).sum::<u64>() < 1 << 20).then_some(())
+    });
+    // Of what that one has in memory nothing is of the View but what it has read: b was there and is left out, c was not.
+    saves(&other, &["a"]);
+    for server in [&s, &other] {
+        eventually("both show it", || {
+            (summaries(&server.get(ADDRESS, "alice").text()) == ["a", "c"]).then_some(())
+        });
+    }
+    saves(&s, &["a", "d"]);
+    assert_eq!(summaries(&s.get(ADDRESS, "alice").text()), ["a", "c", "d"]);
+    let cache = walkdir::WalkDir::new(s.path("../cache")).into_iter().flatten();
+    let left: Vec<_> = cache.filter(|it| it.path().extension().is_some_and(|it| it == "staged")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
