@@ -51,9 +51,9 @@ class Tree:
     def environment(self):
         return {**os.environ, "XDG_CACHE_HOME": str(self.directory / "cache"), "KALENDS_LOG": "warn"}
 
-    def start(self):
+    def start(self, port=0):
         self.stop()
-        command = [self.binary, "serve", str(self.data), "--listen", "127.0.0.1:0"]
+        command = [self.binary, "serve", str(self.data), "--listen", f"127.0.0.1:{port}"]
         self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
                                        env=self.environment)
         for line in self.server.stdout:

@@ -23,6 +23,14 @@ fn whole(prodid: &str) -> String {
     calendar(prodid, &[&zones, &items.concat()])
 }
 
+/// What tests/clients/thunderbird gives to the program itself.
+#[test]
+#[ignore = "writes the file that KALENDS_CORPUS names"]
+fn corpus_as_a_file() {
+    let file = std::env::var_os("KALENDS_CORPUS").expect("KALENDS_CORPUS");
+    std::fs::write(file, whole(PLAIN)).expect("a file");
+}
+
 fn cut_of(text: &str) -> Vec<Item> {
     cut(text.as_bytes()).expect("a good calendar").items
 }
