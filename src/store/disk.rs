@@ -283,6 +283,11 @@ impl Directory {
         self.file_system.is_ordered
     }
 
+    /// Whether others than this machine may write to its file system: a look without opening may be old news then.
+    pub fn is_remote(&self) -> bool {
+        self.file_system.remote.is_some()
+    }
+
     /// Whether a file that was read at this time and had this stamp before may change and keep it.
     pub fn is_racy(&self, stamp: Stamp, read_at: SystemTime) -> bool {
         stamp.is_racy(read_at, self.file_system.grain())

@@ -56,7 +56,7 @@ impl Operation {
         if self.before == State::Absent {
             return Ok(directory.kind(&name)?.is_none());
         }
-        if self.stamp.is_some() && directory.stamp(&name)? == self.stamp {
+        if self.stamp.is_some() && !directory.is_remote() && directory.stamp(&name)? == self.stamp {
             return Ok(true);
         }
         Ok(state(directory, &name)? == self.before)

@@ -102,11 +102,8 @@ pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
             && let Some(directory) = tree.root.directory(&at)?
             && directory.kind(FILE)?.is_some()
         {
-            let read_at = SystemTime::now();
-            let rights = read(&directory);
-            if let There::File(stamp) = there
-                && !directory.is_racy(stamp, read_at)
-            {
+            let (rights, stamp) = read(&directory);
+            if let Some(stamp) = stamp {
                 tree.rights.learn(file, stamp, rights.clone());
             }
             return Ok(rights);
@@ -117,21 +114,24 @@ pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
     }
 }
 
-/// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place.
-fn read(directory: &Directory) -> Rights {
+/// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place. With it comes the stamp that tells
+/// of every later change, if one does: not of what could not be read, nor where others write, whose news a look may miss.
+fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
     let file = directory.path().join(FILE);
     let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
-    match directory.read(FILE) {
-        Ok(Some((text, _))) => {
-            match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
-                Ok(Ok(acl)) => Rights::Granted { acl, file },
-                Ok(Err(error)) => closed(error.to_string()),
-                Err(error) => closed(error),
-            }
-        }
-        Ok(None) => closed("not a regular file".to_owned()),
-        Err(error) => closed(error.to_string()),
-    }
+    let read_at = SystemTime::now();
+    let (text, stamp) = match directory.read(FILE) {
+        Ok(Some(read)) => read,
+        Ok(None) => return (closed("not a regular file".to_owned()), None),
+        Err(error) => return (closed(error.to_string()), None),
+    };
+    let rights = match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
+        Ok(Ok(acl)) => Rights::Granted { acl, file },
+        Ok(Err(error)) => closed(error.to_string()),
+        Err(error) => closed(error),
+    };
+    let settled = !directory.is_remote() && !directory.is_racy(stamp, read_at);
+    (rights, Some(stamp).filter(|_| settled))
 }
 
 impl Store {
@@ -141,7 +141,7 @@ impl Store {
             Some(path) => nearest(&self.tree, path),
             None => {
                 let users = self.tree.root.existing(USERS)?;
-                Ok(if users.kind(FILE)?.is_some() { read(&users) } else { Rights::None })
+                Ok(if users.kind(FILE)?.is_some() { read(&users).0 } else { Rights::None })
             }
         }
     }
@@ -212,7 +212,12 @@ mod tests {
             assert_eq!(role(), given);
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
-        assert_eq!((role(), role()), (Role::Master, Role::Master));
+        assert_eq!(role(), Role::Master);
+        let There::File(stamp) = tree.root.look("users/.acl.json".as_ref()).expect("a look") else {
+            panic!("a file")
+        };
+        let known = tree.rights.known(&"users/.acl.json".into(), stamp).expect("nobody reads it again");
+        assert_eq!(known.role(&bob, &path).expect("a role"), Role::Master);
         std::fs::write(data.path().join("users/alice/.acl.json"), "{\"user:bob\": \"none\"}").expect("write");
         assert_eq!(role(), Role::None);
         std::fs::remove_file(data.path().join("users/alice/.acl.json")).expect("removed");
