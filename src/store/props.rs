@@ -129,6 +129,10 @@ mod tests {
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(sweep(), ("d".to_owned(), true));
+        let (props, stamps) = Props::sweep(&directory, "x", None).expect("swept");
+        let kept = Props { heading: Heading { name: "kept".to_owned(), ..props.heading }, ..props };
+        let again = Props::sweep(&directory, "x", stamps.map(|stamps| (&kept, stamps))).expect("swept");
+        assert_eq!(again, (kept, stamps), "they were read");
         std::fs::remove_file(tree.path().join("displayname")).expect("removed");
         assert_eq!(sweep().0, "x");
     }
