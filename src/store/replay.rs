@@ -18,6 +18,7 @@ use super::history::{self, HISTORY, Kept};
 use super::journal::{Journal, Line, is_torn, spelled};
 use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
+use super::staging::Staging;
 use super::stamp::Stamp;
 use super::took::took;
 use crate::error::{Error, Result};
@@ -64,7 +65,7 @@ impl Journals {
         self.bring_to_disk(home, journal, Found::Ours)
     }
 
-    /// As [`Journals::apply`], of a journal which that was begun for before, by whomever. May be done again.
+    /// As [`Journals::apply`], of a journal of which that was begun before, by whomever. May be done again.
     pub fn apply_again(&self, home: &FsPath, journal: &str) -> Result<()> {
         self.bring_to_disk(home, journal, Found::Doubtful)
     }
@@ -75,7 +76,7 @@ impl Journals {
         match self.read(journal)? {
             Waiting::Whole(journal) => {
                 Log::open(&home)?.append_once(&journal.record)?;
-                self.place_all(&home, &journal, found)?;
+                self.placing(&home, &journal, found).all(&journal)?;
                 sync_all(&home, &journal)?;
             }
             // Never acknowledged: it is named only after it is durable, so this is a copy of a half-written file.
@@ -92,7 +93,11 @@ impl Journals {
     pub(super) fn place(&self, home: &Directory, journal: &str, log: &mut Log) -> Result<()> {
         let Waiting::Whole(journal) = self.read(journal)? else { return Ok(()) };
         took(HISTORY, || log.append(&journal.record))?;
-        self.place_all(home, &journal, Found::Ours)
+        self.placing(home, &journal, Found::Ours).all(&journal)
+    }
+
+    fn placing<'p>(&'p self, home: &'p Directory, journal: &'p Journal, found: Found) -> Placing<'p> {
+        Placing { home, change: &journal.record.change, staging: &self.staging, found }
     }
 
     fn read(&self, journal: &str) -> Result<Waiting> {
@@ -101,93 +106,6 @@ impl Journals {
         let decoded = Journal::decode(file, history::bare(journal));
         let decoded = decoded.map_err(|error| Error::io(journals.path().join(journal), error))?;
         Ok(decoded.map_or(Waiting::Half, |journal| Waiting::Whole(Box::new(journal))))
-    }
-
-    /// Puts a journal's files in place, as far as they are not.
-    fn place_all(&self, home: &Directory, journal: &Journal, found: Found) -> Result<()> {
-        journal.operations().try_for_each(|operation| {
-            let (line, content) = operation.map_err(|error| Error::io(JOURNALS, error))?;
-            self.apply_line(home, &journal.record.change, &line, &content, found)
-        })
-    }
-
-    fn apply_line(
-        &self,
-        home: &Directory,
-        change: &str,
-        line: &Line,
-        content: &[u8],
-        found: Found,
-    ) -> Result<()> {
-        match self.try_line(home, change, line, content, found) {
-            // Something of somebody's is in the way for good: that stays.
-            Err(error) if !error.is_passing() => {
-                tracing::warn!("a part of a commit goes to the history: {error}");
-                self.lose(home, change, line, content)
-            }
-            other => other,
-        }
-    }
-
-    fn try_line(
-        &self,
-        home: &Directory,
-        change: &str,
-        line: &Line,
-        content: &[u8],
-        found: Found,
-    ) -> Result<()> {
-        let file = FsPath::new(&line.file);
-        let directory = match parent(home, file)? {
-            Some(directory) => directory,
-            None if line.after.is_none() => return Ok(()),
-            None => home.make(file.parent().unwrap_or(FsPath::new("")))?,
-        };
-        let name = file_name(file)?;
-        let current = spelled(state(&directory, &name)?);
-        if current == line.after {
-            return match line.after {
-                Some(_) if found == Found::Doubtful => {
-                    self.staging.write_unsynced(content, &directory)?.place(&directory, &name)
-                }
-                _ => Ok(()),
-            };
-        }
-        // Files are placed before their content is durable: a power cut may have left us half of ours.
-        let torn = current != line.before && line.after.is_some() && is_left_of(&directory, &name, content)?;
-        if current != line.before && !torn {
-            return self.lose(home, change, line, content);
-        }
-        if line.after.is_none() {
-            return took(HISTORY, || history::take(home, change, file, &directory, &name));
-        }
-        let staged = self.staging.write_unsynced(content, &directory)?;
-        if torn {
-            return staged.place(&directory, &name);
-        }
-        if current.is_some() {
-            took(HISTORY, || history::keep(home, change, file, &directory, &name))?;
-            return staged.place(&directory, &name);
-        }
-        match staged.add(&directory, &name)? {
-            true => Ok(()),
-            false => self.lose(home, change, line, content),
-        }
-    }
-
-    /// Keeps what a commit would have put where somebody's later change is.
-    fn lose(&self, home: &Directory, change: &str, line: &Line, content: &[u8]) -> Result<()> {
-        match line.after {
-            Some(_) => {
-                // Acknowledged and not here: whoever misses it must be able to find it.
-                let (home_path, file) = (home.path().display(), &line.file);
-                tracing::warn!(
-                    "{home_path}/{file}: changed by somebody during a save; what was saved is in the history"
-                );
-                history::keep_lost(home, change, FsPath::new(file), content, &self.staging)
-            }
-            None => Ok(()),
-        }
     }
 
     /// The journals that wait for a home, oldest first.
@@ -232,6 +150,90 @@ impl Journals {
         homes.sort();
         homes.dedup();
         Ok(homes)
+    }
+}
+
+/// The files of a journal that are being put in place.
+struct Placing<'p> {
+    home: &'p Directory,
+    change: &'p str,
+    staging: &'p Staging,
+    found: Found,
+}
+
+impl Placing<'_> {
+    /// Puts a journal's files in place, as far as they are not.
+    fn all(&self, journal: &Journal) -> Result<()> {
+        journal.operations().try_for_each(|operation| {
+            let (line, content) = operation.map_err(|error| Error::io(JOURNALS, error))?;
+            self.one(&line, &content)
+        })
+    }
+
+    fn one(&self, line: &Line, content: &[u8]) -> Result<()> {
+        match self.try_one(line, content) {
+            // Something of somebody's is in the way for good: that stays.
+            Err(error) if !error.is_passing() => {
+                tracing::warn!("a part of a commit goes to the history: {error}");
+                self.lose(line, content)
+            }
+            other => other,
+        }
+    }
+
+    fn try_one(&self, line: &Line, content: &[u8]) -> Result<()> {
+        let Placing { home, change, .. } = *self;
+        let file = FsPath::new(&line.file);
+        let directory = match parent(home, file)? {
+            Some(directory) => directory,
+            None if line.after.is_none() => return Ok(()),
+            None => home.make(file.parent().unwrap_or(FsPath::new("")))?,
+        };
+        let name = file_name(file)?;
+        let current = spelled(state(&directory, &name)?);
+        if current == line.after {
+            return match line.after {
+                Some(_) if self.found == Found::Doubtful => {
+                    self.staging.write_unsynced(content, &directory)?.place(&directory, &name)
+                }
+                _ => Ok(()),
+            };
+        }
+        // Files are placed before their content is durable: a power cut may have left us half of ours.
+        let torn = current != line.before && line.after.is_some() && is_left_of(&directory, &name, content)?;
+        if current != line.before && !torn {
+            return self.lose(line, content);
+        }
+        if line.after.is_none() {
+            return took(HISTORY, || history::take(home, change, file, &directory, &name));
+        }
+        let staged = self.staging.write_unsynced(content, &directory)?;
+        if torn {
+            return staged.place(&directory, &name);
+        }
+        if current.is_some() {
+            took(HISTORY, || history::keep(home, change, file, &directory, &name))?;
+            return staged.place(&directory, &name);
+        }
+        match staged.add(&directory, &name)? {
+            true => Ok(()),
+            false => self.lose(line, content),
+        }
+    }
+
+    /// Keeps what a commit would have put where somebody's later change is.
+    fn lose(&self, line: &Line, content: &[u8]) -> Result<()> {
+        match line.after {
+            Some(_) => {
+                // Acknowledged and not here: whoever misses it must be able to find it.
+                let (home_path, file) = (self.home.path().display(), &line.file);
+                tracing::warn!(
+                    "{home_path}/{file}: changed by somebody during a save; what was saved is in the history"
+                );
+                history::keep_lost(self.home, self.change, FsPath::new(file), content, self.staging)
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -313,7 +315,6 @@ mod tests {
     use super::super::commit::{Commit, Made, Operation};
     use super::super::content::Content;
     use super::super::record::Cause;
-    use super::super::staging::Staging;
     use super::*;
 
     const HOME: &str = "users/alice";
