@@ -246,7 +246,8 @@ impl Directory {
     }
 
     /// As [`Directory::read`], with another bound than [`MAX_FILE`].
-    pub fn read_up_to(&self, name: &str, most: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
+    pub fn read_up_to(&self, name: impl AsRef<FsPath>, most: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
+        let name = name.as_ref();
         let Some((file, stamp)) = self.file(name)? else { return Ok(None) };
         let failed = |error: std::io::Error| Error::io(self.path.join(name), error);
         if stamp.size() > most {
@@ -259,8 +260,9 @@ impl Directory {
     }
 
     /// The regular file `name`, open for reading, with its stamp; nothing if there is none.
-    pub fn file(&self, name: &str) -> Result<Option<(File, Stamp)>> {
-        let Some(fd) = self.open_beneath(FsPath::new(name), OFlags::RDONLY, Mode::empty())? else {
+    pub fn file(&self, name: impl AsRef<FsPath>) -> Result<Option<(File, Stamp)>> {
+        let name = name.as_ref();
+        let Some(fd) = self.open_beneath(name, OFlags::RDONLY, Mode::empty())? else {
             return Ok(None);
         };
         let stat = rustix::fs::fstat(&fd).map_err(|error| Error::io(self.path.join(name), error))?;

@@ -232,7 +232,7 @@ impl Spot {
     /// Whether the line is there still: asked without reading all of the log.
     pub fn is_there(&self, home: &Directory) -> Result<bool> {
         let Some(history) = home.directory(LOGS)? else { return Ok(false) };
-        let Some((log, _)) = history.file(&log_of(&self.change))? else { return Ok(false) };
+        let Some((log, _)) = history.file(log_of(&self.change))? else { return Ok(false) };
         let start = format!("{{\"change\":\"{}\"", self.change);
         let mut found = vec![0; start.len()];
         Ok(log.read_exact_at(&mut found, self.at).is_ok() && found == start.as_bytes())

@@ -1,5 +1,6 @@
 //! The items of one calendar: what is wrong with each file, and with all of them together.
 
+use std::ffi::OsStr;
 use std::path::Path as FsPath;
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +23,8 @@ pub struct Items {
     pub found: Vec<Finding>,
     pub repairs: Vec<Repair>,
     pub keys: Keys,
+    /// A file of which nobody knows here what is served: its last good version, if there is one.
+    unknown: Option<String>,
 }
 
 impl What {
@@ -54,21 +57,19 @@ impl What {
 /// Looks at the items' files among `all`, which are in `directory`; `counts` if its events count in free/busy.
 pub fn items(asked: &Asked<'_>, directory: &Directory, path: &FsPath, all: &[Seen], counts: bool) -> Items {
     let mut items = Items::default();
-    for seen in all.iter().filter(|seen| seen.is_item_name() && seen.is_file()) {
+    let files = all.iter().filter(|seen| seen.is_item_name() && seen.is_file());
+    let (served, unserved): (Vec<&Seen>, Vec<&Seen>) = files.partition(|seen| seen.text().is_some());
+    for name in served.into_iter().filter_map(Seen::text) {
         asked.progress.file();
-        let path = path.join(&seen.name);
-        match seen.text() {
-            Some(name) => items.look_at(asked, directory, name, &path, counts),
-            None => {
-                let words = "its name is no UTF-8: it is not served";
-                items.found.push(Finding::new(Kind::UnreachableName, path, words).repairable());
-                items.repairs.push(Repair::Rename { from: seen.name.clone(), to: named_anew(seen) });
-            }
-        }
+        items.look_at(asked, directory, name, &path.join(name), counts);
     }
     let (found, contested) = items.keys.judge(directory, path);
     items.found.extend(found);
     settle(&mut items, path, contested);
+    for seen in unserved {
+        asked.progress.file();
+        items.unserved(directory, seen, &path.join(&seen.name));
+    }
     items
 }
 
@@ -119,12 +120,41 @@ fn settle(items: &mut Items, path: &FsPath, contested: Contested) {
 }
 
 impl Items {
+    /// A file that is not served for its name. It gets another one where none of its items is served from elsewhere.
+    fn unserved(&mut self, directory: &Directory, seen: &Seen, path: &FsPath) {
+        let to = named_anew(seen);
+        let finding = |more: String| {
+            let words = format!("its name is no UTF-8: it is not served{more}");
+            Finding::new(Kind::UnreachableName, path, words)
+        };
+        let content = match read(directory, &seen.name) {
+            Ok(Some(content)) => content,
+            Ok(None) => return,
+            Err(error) => return self.found.extend([finding(String::new()), unread(path, &error)]),
+        };
+        // One that cannot be understood is not served under another name either.
+        let items = cut(&content).map(|cut| cut.items).unwrap_or_default();
+        let taken = named(items, &to)
+            .find_map(|item| self.keys.holder(&item.key).map(|file| (item.key.uid.clone(), file.to_owned())));
+        self.found.push(match (taken, &self.unknown) {
+            (Some((uid, file)), _) => finding(format!("; UID {uid} is in {file} too, which is served")),
+            (None, Some(file)) => finding(format!("; {file} may have the same item, and cannot be read")),
+            (None, None) => {
+                self.repairs.push(Repair::Rename { from: seen.name.clone(), to });
+                finding(String::new()).repairable()
+            }
+        });
+    }
+
     fn look_at(&mut self, asked: &Asked<'_>, directory: &Directory, name: &str, path: &FsPath, counts: bool) {
-        let content = match read(directory, name) {
+        let content = match read(directory, name.as_ref()) {
             Ok(Some(content)) => content,
             // Gone since it was listed.
             Ok(None) => return,
-            Err(error) => return self.found.push(unread(path, &error)),
+            Err(error) => {
+                self.unknown = Some(name.to_owned());
+                return self.found.push(unread(path, &error));
+            }
         };
         let all = faults(&content);
         let has = |what: &[What]| all.iter().any(|fault| what.contains(&fault.what));
@@ -137,6 +167,7 @@ impl Items {
         let cut = match cut(&content) {
             Ok(cut) => cut,
             Err(error) => {
+                self.unknown = Some(name.to_owned());
                 // What the scanner takes and is too much to be served has not been named yet.
                 if !self.found.iter().any(|finding| finding.path == path && is_broken(finding.kind)) {
                     self.found.push(Finding::new(Kind::Unparsable, path, error.to_string()));
@@ -173,7 +204,7 @@ fn finding(path: &FsPath, fault: Fault) -> Finding {
 }
 
 /// The content of a file. One that somebody seems to be writing is looked at once more.
-fn read(directory: &Directory, name: &str) -> Result<Option<Vec<u8>>, Error> {
+fn read(directory: &Directory, name: &OsStr) -> Result<Option<Vec<u8>>, Error> {
     const A_MOMENT: Duration = Duration::from_millis(200);
     const YOUNG: Duration = Duration::from_secs(1);
     let Some((content, stamp)) = directory.read_up_to(name, MAX_FILE)? else { return Ok(None) };

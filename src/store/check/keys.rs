@@ -83,6 +83,12 @@ impl Keys {
         }
     }
 
+    /// A file that has an item of this key.
+    pub fn holder(&self, key: &Key) -> Option<&str> {
+        let of_uid = self.by_uid.get(&digest(folded(&key.uid).as_bytes()))?;
+        of_uid.iter().find(|held| held.key == key_digest(key)).map(|held| self.file(held))
+    }
+
     fn file(&self, held: &Held) -> &str {
         self.files.get(held.file as usize).map_or("", String::as_str)
     }

@@ -1,6 +1,8 @@
 //! `--fix` repairs what can be, loses no byte, changes no meaning, and says what is left.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use super::{Tree, component, event, file};
 
@@ -138,6 +140,41 @@ fn names_are_composed_where_that_takes_no_others() {
     // It is on record, and a restore does not take it for new.
     let told = tree.history("alice");
     assert!(told.contains("repair") && told.contains("renamed   M\u{fc}ller"), "{told}");
+}
+
+#[test]
+fn a_file_gets_another_name_only_where_that_changes_nothing_that_is_served() {
+    let write = |tree: &Tree, name: &[u8], content: &str| {
+        tree.write("users/alice/Calendar/new", content);
+        let calendar = tree.path("users/alice/Calendar");
+        fs::rename(calendar.join("new"), calendar.join(OsStr::from_bytes(name))).expect("renamed");
+    };
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/current.ics", event("1", ""));
+    write(&tree, b"stale\xfc.ics", &event("1", "SEQUENCE:9\r\n"));
+    write(&tree, b"both\xfc.ics", &file(&[&component("VEVENT", "1", ""), &component("VEVENT", "2", "")]));
+    write(&tree, b"another\xfc.ics", &event("3", ""));
+    assert_eq!(
+        fixed(&tree),
+        [
+            "unreachable-name users/alice/Calendar/both\\xfc.ics",
+            "unreachable-name users/alice/Calendar/stale\\xfc.ics"
+        ]
+    );
+    assert!(!tree.path("users/alice/Calendar").join(OsStr::from_bytes(b"another\xfc.ics")).exists());
+    let text = String::from_utf8(tree.run(&[]).stdout).expect("UTF-8");
+    assert!(text.contains("UID 1 is in current.ics too, which is served"), "{text}");
+    // What is served of a broken file is not known here.
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/broken.ics", "half");
+    write(&tree, b"stale\xfc.ics", &event("1", ""));
+    assert_eq!(
+        fixed(&tree),
+        [
+            "unparsable users/alice/Calendar/broken.ics:1",
+            "unreachable-name users/alice/Calendar/stale\\xfc.ics"
+        ]
+    );
 }
 
 #[test]
