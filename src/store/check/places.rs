@@ -93,9 +93,13 @@ fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool
     Ok(visit)
 }
 
-/// A name that only has to be composed is, where that takes no other's.
+/// A name that only has to be composed is, where that takes no other's, nor its address: `X` and `X.ics` have one.
 fn rename_if_free(all: &[Seen], seen: &Seen, finding: Finding, repairs: &mut Vec<Repair>) -> Finding {
-    let free = |to: &String| !all.iter().any(|other| other.name.to_str() == Some(to.as_str()));
+    let is_there = |name: &str| all.iter().any(|other| other.name == name);
+    let free = |to: &String| match to.strip_suffix(".ics").filter(|_| seen.is_file()) {
+        Some(bare) => !is_there(to) && !is_there(bare),
+        None => !is_there(to) && !is_there(&format!("{to}.ics")),
+    };
     match names::composed(seen).filter(free) {
         Some(to) => {
             repairs.push(Repair::Rename { from: seen.name.clone(), to });

@@ -143,6 +143,23 @@ fn names_are_composed_where_that_takes_no_others() {
 }
 
 #[test]
+fn no_name_is_composed_that_would_hide_what_is_served() {
+    let tree = Tree::new();
+    tree.write("users/alice/M\u{fc}ller.ics", event("1", ""));
+    tree.write("users/alice/Mu\u{308}ller/a.ics", event("2", ""));
+    tree.write("users/alice/K\u{fc}hn/a.ics", event("1", ""));
+    tree.write("users/alice/Ku\u{308}hn.ics", event("2", ""));
+    assert_eq!(
+        fixed(&tree),
+        [
+            "loose-file users/alice/M\u{fc}ller.ics",
+            "unreachable-name users/alice/Ku\u{308}hn.ics",
+            "unreachable-name users/alice/Mu\u{308}ller"
+        ]
+    );
+}
+
+#[test]
 fn a_file_gets_another_name_only_where_that_changes_nothing_that_is_served() {
     let write = |tree: &Tree, name: &[u8], content: &str| {
         tree.write("users/alice/Calendar/new", content);
