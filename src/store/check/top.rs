@@ -33,9 +33,9 @@ impl Walk<'_, '_> {
         let users = self.asked.tree.users()?.into_iter().map(Home::User);
         let mut homes: Vec<Home> = users.collect();
         homes.sort();
-        homes.extend(self.asked.tree.home(&Home::Public)?.map(|_| Home::Public));
-        // Of a home whose name is not as addresses have it, nothing is there.
-        homes.retain(|home| self.asked.tree.home(home).is_ok_and(|found| found.is_some()));
+        homes.push(Home::Public);
+        // Of a home whose name is not as addresses have it, nothing is there. What cannot be opened is named later.
+        homes.retain(|home| !matches!(self.asked.tree.home(home), Ok(None)));
         homes.dedup();
         Ok(homes)
     }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
 use super::{Tree, component, event, file};
@@ -349,15 +350,35 @@ fn a_file_that_the_disk_does_not_give_is_named() {
     }
     let tree = Tree::new();
     tree.write("users/alice/Calendar/a.ics", event("1", ""));
+    assert_eq!(
+        found_beside(&tree, "read", &tree.path("users/alice/Calendar/a.ics")),
+        ["unreadable users/alice/Calendar/a.ics"]
+    );
+}
+
+#[test]
+fn a_home_that_the_disk_does_not_give_is_named() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let tree = Tree::new();
+    tree.make("public");
+    for home in ["users/alice", "public"] {
+        assert_eq!(found_beside(&tree, "openat2", home.as_ref()), [format!("unreadable {home}")]);
+    }
+}
+
+/// What is found where `call` fails with EIO on `path`, which is spelled as the call has it.
+fn found_beside(tree: &Tree, call: &str, path: &Path) -> Vec<String> {
     let output = Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "-e", "trace=read", "-e", "inject=read:error=EIO", "-P"])
-        .arg(tree.path("users/alice/Calendar/a.ics"))
+        .args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:error=EIO"), "-P"])
+        .arg(path)
         .args([env!("CARGO_BIN_EXE_kalends"), "check", "--json"])
         .arg(tree.path(""))
         .output()
         .expect("strace");
-    let found = super::spelled(&super::parsed(&output), |_| true);
-    assert_eq!(found, ["unreadable users/alice/Calendar/a.ics"]);
+    super::spelled(&super::parsed(&output), |_| true)
 }
 
 #[test]
