@@ -134,7 +134,7 @@ fn entries(home: &Directory) -> Result<Vec<Entry>> {
     };
     let mut entries = Vec::new();
     for kept in Kept::ALL {
-        let (ours, _) = history::entries(home, kept)?;
+        let ours = history::entries(home, kept)?;
         entries.extend(ours.iter().map(|it| entry(&it.change, &it.place, false)));
     }
     for change in history::removals(home)? {

@@ -102,9 +102,9 @@ pub struct Entry {
     pub place: PathBuf,
 }
 
-/// All that is kept of files, and the places of what lies between it and is none of ours.
-pub fn entries(home: &Directory, kept: Kept) -> Result<(Vec<Entry>, Vec<PathBuf>)> {
-    let (mut entries, mut others) = (Vec::new(), Vec::new());
+/// All that is kept of files.
+pub fn entries(home: &Directory, kept: Kept) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
     let mut left = vec![PathBuf::new()];
     while let Some(below) = left.pop() {
         let at = FsPath::new(kept.directory()).join(&below);
@@ -115,11 +115,11 @@ pub fn entries(home: &Directory, kept: Kept) -> Result<(Vec<Entry>, Vec<PathBuf>
             match Kept::told(&below).filter(|_| kind != EntryKind::Directory) {
                 Some((change, file)) => entries.push(Entry { change, file, place }),
                 None if kind == EntryKind::Directory => left.push(below),
-                None => others.push(place),
+                None => {}
             }
         }
     }
-    Ok((entries, others))
+    Ok(entries)
 }
 
 /// The changes that removed a calendar as a whole which is still kept, oldest first.

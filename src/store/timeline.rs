@@ -57,7 +57,7 @@ impl<'h> Timeline<'h> {
             by_name.insert(record.change.clone(), record);
         }
         let read = |kept| {
-            let (entries, _) = entries(home, kept)?;
+            let entries = entries(home, kept)?;
             let by_change = |entry: Entry| ((entry.change, entry.file), Version(entry.place));
             Ok::<Versions, Error>(entries.into_iter().map(by_change).collect())
         };

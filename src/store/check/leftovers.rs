@@ -13,37 +13,73 @@ use super::super::staging::{self, TMP};
 use super::super::tree::Tree;
 use super::super::writer;
 use super::finding::{Finding, Kind};
+use super::items::unread;
 use super::look::{Seen, list};
+use super::{Asked, Visit, places};
 use crate::count::counted;
 use crate::error::Result;
 
 /// A staging directory that is younger may be about to be locked.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// Owner and mode of what is in the directory at `path`, which is that of all staging or journals, or below: whoever starts next
+/// has to clear the one and to apply the others.
+pub fn own(asked: &Asked<'_>, path: &FsPath) -> Result<Visit> {
+    let mut visit = Visit::default();
+    let Some(directory) = asked.tree.root.directory(path)? else { return Ok(visit) };
+    for seen in list(&directory)? {
+        let is_ours = match () {
+            // What a living process has made just now may not have its mode yet.
+            () if path == FsPath::new(TMP) => seen.is_directory() && is_settled(&seen, asked.now),
+            () if path == FsPath::new(JOURNALS) => seen.is_file(),
+            () => seen.is_file() || seen.is_directory(),
+        };
+        if is_ours {
+            places::own(asked, &directory, &path.join(&seen.name), &seen, &mut visit);
+        }
+        if is_ours && seen.is_directory() {
+            visit.below.push(seen.name);
+        }
+    }
+    Ok(visit)
+}
+
 /// Staging directories of processes that are gone.
 pub fn staging(root: &Directory, now: SystemTime) -> Result<Vec<Finding>> {
     let Some(tmp) = root.directory(TMP)? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for seen in list(&tmp)? {
-        let path = FsPath::new(TMP).join(&seen.name);
-        if !seen.is_directory() {
-            let words = format!("{} that no process has staged", seen.what());
-            found.push(Finding::new(Kind::StrayFile, path, words));
-        } else if is_settled(&seen, now) && is_free(&tmp, &FsPath::new(&seen.name).join(staging::LOCK))? {
-            let staged = tmp.directory(&seen.name)?.map_or(Ok(Vec::new()), |left| list(&left))?;
-            let files = staged.iter().filter(|file| file.name != staging::LOCK).count();
-            if files == 0 {
-                // Every process that is killed leaves one, and the next start takes it away.
-                continue;
-            }
-            let words = format!(
-                "left by a process that is gone, with {}; nobody was told that it is saved",
-                counted(files, "file")
-            );
-            found.push(Finding::new(Kind::StaleStaging, path, words).repairable());
-        }
+    let of = |seen: &Seen, path: &FsPath| of_staging(&tmp, seen, path, now);
+    each(&tmp, FsPath::new(TMP), of)
+}
+
+/// What `of` finds of each name in `directory`, which is at `path`; what cannot be looked at is named among that.
+fn each(
+    directory: &Directory,
+    path: &FsPath,
+    of: impl Fn(&Seen, &FsPath) -> Result<Option<Finding>>,
+) -> Result<Vec<Finding>> {
+    let of = |seen: &Seen| {
+        let path = path.join(&seen.name);
+        of(seen, &path).unwrap_or_else(|error| Some(unread(&path, &error)))
+    };
+    Ok(list(directory)?.iter().filter_map(of).collect())
+}
+
+fn of_staging(tmp: &Directory, seen: &Seen, path: &FsPath, now: SystemTime) -> Result<Option<Finding>> {
+    if !seen.is_directory() {
+        let words = format!("{} that no process has staged", seen.what());
+        return Ok(Some(Finding::new(Kind::StrayFile, path, words)));
     }
-    Ok(found)
+    if !is_settled(seen, now) || !is_free(tmp, &FsPath::new(&seen.name).join(staging::LOCK))? {
+        return Ok(None);
+    }
+    let staged = tmp.directory(&seen.name)?.map_or(Ok(Vec::new()), |left| list(&left))?;
+    let files = staged.iter().filter(|file| file.name != staging::LOCK).count();
+    let words = format!(
+        "left by a process that is gone, with {}; nobody was told that it is saved",
+        counted(files, "file")
+    );
+    // Every process that is killed leaves an empty one, and the next start takes it away.
+    Ok((files > 0).then(|| Finding::new(Kind::StaleStaging, path, words).repairable()))
 }
 
 fn is_settled(seen: &Seen, now: SystemTime) -> bool {
@@ -64,18 +100,13 @@ fn is_free(below: &Directory, path: &FsPath) -> Result<bool> {
 /// Commits that are made but that nobody is applying.
 pub fn journals(root: &Directory, tree: &Tree) -> Result<Vec<Finding>> {
     let Some(journals) = root.directory(JOURNALS)? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for seen in list(&journals)? {
-        let path = FsPath::new(JOURNALS).join(&seen.name);
-        match seen.text().filter(|_| seen.is_file()) {
-            Some(name) => found.extend(of_journal(tree, &journals, name, &path)?),
-            None => {
-                let words = format!("{} that is no journal", seen.what());
-                found.push(Finding::new(Kind::StrayFile, path, words));
-            }
+    each(&journals, FsPath::new(JOURNALS), |seen, path| match seen.text().filter(|_| seen.is_file()) {
+        Some(name) => of_journal(tree, &journals, name, path),
+        None => {
+            let words = format!("{} that is no journal", seen.what());
+            Ok(Some(Finding::new(Kind::StrayFile, path, words)))
         }
-    }
-    Ok(found)
+    })
 }
 
 fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> Result<Option<Finding>> {

@@ -7,6 +7,7 @@
 
 mod access;
 mod finding;
+mod history;
 mod items;
 mod keys;
 mod leftovers;
@@ -32,11 +33,14 @@ pub use links::IsUser;
 
 use super::Store;
 use super::disk::Directory;
+use super::history::HISTORY;
 use super::last_good::LastGood;
 use super::origin::Origin;
 use super::owners::Owners;
 use super::place::Home;
 use super::record::{Cause, Did};
+use super::replay::JOURNALS;
+use super::staging::TMP;
 use super::tree::{Tree, USERS};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -144,10 +148,11 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn leftovers(&self) -> Result<Vec<Finding>> {
-        let mut found = leftovers::staging(&self.tree.root, self.now)?;
-        found.extend(leftovers::journals(&self.tree.root, &self.tree)?);
-        Ok(found)
+    fn leftovers(&self) -> Vec<Finding> {
+        let root = &self.tree.root;
+        let (staging, journals) = (leftovers::staging(root, self.now), leftovers::journals(root, &self.tree));
+        // What cannot be listed is named where its owner and mode are.
+        staging.into_iter().chain(journals).flatten().collect()
     }
 }
 
@@ -207,6 +212,23 @@ impl Walk<'_, '_> {
         visit
     }
 
+    /// Looks at the directory at `top` and at all below it; gives each visit to `visited`.
+    fn all_below(
+        &mut self,
+        home: Option<&Home>,
+        top: &FsPath,
+        look: impl Fn(&Asked<'_>, &FsPath) -> Result<Visit>,
+        mut visited: impl FnMut(&FsPath, Visit),
+    ) {
+        let mut waiting = vec![top.to_path_buf()];
+        while let Some(path) = waiting.pop() {
+            let mut visit = self.visit(home, &path, &look);
+            // The next by name is looked at first.
+            waiting.extend(visit.below.drain(..).rev().map(|name| path.join(name)));
+            visited(&path, visit);
+        }
+    }
+
     fn repair(&self, home: Option<&Home>, path: &FsPath, repairs: &Repairs) {
         match self.asked.tree.root.directory(path) {
             Ok(Some(directory)) => repairs.set_modes(&directory, self.asked.service),
@@ -221,14 +243,17 @@ impl Walk<'_, '_> {
 
     /// Looks for what processes that died have left. Opening the store finishes their commits and clears their staging.
     fn leftovers(&mut self) -> Result<()> {
-        let before = self.asked.leftovers()?;
+        for path in [TMP, JOURNALS] {
+            self.all_below(None, FsPath::new(path), leftovers::own, |_, _| ());
+        }
+        let before = self.asked.leftovers();
         if self.fix.is_none() {
             self.report(Vec::new(), before);
             return Ok(());
         }
         let config = self.asked.config;
         self.store = Some(access::as_service(self.asked.service, || Store::open_uncached(config))?);
-        let after = self.asked.leftovers()?;
+        let after = self.asked.leftovers();
         self.report(before, after);
         Ok(())
     }
@@ -247,16 +272,15 @@ impl Walk<'_, '_> {
     fn home(&mut self, home: &Home) {
         let top = self.asked.tree.home_on_disk(home);
         let mut main: Vec<(PathBuf, keys::Keys)> = Vec::new();
-        let mut waiting = vec![top.clone()];
-        while let Some(path) = waiting.pop() {
-            let is_home = path == top;
-            let visit = self.visit(Some(home), &path, |asked, path| places::directory(asked, path, is_home));
-            // The next by name is looked at first.
-            waiting.extend(visit.below.into_iter().rev().map(|name| path.join(name)));
+        let look = |asked: &Asked<'_>, path: &FsPath| match path.strip_prefix(&top) {
+            Ok(place) if place.starts_with(HISTORY) => history::directory(asked, &top, place),
+            _ => places::directory(asked, path, path == top),
+        };
+        self.all_below(Some(home), &top, look, |path, visit| {
             let is_main =
-                path.parent() == Some(&top) && places::is_half_of_main(&path) && *home != Home::Public;
-            main.extend(visit.keys.filter(|_| is_main).map(|keys| (path, keys)));
-        }
+                path.parent() == Some(&top) && places::is_half_of_main(path) && *home != Home::Public;
+            main.extend(visit.keys.filter(|_| is_main).map(|keys| (path.to_path_buf(), keys)));
+        });
         if let [(calendar, first), (tasks, second)] = main.as_slice()
             && let Ok(found) = places::together(&self.asked, (calendar, first), (tasks, second))
         {

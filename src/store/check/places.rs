@@ -6,6 +6,7 @@ use super::super::disk::Directory;
 use super::super::door::MAIN;
 use super::super::history::HISTORY;
 use super::super::props::{METADATA, PROPS, Props};
+use super::super::staging::{self, TMP};
 use super::super::tree::is_folder;
 use super::super::{published, rights, writer};
 use super::finding::{Finding, Kind};
@@ -88,7 +89,8 @@ fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool
     }
     if is_home {
         visit.found.extend(sidecars::publication_of(directory, path));
-        visit.found.extend(sidecars::history_of(directory, path)?);
+        let history = all.iter().filter(|seen| seen.name == HISTORY && seen.is_directory());
+        visit.below.extend(history.map(|seen| seen.name.clone()));
     }
     Ok(visit)
 }
@@ -154,8 +156,7 @@ fn rights_and_names(
     visit: &mut Visit,
 ) {
     visit.found.extend(sidecars::acl(directory, path));
-    let ours = |seen: &&Seen| !seen.is_hidden() || HIDDEN.iter().any(|name| seen.name == *name);
-    for seen in all.iter().filter(ours) {
+    for seen in all.iter().filter(|seen| is_ours(seen)) {
         let at = path.join(&seen.name);
         if seen.is_file() || seen.is_directory() {
             own(asked, directory, &at, seen, visit);
@@ -167,11 +168,17 @@ fn rights_and_names(
     visit.found.extend(names::clashes(path, visible.filter_map(Seen::text)));
 }
 
+/// Whether it matters: what is hidden and not ours is passed over.
+pub fn is_ours(seen: &Seen) -> bool {
+    !seen.is_hidden() || HIDDEN.iter().any(|name| seen.name == *name)
+}
+
 /// Judges owner and mode.
 pub fn own(asked: &Asked<'_>, directory: &Directory, path: &FsPath, seen: &Seen, visit: &mut Visit) {
     let Some(finding) = asked.judge(directory, path, seen) else { return };
     // Made by whoever writes first, under their umask.
-    if finding.kind == Kind::Mode && seen.name == writer::LOCK {
+    let is_lock = seen.name == writer::LOCK || path.starts_with(TMP) && seen.name == staging::LOCK;
+    if finding.kind == Kind::Mode && is_lock {
         return;
     }
     if finding.repairable {

@@ -1,19 +1,14 @@
-//! The files beside the items: rights, properties, metadata, what a program published as free/busy, and the history's own names.
+//! The files beside the items: rights, properties, metadata, and what a program published as free/busy.
 
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 
 use jiff::tz::TimeZone;
 
 use super::super::disk::{Directory, MAX_FILE};
-use super::super::history::{self, HISTORY, Kept, REMOVED};
-use super::super::log::{LOGS, day_of};
 use super::super::props::{METADATA, PROPS, is_color, zone_in};
-use super::super::record::time_of;
 use super::super::{published, rights};
 use super::finding::{Finding, Kind, Spot, json_words};
-use super::look::list;
 use crate::acl::Acl;
-use crate::error::Result;
 use crate::ical::busy::publication;
 use crate::ical::faults::{What, faults};
 
@@ -98,32 +93,4 @@ pub fn publication_of(directory: &Directory, path: &FsPath) -> Option<Finding> {
         Some(fault) => Some(finding(fault.words).at_line(fault.line)),
         None => publication(&text).err().map(|reason| finding(reason.to_string())),
     }
-}
-
-/// What in a home's history will never expire.
-pub fn history_of(home: &Directory, path: &FsPath) -> Result<Vec<Finding>> {
-    let Some(directory) = home.directory(HISTORY)? else { return Ok(Vec::new()) };
-    let finding = |place: PathBuf, what: &str| {
-        let words = format!("{what} in the history that is of no change: it never expires");
-        Finding::new(Kind::HistoryEntry, path.join(place), words)
-    };
-    let mut others = list(&directory)?;
-    others.retain(|seen| !history::is_ours(&seen.name, seen.is_directory()) && !seen.is_hidden());
-    let mut found: Vec<Finding> =
-        others.iter().map(|seen| finding(FsPath::new(HISTORY).join(&seen.name), seen.what())).collect();
-    for kept in Kept::ALL {
-        let (_, others) = history::entries(home, kept)?;
-        found.extend(others.into_iter().map(|place| finding(place, "a file")));
-    }
-    for (within, ours) in [(REMOVED, is_removal as fn(&str) -> bool), (LOGS, |name| day_of(name).is_some())] {
-        let Some(directory) = home.directory(within)? else { continue };
-        let others = list(&directory)?.into_iter().filter(|seen| !seen.text().is_some_and(ours));
-        found.extend(others.map(|seen| finding(FsPath::new(within).join(&seen.name), seen.what())));
-    }
-    Ok(found)
-}
-
-/// Whether it is called as a change is, also where it is about to expire.
-fn is_removal(name: &str) -> bool {
-    time_of(name.strip_prefix('.').unwrap_or(name)).is_some()
 }

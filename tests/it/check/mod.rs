@@ -2,6 +2,7 @@
 //!
 //! Here is what the tests are written with: a small tree in good order, and the command run over it.
 
+mod access;
 mod beside;
 mod fix;
 mod kinds;
