@@ -9,6 +9,7 @@ use super::super::links::{LINKS, LinkId, LinkPlace, SecretLink};
 use super::super::tree::{Found, Tree};
 use super::super::writer;
 use super::finding::{Finding, Kind, Spot, json_words};
+use super::items::unread;
 use super::look::list;
 use crate::error::Result;
 
@@ -26,7 +27,7 @@ pub fn links(tree: &Tree, now: Timestamp, is_user: IsUser<'_>) -> Result<Vec<Fin
         }
         let name = seen.text().filter(|name| seen.is_file() && LinkId::of_file(name).is_some());
         match name {
-            Some(name) => found.extend(of_file(tree, &directory, name, &path, now, is_user)?),
+            Some(name) => found.extend(of_file(tree, &directory, name, &path, now, is_user)),
             None => {
                 let words = format!("{} whose name is no link's: it opens nothing", seen.what());
                 found.push(Finding::new(Kind::StrayFile, path, words));
@@ -43,34 +44,35 @@ fn of_file(
     path: &FsPath,
     now: Timestamp,
     is_user: IsUser<'_>,
-) -> Result<Option<Finding>> {
+) -> Option<Finding> {
     let unreadable =
         |words: String| Finding::new(Kind::LinkUnreadable, path, format!("{words}: it opens nothing"));
     let content = match directory.read(name) {
         Ok(Some((content, _))) => content,
         // Revoked since it was listed.
-        Ok(None) => return Ok(None),
-        Err(error) => return Ok(Some(unreadable(format!("it cannot be read ({error})")))),
+        Ok(None) => return None,
+        Err(error) => return Some(unreadable(format!("it cannot be read ({error})"))),
     };
     if let Err(error) = serde_json::from_slice::<SecretLink>(&content) {
-        return Ok(Some(unreadable(json_words(&error)).at(Spot::of(&error))));
+        return Some(unreadable(json_words(&error)).at(Spot::of(&error)));
     }
     let link = match SecretLink::parse(&content) {
         Ok(link) => link,
-        Err(words) => return Ok(Some(unreadable(words))),
+        Err(words) => return Some(unreadable(words)),
     };
     if link.is_expired(now) {
         let words = "its time is over: `kalends link revoke` removes it";
-        return Ok(Some(Finding::new(Kind::LinkExpired, path, words)));
+        return Some(Finding::new(Kind::LinkExpired, path, words));
     }
     let dangling =
         |words: String| Some(Finding::new(Kind::LinkDangling, path, format!("{words}: it opens nothing")));
     if is_user(&link.owner) == Some(false) {
-        return Ok(dangling(format!("there is no user {}, who made it", link.owner)));
+        return dangling(format!("there is no user {}, who made it", link.owner));
     }
-    let LinkPlace::Below(place) = &link.place else { return Ok(None) };
-    Ok(match tree.find(place)? {
-        Found::Folder(_) | Found::Calendar(_) | Found::File(..) => None,
-        Found::Missing | Found::Blocked => dangling(format!("{} is gone", link.place)),
-    })
+    let LinkPlace::Below(place) = &link.place else { return None };
+    match tree.find(place) {
+        Ok(Found::Folder(_) | Found::Calendar(_) | Found::File(..)) => None,
+        Ok(Found::Missing | Found::Blocked) => dangling(format!("{} is gone", link.place)),
+        Err(error) => Some(unread(&tree.on_disk(place), &error)),
+    }
 }

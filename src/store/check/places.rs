@@ -130,7 +130,8 @@ fn calendar(asked: &Asked<'_>, directory: &Directory, path: &FsPath) -> Result<V
             visit.found.push(Finding::new(Kind::StrayFile, &at, "a file that is no item: it is not served"));
         }
     }
-    let counts = Props::read(directory, "")?.freebusy;
+    // What cannot be read is named already; whether they count is not known then.
+    let counts = Props::read(directory, "").is_ok_and(|props| props.freebusy);
     let items = items::items(asked, directory, path, &all, counts);
     visit.found.extend(items.found);
     visit.repairs.files.extend(items.repairs);

@@ -8,6 +8,7 @@ use super::super::disk::{Directory, MAX_FILE};
 use super::super::props::{METADATA, PROPS, is_color, zone_in};
 use super::super::{published, rights};
 use super::finding::{Finding, Kind, Spot, json_words};
+use super::items::unread;
 use crate::acl::Acl;
 use crate::ical::busy::publication;
 use crate::ical::faults::{What, faults};
@@ -39,7 +40,14 @@ pub fn acl(directory: &Directory, path: &FsPath) -> Option<Finding> {
 pub fn props(directory: &Directory, path: &FsPath) -> Vec<Finding> {
     let mut found: Vec<Finding> = stored_props(directory, path).into_iter().collect();
     for name in METADATA {
-        let Ok(Some((text, _))) = directory.read_up_to(name, LARGEST) else { continue };
+        let text = match directory.read_up_to(name, LARGEST) {
+            Ok(Some((text, _))) => text,
+            Ok(None) => continue,
+            Err(error) => {
+                found.push(unread(&path.join(name), &error));
+                continue;
+            }
+        };
         let bad = match std::str::from_utf8(&text) {
             Err(_) => Some("it is no UTF-8"),
             Ok(text) if name == "color" && !is_color(text.lines().next().unwrap_or("").trim()) => {

@@ -1,10 +1,91 @@
-//! Files that are root's where the service has to write.
+//! Files that whoever checks may not read, and such as are root's where the service has to write.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use super::{Tree, event};
+use super::{Tree, event, parsed, spelled};
+use crate::need::need;
+
+/// What is left after the command has run with these options, by who owns the tree and has no right to read what its modes
+/// forbid.
+fn left_for_its_owner(tree: &Tree, options: &[&str]) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kalends"));
+    if rustix::process::geteuid().is_root() {
+        command = Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_kalends")]);
+    }
+    command.args(["check", "--json"]).args(options).arg(tree.path(""));
+    let output = command.env("XDG_CACHE_HOME", tree.path("../cache")).output().expect("the command");
+    let mut left = spelled(&parsed(&output), |finding| finding["repaired"] == false);
+    left.dedup();
+    left
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_mended_beside_all_else_of_its_place() {
+    if !need("util-linux", "setpriv") {
+        return;
+    }
+    for name in [
+        "users/alice/Calendar/.props.json",
+        "users/alice/Calendar/displayname",
+        "users/alice/.history/versions",
+        "users/alice/.history/log",
+        ".tmp/1-dead",
+        ".journal/torn",
+    ] {
+        let tree = Tree::new();
+        tree.write("users/alice/Calendar/displayname", "Mine\n");
+        tree.write("users/alice/Calendar/broken.ics", "half");
+        tree.write("users/alice/.history/versions/Calendar/stray", "");
+        tree.write("users/alice/.history/log/20261101.log", "");
+        tree.write(".journal/torn", "kalends journal 1\n{}");
+        leave_staging(&tree);
+        tree.set_mode(name, 0);
+        let found = left_for_its_owner(&tree, &[]);
+        for expected in [&format!("no-access {name}"), "unparsable users/alice/Calendar/broken.ics:1"] {
+            assert!(found.iter().any(|found| found == expected), "{name}, {expected}: {found:?}");
+        }
+        assert_eq!(
+            left_for_its_owner(&tree, &["--fix"]),
+            [
+                "history-entry users/alice/.history/versions/Calendar/stray",
+                "unparsable users/alice/Calendar/broken.ics:1"
+            ],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_link_whose_place_cannot_be_read_hides_no_other() {
+    if !need("util-linux", "setpriv") {
+        return;
+    }
+    let tree = Tree::new();
+    tree.write("users/alice/Work/Projects/a.ics", event("1", ""));
+    let ids = ["ab", "cd", "ef"].map(|id| id.repeat(32));
+    for (id, place) in ids.iter().zip(["~alice/Gone", "~alice/Work/Projects", "~alice/Away"]) {
+        let link = format!(
+            "{{\"owner\": \"alice\", \"role\": \"viewer\", \"place\": \"{place}\", \"made\": \"2026-11-23T20:00:00Z\"}}"
+        );
+        tree.write("kalends.toml", "[auth]\nmethod = \"file\"\nfile = \"passwd\"\n");
+        tree.write("passwd", include_str!("../../../data-example/passwd"));
+        tree.write(&format!("links/{id}.json"), link);
+    }
+    tree.set_mode("users/alice/Work", 0);
+    assert_eq!(
+        left_for_its_owner(&tree, &[]),
+        [
+            format!("link-dangling links/{}.json", ids[0]),
+            format!("link-dangling links/{}.json", ids[2]),
+            "no-access users/alice/Work".to_owned(),
+            "no-access users/alice/Work/Projects".to_owned(),
+        ]
+    );
+}
 
 /// Leaves what a process that died an hour ago had staged.
 fn leave_staging(tree: &Tree) {
