@@ -252,9 +252,12 @@ fn clear(tmp: &Directory) -> Result<()> {
         let Some(left) = tmp.directory(&name).ok().flatten().filter(|_| kind == EntryKind::Directory) else {
             continue;
         };
-        // Held until it is gone: whoever has just made it would lock it and go on in what is removed.
-        if let Some(_lock) = lock(&left, FlockOperation::NonBlockingLockExclusive)? {
-            remove(tmp, &name);
+        match lock(&left, FlockOperation::NonBlockingLockExclusive) {
+            // Held until it is gone: whoever has just made it would lock it and go on in what is removed.
+            Ok(Some(_lock)) => remove(tmp, &name),
+            Ok(None) => {}
+            // Root's, perhaps. It is in nobody's way, and `kalends check` names it.
+            Err(error) => tracing::warn!("what is staged there stays: {error}"),
         }
     }
     Ok(())
@@ -288,6 +291,15 @@ mod tests {
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(names.contains(&alive.name) && names.contains(&other.name));
+    }
+
+    #[test]
+    fn what_cannot_be_cleared_keeps_nobody_from_starting() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let root = Directory::root(tree.path()).expect("open");
+        std::fs::create_dir_all(tree.path().join(".tmp/1-dead/lock")).expect("mkdir");
+        Staging::open(&root).expect("staging");
+        assert!(tree.path().join(".tmp/1-dead").exists());
     }
 
     #[test]
