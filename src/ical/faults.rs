@@ -31,6 +31,8 @@ pub enum What {
     NoStart,
     /// Several items in one text.
     Several,
+    /// A component that stands in the text already: of the same UID and for the same instance.
+    Twice,
     /// No item at all.
     Empty,
     /// A component has no UID.
@@ -69,6 +71,7 @@ pub fn faults(text: &[u8]) -> Vec<Fault> {
             .for_each(|component| of_component(component, &mut zones, &mut found));
     }
     of_number(&objects, &mut found);
+    of_instances(&objects, &mut found);
     of_lines(text, &mut found);
     found.sort_by_key(|fault| fault.line);
     found
@@ -149,6 +152,35 @@ fn of_number(objects: &[Object<'_>], found: &mut Vec<Fault>) {
             found.push(Fault { what: What::Several, line: Some(second), words });
         }
     }
+}
+
+/// Whether each instance of an item is in it once.
+fn of_instances(objects: &[Object<'_>], found: &mut Vec<Fault>) {
+    let mut seen = HashSet::new();
+    for component in own(objects) {
+        let Some(uid) = &component.uid else { continue };
+        let instance = instance(component);
+        let name = component.kind.name();
+        let words = match &instance {
+            None => format!("a second {name} of UID {uid} without RECURRENCE-ID"),
+            Some((_, value)) => format!("a second {name} of UID {uid} with RECURRENCE-ID {value}"),
+        };
+        if !seen.insert((uid, name, instance)) {
+            let words = format!("{words}: other programs take but one of them");
+            found.push(Fault { what: What::Twice, line: Some(component.line), words });
+        }
+    }
+}
+
+/// TZID and value of a component's RECURRENCE-ID, if it has one.
+fn instance(component: &Component<'_>) -> Option<(Option<String>, String)> {
+    let mut depth = 0;
+    lines(component.raw).find_map(|Line { text, .. }| {
+        let property = Property::parse(&text)?;
+        depth += i32::from(property.is("BEGIN")) - i32::from(property.is("END"));
+        let tzid = property.param("TZID").map(|tzid| tzid.to_string());
+        (depth == 1 && property.is("RECURRENCE-ID")).then(|| (tzid, property.value.trim_ascii().to_owned()))
+    })
 }
 
 fn of_component(component: &Component<'_>, zones: &mut Zones<'_>, found: &mut Vec<Fault>) {
@@ -338,7 +370,29 @@ mod tests {
         let split = b"BEGIN:VCALENDAR\r\nX-A:\xc3\r\n \xbc\r\nEND:VCALENDAR\r\n";
         assert_eq!(found(split), [(What::Empty, None), (What::SplitCharacter, Some(2))]);
         let one = |uid: &str| format!("BEGIN:VTODO\r\nUID:{uid}\r\nEND:VTODO");
-        assert_eq!(found(calendar(&[&one("1"), &one("1"), &one("2")])), [(What::Several, Some(8))]);
+        assert_eq!(found(calendar(&[&one("1"), &one("2"), &one("3")])), [(What::Several, Some(5))]);
+    }
+
+    #[test]
+    fn an_instance_that_stands_twice_is_named_with_its_line() {
+        let event =
+            |more: &str| format!("BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260101T100000Z\r\n{more}END:VEVENT");
+        let zoned = |zone: &str| event(&format!("RECURRENCE-ID;TZID={zone}:20260102T100000\r\n"));
+        let (first, alarm) = (event(""), event("BEGIN:VALARM\r\nRECURRENCE-ID:x\r\nEND:VALARM\r\n"));
+        let task = "BEGIN:VTODO\r\nUID:1\r\nEND:VTODO".to_owned();
+        let (berlin, paris) = (zoned("Europe/Berlin"), zoned("Europe/Paris"));
+        let twice = |line| vec![(What::Twice, Some(line))];
+        for (components, expected) in [
+            ([&first, &berlin, &paris], vec![]),
+            ([&first, &first, &berlin], twice(6)),
+            ([&first, &berlin, &alarm], twice(11)),
+            ([&first, &berlin, &berlin], twice(11)),
+            ([&first, &task, &task], vec![(What::Several, Some(6)), (What::Twice, Some(9))]),
+        ] {
+            assert_eq!(found(calendar(&components.map(String::as_str))), expected, "{components:?}");
+        }
+        let one = calendar(&[&first]);
+        assert_eq!(found([&*one, &*one].concat()), twice(8));
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl What {
             What::Half => Kind::HalfFile,
             What::Unparsable => Kind::Unparsable,
             What::Several => Kind::SeveralItems,
+            What::Twice => Kind::UidTwice,
             What::Empty => Kind::StrayFile,
             What::NoStart => Kind::NoStart,
             What::NoUid => Kind::NoUid,
@@ -47,9 +48,13 @@ impl What {
     fn is_repairable(self) -> bool {
         match self {
             What::Several | What::NoUid | What::LongLine | What::LineEnds | What::SplitCharacter => true,
-            What::Half | What::Unparsable | What::Empty | What::NoStart | What::BadValue | What::NoZone => {
-                false
-            }
+            What::Half
+            | What::Unparsable
+            | What::Twice
+            | What::Empty
+            | What::NoStart
+            | What::BadValue
+            | What::NoZone => false,
         }
     }
 }

@@ -69,7 +69,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let half = &whole[..whole.len() - 30];
     let not_utf8 = b"BEGIN:VCALENDAR\r\nX-A:\xff\r\nEND:VCALENDAR\r\n";
     let long = event("1", &format!("SUMMARY:{}\r\n", "x".repeat(80)));
-    let table: [(Vec<u8>, &str); 14] = [
+    let table: [(Vec<u8>, &str); 15] = [
         (half.into(), "half-file users/alice/Calendar/a.ics:8"),
         (Vec::new(), "half-file users/alice/Calendar/a.ics:1"),
         (b"no calendar".to_vec(), "unparsable users/alice/Calendar/a.ics:1"),
@@ -80,6 +80,10 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         (
             file(&[&component("VEVENT", "1", ""), &component("VEVENT", "2", "")]).into(),
             "several-items users/alice/Calendar/a.ics:9",
+        ),
+        (
+            file(&[&component("VEVENT", "1", ""), &component("VEVENT", "1", "")]).into(),
+            "uid-twice users/alice/Calendar/a.ics:9",
         ),
         (whole.replace("UID:1\r\n", "").into(), "no-uid users/alice/Calendar/a.ics:4"),
         (whole.replace("DTSTART:20261201T100000Z\r\n", "").into(), "no-start users/alice/Calendar/a.ics:4"),
