@@ -25,7 +25,7 @@ fn found_in(prepare: impl FnOnce(&Tree)) -> Vec<String> {
     let before = tree.files();
     let found = tree.found();
     assert!(tree.files() == before, "a check writes nothing");
-    assert!(!tree.path(".tmp").exists() || !tree.path("users/alice/.lock").exists());
+    assert!(!tree.path(".tmp").exists() && !tree.path("users/alice/.lock").exists());
     found
 }
 
