@@ -22,8 +22,8 @@ use crate::error::Result;
 /// A staging directory that is younger may be about to be locked.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// Owner and mode of what is in the directory at `path`, which is that of all staging or journals, or below: whoever starts next
-/// has to clear the one and to apply the others.
+/// Owner and mode of what is in the directory at `path`, which is that of all staging or journals, or below, or in a home that
+/// a journal is for: whoever starts next has to clear the one and to apply the others.
 pub fn own(asked: &Asked<'_>, path: &FsPath) -> Result<Visit> {
     let mut visit = Visit::default();
     let Some(directory) = asked.tree.root.directory(path)? else { return Ok(visit) };
@@ -32,7 +32,7 @@ pub fn own(asked: &Asked<'_>, path: &FsPath) -> Result<Visit> {
             // What a living process has made just now may not have its mode yet.
             () if path == FsPath::new(TMP) => seen.is_directory() && is_settled(&seen, asked.now),
             () if path == FsPath::new(JOURNALS) => seen.is_file(),
-            () => seen.is_file() || seen.is_directory(),
+            () => places::is_ours(&seen) && (seen.is_file() || seen.is_directory()),
         };
         if is_ours {
             places::own(asked, &directory, &path.join(&seen.name), &seen, &mut visit);

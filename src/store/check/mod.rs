@@ -251,11 +251,30 @@ impl Walk<'_, '_> {
             self.report(Vec::new(), before);
             return Ok(());
         }
-        let config = self.asked.config;
-        self.store = Some(access::as_service(self.asked.service, || Store::open_uncached(config))?);
+        let (config, service) = (self.asked.config, self.asked.service);
+        let store = access::as_service(service, || Store::open_uncached(config))?;
+        let waiting = store.journals.homes()?;
+        if !waiting.is_empty() {
+            waiting.into_iter().for_each(|home| self.mend_first(home));
+            access::as_service(service, || store.recover())?;
+        }
+        self.store = Some(store);
         let after = self.asked.leftovers();
         self.report(before, after);
         Ok(())
+    }
+
+    /// Sets owners and modes in a home whose commits wait for that. What is still wrong is named when the home is looked at.
+    fn mend_first(&mut self, home: PathBuf) {
+        let mut waiting: Vec<PathBuf> = self.asked.tree.home_at(&home).map(|_| home).into_iter().collect();
+        while let Some(path) = waiting.pop() {
+            let Ok(mut visit) = leftovers::own(&self.asked, &path) else { continue };
+            self.repair(None, &path, &visit.repairs);
+            let Ok(again) = leftovers::own(&self.asked, &path) else { continue };
+            visit.found.retain(|finding| !again.found.iter().any(|left| left.is_again(finding)));
+            self.report(visit.found, Vec::new());
+            waiting.extend(visit.below.into_iter().map(|name| path.join(name)));
+        }
     }
 
     fn all(&mut self) -> Result<()> {

@@ -27,9 +27,10 @@ impl Walk<'_, '_> {
         self.visit(None, data, |asked, _| itself(asked));
         self.asked.is_open.set(is_open(&self.asked)?);
         self.visit(None, data, |asked, _| entries(asked));
+        // First: commits are for homes, which may have to be given to the service.
+        self.visit(None, FsPath::new(USERS), homes);
         self.leftovers()?;
         self.visit(None, FsPath::new(LINKS), link_files);
-        self.visit(None, FsPath::new(USERS), homes);
         let users = self.asked.tree.users()?.into_iter().map(Home::User);
         let mut homes: Vec<Home> = users.collect();
         homes.sort();

@@ -61,9 +61,8 @@ fn a_repair_beside_a_server_is_served_and_changes_nothing_that_is_said() {
     s.put(address, "bob", before).status(204);
 }
 
-#[test]
-fn a_commit_that_a_crash_left_is_named_and_finished() {
-    let mut s = Server::start();
+/// Kills the server between a commit of several files and the last of them; gives the word that these say.
+fn leave_a_journal(s: &mut Server) -> String {
     for attempt in 0..10 {
         let word = format!("v{attempt}");
         s.put("/ical/folder/Many.ics", "alice", calendar(&word, 2_000))
@@ -71,18 +70,41 @@ fn a_commit_that_a_crash_left_is_named_and_finished() {
             .send();
         s.stop(Signal::KILL);
         if s.has_journal() {
-            let journal =
-                |left: Vec<String>| left.into_iter().any(|finding| finding.starts_with("journal-waiting"));
-            assert!(journal(found(&s, &[])));
-            assert!(s.has_journal(), "a check finishes nothing");
-            assert!(!journal(found(&s, &["--fix"])));
-            assert!(!s.has_journal());
-            assert!(s.texts("users/alice/Many").iter().all(|text| text.contains(&format!("SUMMARY:{word}"))));
-            return;
+            return word;
         }
         s.start_again();
     }
     panic!("no kill came before the commit was applied");
+}
+
+#[test]
+fn a_commit_that_a_crash_left_is_named_and_finished() {
+    let mut s = Server::start();
+    let word = leave_a_journal(&mut s);
+    let journal = |left: Vec<String>| left.into_iter().any(|finding| finding.starts_with("journal-waiting"));
+    assert!(journal(found(&s, &[])));
+    assert!(s.has_journal(), "a check finishes nothing");
+    assert!(!journal(found(&s, &["--fix"])));
+    assert!(!s.has_journal());
+    assert!(s.texts("users/alice/Many").iter().all(|text| text.contains(&format!("SUMMARY:{word}"))));
+}
+
+#[test]
+fn a_commit_that_waits_for_a_home_of_roots_is_finished_when_that_is_mended() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let mut s = Server::start();
+    let word = leave_a_journal(&mut s);
+    std::os::unix::fs::chown(s.path(""), Some(4000), Some(4000)).expect("chown");
+    let left = found(&s, &["--fix"]);
+    assert!(
+        !left.iter().any(|finding| finding.contains(".journal") || finding.contains("alice")),
+        "{left:?}"
+    );
+    assert!(!s.has_journal());
+    assert!(s.texts("users/alice/Many").iter().all(|text| text.contains(&format!("SUMMARY:{word}"))));
 }
 
 #[test]
