@@ -91,7 +91,7 @@ use disk::Directory;
 use expiry::Bounds;
 use last_good::LastGood;
 use owners::Owners;
-use place::{Home, Name, Path, Place};
+use place::{Home, Name, Place};
 use slots::Slots;
 use staging::Staging;
 use tree::{Found, Tree};
@@ -290,7 +290,7 @@ impl Store {
         let who = &origin.who;
         self.open(who, place, Role::Viewer)?;
         let path = match place {
-            Place::Calendar(path) if !is_half_of_main(path) => path,
+            Place::Calendar(path) if !is_half_of_main(&path.home, &path.names) => path,
             _ => return Err(Error::Forbidden("this calendar cannot be removed".to_owned())),
         };
         self.open(who, place, Role::Master)?;
@@ -317,13 +317,13 @@ fn private_from_the_start() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
 }
 
-fn is_half_of_main(path: &Path) -> bool {
-    let [name] = path.names.as_slice() else { return false };
-    path.home != Home::Public && door::MAIN.contains(&name.as_str())
+fn is_half_of_main(home: &Home, names: &[Name]) -> bool {
+    matches!(names, [name] if *home != Home::Public && door::MAIN.contains(&name.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::place::Path;
     use super::*;
 
     const ITEM: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20260101T000000Z\r\n\

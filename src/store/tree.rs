@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::disk::{Directory, EntryKind};
+use super::is_half_of_main;
 use super::last_good::LastGood;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
 use super::replay::{Standing, standing};
 use super::rights::KnownRights;
+use super::timeline::files_of;
 use crate::error::Result;
 
 pub const USERS: &str = "users";
@@ -79,9 +81,14 @@ impl Tree {
     pub fn find(&self, path: &Path) -> Result<Found> {
         let Some(mut directory) = self.home(&path.home)? else { return Ok(Found::Blocked) };
         let Some((last, parents)) = path.names.split_last() else { return Ok(Found::Folder(directory)) };
-        for parent in parents {
+        for (above, parent) in parents.iter().enumerate() {
             match self.step(directory, parent)? {
                 Found::Folder(folder) => directory = folder,
+                Found::Calendar(bare)
+                    if is_bare(&bare)? && !is_half_of_main(&path.home, &parents[..=above]) =>
+                {
+                    directory = bare;
+                }
                 Found::Missing => return Ok(Found::Missing),
                 _ => return Ok(Found::Blocked),
             }
@@ -154,6 +161,12 @@ fn members(folder: &Directory) -> Result<Vec<Name>> {
     Ok(names)
 }
 
+/// Whether a Calendar is one only because nothing is in it that is a calendar's, nor a visible sub-directory yet: by one that is
+/// made in it, it becomes a Folder. So it is with one whose only calendar was removed and that has an `.acl.json`.
+fn is_bare(calendar: &Directory) -> Result<bool> {
+    Ok(files_of(calendar)?.is_empty())
+}
+
 /// Neither `.props.json` nor metadata, and a visible sub-directory.
 pub fn is_folder(directory: &Directory) -> Result<bool> {
     // Nearly each has `.props.json`: one look is enough then.
@@ -165,4 +178,33 @@ pub fn is_folder(directory: &Directory) -> Result<bool> {
     let visible =
         |(name, kind): &(String, EntryKind)| *kind == EntryKind::Directory && !name.starts_with('.');
     Ok(directory.entries()?.iter().any(visible))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_a_folder_by_what_is_made_in_it_is_in_nobodys_way() {
+        let data = tempfile::tempdir().expect("a directory");
+        let tree = Tree::new(Directory::root(data.path()).expect("open"), "public", LastGood::default());
+        for (file, at, is_free) in [
+            ("users/alice/Deep/.acl.json", "alice/Deep/Plans", true),
+            ("users/alice/Stray/notes.txt", "alice/Stray/Plans", true),
+            ("users/alice/Work/Deep/.stray", "alice/Work/Deep/er/Plans", true),
+            ("users/alice/Made/.props.json", "alice/Made/Plans", false),
+            ("users/alice/Red/color", "alice/Red/Plans", false),
+            ("users/alice/Vdir/a.ics", "alice/Vdir/Plans", false),
+            // Where new items go must stay a calendar.
+            ("users/alice/Calendar/.acl.json", "alice/Calendar/Plans", false),
+            ("users/alice/Work/Calendar/.acl.json", "alice/Work/Calendar/Plans", true),
+            ("public/Calendar/.acl.json", "public/Calendar/Plans", true),
+        ] {
+            let file = data.path().join(file);
+            std::fs::create_dir_all(file.parent().expect("a parent")).expect("mkdir");
+            std::fs::write(&file, "").expect("write");
+            let found = tree.find(&at.parse().expect("a place")).expect("a look");
+            assert_eq!(matches!(found, Found::Missing), is_free, "{at}: {found:?}");
+        }
+    }
 }

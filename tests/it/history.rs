@@ -87,6 +87,30 @@ fn a_folder_that_went_with_its_only_calendar_comes_back_with_it() {
 }
 
 #[test]
+fn a_folder_that_stays_for_what_else_is_in_it_is_in_nobodys_way() {
+    let s = Server::start();
+    let address = "/ical/folder/Deep/er/Plans.ics";
+    s.put(address, "alice", plain(&[&event("a", "A", &[])])).status(201);
+    kalends(&s, &["acl", "set", "alice/Deep", "user:bob", "viewer"]).expect("it is set");
+    s.write("users/alice/Deep/er/notes.txt", "mine");
+    let tree = s.tree("users/alice/Deep");
+    s.delete(address, "alice").status(204);
+    // It is served as an empty calendar, which is no reason.
+    s.get("/ical/folder/Deep/er.ics", "alice").status(200);
+    restore(&s, &["alice/Deep/er/Plans"]);
+    assert!(s.tree("users/alice/Deep") == tree);
+    assert_eq!(summaries(&s.get(address, "alice").status(200).text()), ["A"]);
+    s.delete(address, "alice").status(204);
+    s.put("/ical/~alice/folder/Deep/er/Plans.ics", "bob", plain(&[&event("b", "B", &[])])).status(403);
+    s.put(address, "alice", plain(&[&event("b", "B", &[])])).status(201);
+    s.get("/ical/~alice/folder/Deep/er/Plans.ics", "bob").status(200);
+    eventually("it is a folder", || {
+        (s.get("/ical/folder/Deep/er.ics", "alice").send().code == 404).then_some(())
+    });
+    s.put("/ical/folder/Deep/er/Plans/Below.ics", "alice", plain(&[])).status(409);
+}
+
+#[test]
 fn without_a_time_the_state_before_the_last_save_comes_back_as_a_newer_version() {
     let s = Server::start();
     let stamp = "LAST-MODIFIED:20261001T080000Z";
