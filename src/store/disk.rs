@@ -181,6 +181,16 @@ impl Directory {
         Ok(entries)
     }
 
+    /// How many names are in this directory, those too that are not UTF-8.
+    pub fn count(&self) -> Result<usize> {
+        let mut count = 0;
+        for entry in self.listed()? {
+            let entry = entry.map_err(|error| Error::io(&self.path, error))?;
+            count += usize::from(!matches!(entry.file_name().to_bytes(), b"." | b".."));
+        }
+        Ok(count)
+    }
+
     /// What `name` is, or nothing if it is not there.
     pub fn kind(&self, name: &str) -> Result<Option<EntryKind>> {
         Ok(self.stat(name)?.map(|stat| kind_of(FileType::from_raw_mode(stat.st_mode))))

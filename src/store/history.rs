@@ -241,7 +241,8 @@ pub fn take_directory(home: &Directory, change: &str, path: &FsPath) -> Result<(
 pub fn alone(home: &Directory, path: &FsPath) -> Result<PathBuf> {
     let mut alone = path;
     for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-        if home.existing(folder)?.entries()?.len() > 1 {
+        // What has a name that is no text must not go along unseen.
+        if home.existing(folder)?.count()? > 1 {
             break;
         }
         alone = folder;

@@ -111,6 +111,20 @@ fn a_folder_that_stays_for_what_else_is_in_it_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_removal_leaves_what_has_a_name_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let s = Server::start();
+    let address = "/ical/folder/Deep/Plans.ics";
+    s.put(address, "alice", plain(&[&event("a", "A", &[])])).status(201);
+    let other = s.path("users/alice/Deep").join(std::ffi::OsStr::from_bytes(b"B\xfcro"));
+    std::fs::create_dir(&other).expect("mkdir");
+    s.delete(address, "alice").status(204);
+    assert!(other.is_dir());
+    restore(&s, &["alice/Deep/Plans"]);
+    assert_eq!(summaries(&s.get(address, "alice").status(200).text()), ["A"]);
+}
+
+#[test]
 fn without_a_time_the_state_before_the_last_save_comes_back_as_a_newer_version() {
     let s = Server::start();
     let stamp = "LAST-MODIFIED:20261001T080000Z";
