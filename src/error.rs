@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// What can go wrong, from a request's first byte to the disk.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -88,15 +90,21 @@ impl Error {
     /// Whether the same may go well a moment later: the disk, the memory or the descriptors are short or fail, and what
     /// is at the path is not to blame.
     pub fn is_passing(&self) -> bool {
-        use rustix::io::Errno;
         const PASSING: [Errno; 6] =
             [Errno::IO, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::INTR, Errno::ROFS];
         match self {
             Error::NoSpace { .. } | Error::Busy => true,
-            Error::Io { source, .. } => source
-                .raw_os_error()
-                .is_some_and(|code| PASSING.iter().any(|errno| errno.raw_os_error() == code)),
-            _ => false,
+            _ => self.is_one_of(&PASSING),
         }
+    }
+
+    /// Whether the system does not let us, whatever is at the path: until somebody gives us the right, or unmounts something.
+    pub fn is_refused(&self) -> bool {
+        self.is_one_of(&[Errno::ACCESS, Errno::PERM, Errno::XDEV])
+    }
+
+    fn is_one_of(&self, errors: &[Errno]) -> bool {
+        let Error::Io { source, .. } = self else { return false };
+        source.raw_os_error().is_some_and(|code| errors.iter().any(|error| error.raw_os_error() == code))
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
+use rustix::fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::file_system::FileSystem;
@@ -233,6 +233,26 @@ impl Directory {
     pub fn is_shared(&self, name: &str) -> Result<bool> {
         let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode).is_file();
         Ok(self.stat(name)?.is_some_and(|stat| is_file(&stat) && stat.st_nlink > 1))
+    }
+
+    /// Asks whether names may be made in this directory and taken from it.
+    ///
+    /// # Errors
+    /// `Io` if not.
+    pub fn ask_to_change(&self) -> Result<()> {
+        let asked = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&self.fd, ".", asked, AtFlags::EACCESS)
+            .map_err(|error| Error::io(&self.path, error))
+    }
+
+    /// Asks whether `name` may be replaced or removed where its directory may be changed: not so what is immutable.
+    pub fn ask_to_replace(&self, name: &str) -> Result<()> {
+        let how = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
+        match rustix::fs::accessat(&self.fd, name, Access::WRITE_OK, how) {
+            // Whose content may not be written may be replaced all the same.
+            Err(Errno::PERM) => Err(Error::io(self.path.join(name), Errno::PERM)),
+            _ => Ok(()),
+        }
     }
 
     /// The stamp of this directory.

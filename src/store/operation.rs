@@ -2,9 +2,12 @@
 
 use std::path::{Path as FsPath, PathBuf};
 
+use rustix::io::Errno;
+
 use super::calendar::{State, content_hash};
 use super::content::Content;
-use super::disk::Directory;
+use super::disk::{Directory, There};
+use super::history::Kept;
 use super::stamp::Stamp;
 use super::threads::side_by_side;
 use crate::error::{Error, Result};
@@ -23,6 +26,9 @@ pub struct Operation {
 }
 
 /// Whether all files are as `before` says, by their stamps as far as those tell.
+///
+/// # Errors
+/// `Io` also where the system would not let us change them: to find that out after the commit would be too late.
 pub fn are_as_looked_at(home: &Directory, operations: &[Operation]) -> Result<bool> {
     let looked = side_by_side(operations, |operations| Ok(vec![are_as_before(home, operations)?]))?;
     Ok(looked.into_iter().all(|as_before| as_before))
@@ -35,7 +41,11 @@ fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
         // Most are in one directory.
         let directory = match opened.take().filter(|(known, _)| *known == path) {
             Some((_, directory)) => directory,
-            None => home.directory(path)?,
+            None => {
+                ask_to_change(home, path)?;
+                ask_to_change(home, &FsPath::new(Kept::Version.directory()).join(path))?;
+                home.directory(path)?
+            }
         };
         let as_before = match &directory {
             Some(directory) => operation.is_as_before(directory)?,
@@ -44,9 +54,28 @@ fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
         if !as_before {
             return Ok(false);
         }
+        if let Some(directory) = directory.as_ref().filter(|_| operation.before != State::Absent) {
+            directory.ask_to_replace(&file_name(&operation.file)?)?;
+        }
         opened = Some((path, directory));
     }
     Ok(true)
+}
+
+/// Asks whether files may be put into a directory of the home and taken from it, or it be made.
+fn ask_to_change(home: &Directory, path: &FsPath) -> Result<()> {
+    for above in path.ancestors() {
+        let refused = |errno: Errno| Err(Error::io(home.path().join(above), errno));
+        match home.directory(above)? {
+            // A name in one file system leads to nothing in another.
+            Some(directory) if directory.identity()?.0 != home.identity()?.0 => return refused(Errno::XDEV),
+            Some(directory) => return directory.ask_to_change(),
+            // A file, perhaps, that has the name of what is to be made.
+            None if home.look(above)? != There::Nothing => return refused(Errno::NOTDIR),
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 impl Operation {
@@ -75,7 +104,7 @@ pub fn state(directory: &Directory, name: &str) -> Result<State> {
 
 pub fn file_name(file: &FsPath) -> Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    name.ok_or_else(|| Error::io(file, rustix::io::Errno::INVAL))
+    name.ok_or_else(|| Error::io(file, Errno::INVAL))
 }
 
 /// The directory of a file, below the home as that is.
@@ -86,4 +115,52 @@ pub fn above(file: &FsPath) -> &FsPath {
 /// The directory of a file below the home, if it is there.
 pub fn parent(home: &Directory, file: &FsPath) -> Result<Option<Directory>> {
     home.directory(above(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn refused(operations: &[(&str, State)], home: &Directory) -> bool {
+        let operation = |(file, before): &(&str, State)| Operation {
+            file: file.into(),
+            before: *before,
+            stamp: None,
+            after: None,
+        };
+        let operations: Vec<Operation> = operations.iter().map(operation).collect();
+        are_as_looked_at(home, &operations).is_err()
+    }
+
+    #[test]
+    fn what_the_system_would_not_let_us_change_is_told_before_it_is_tried() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| tree.path().join(name);
+        std::fs::create_dir(at("Calendar")).expect("mkdir");
+        std::fs::write(at("Calendar/a.ics"), "a").expect("write");
+        std::fs::write(at("File"), "").expect("write");
+        let home = Directory::root(tree.path()).expect("open");
+        let there = ("Calendar/a.ics", State::Bytes(content_hash(b"a")));
+        let new = |file| (file, State::Absent);
+        assert!(!refused(&[there, new("Calendar/b.ics"), new("Work/New/c.ics")], &home));
+        assert!(refused(&[there, new("File/New/c.ics")], &home), "a file has the name of a directory");
+        let chattr = |how: &str, name: &str| {
+            Command::new("chattr").arg(how).arg(at(name)).output().is_ok_and(|output| output.status.success())
+        };
+        for (immutable, operations) in [
+            ("Calendar", [there, new("x.ics")]),
+            ("Calendar", [new("Calendar/b.ics"), new("x.ics")]),
+            ("Calendar/a.ics", [there, new("x.ics")]),
+        ] {
+            if !chattr("+i", immutable) {
+                println!("skipped: nothing can be made immutable here");
+                return;
+            }
+            let refused = refused(&operations, &home);
+            assert!(chattr("-i", immutable));
+            assert!(refused, "{operations:?}");
+        }
+    }
 }

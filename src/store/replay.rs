@@ -172,8 +172,9 @@ impl Placing<'_> {
 
     fn one(&self, line: &Line, content: &[u8]) -> Result<()> {
         match self.try_one(line, content) {
-            // Something of somebody's is in the way for good: that stays.
-            Err(error) if !error.is_passing() => {
+            // Something of somebody's is in the way for good: that stays. Where we have no right to write nothing is in the way:
+            // the commit waits until we have.
+            Err(error) if !error.is_passing() && !error.is_refused() => {
                 tracing::warn!("a part of a commit goes to the history: {error}");
                 self.lose(line, content)
             }

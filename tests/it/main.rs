@@ -25,6 +25,7 @@ mod condensed;
 mod copies;
 mod crash;
 mod expiry;
+mod foreign;
 mod freebusy;
 mod guards;
 mod history;

@@ -10,7 +10,7 @@ pub struct Mounted(PathBuf);
 
 impl Mounted {
     /// Nothing where this process may not mount.
-    fn on(path: &Path, kind: &str, options: &str) -> Option<Mounted> {
+    pub fn on(path: &Path, kind: &str, options: &str) -> Option<Mounted> {
         std::fs::create_dir_all(path).expect("a directory");
         let mounted = Command::new("mount").args(["-t", kind, "-o", options, kind]).arg(path).output();
         if mounted.is_ok_and(|output| output.status.success()) {

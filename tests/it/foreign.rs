@@ -1,0 +1,96 @@
+//! Items and directories that are somebody else's, as `sudo cp` leaves them, where the service has no right that its user has
+//! not.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use crate::mounted::Mounted;
+use crate::need::need;
+use crate::server::{Server, eventually, runs};
+use crate::strace::Strace;
+use crate::versions::{replaced, version_of};
+
+const ADDRESS: &str = "/ical/folder/Foreign.ics";
+const DIRECTORY: &str = "users/alice/Foreign";
+const SERVICE: u32 = 0;
+const SOMEBODY: u32 = 4000;
+
+/// A server whose user is bound by owners and modes as any other is. Nothing where this process may not give files away.
+fn started() -> Option<Server> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return None;
+    }
+    let bounds = "-dac_override,-dac_read_search,-fowner";
+    need("util-linux", "setpriv").then(|| Server::wrapped(&["setpriv", "--bounding-set", bounds], |_| {}))
+}
+
+fn give(s: &Server, name: &str, to: u32, mode: u32) {
+    std::fs::set_permissions(s.path(name), PermissionsExt::from_mode(mode)).expect("chmod");
+    chown(s.path(name), Some(to), None).expect("chown");
+}
+
+#[track_caller]
+fn shown(s: &Server, events: usize) -> usize {
+    version_of(&s.get(ADDRESS, "alice").text(), events).expect("one state")
+}
+
+#[test]
+fn a_save_of_one_or_several_files_into_a_directory_that_cannot_be_written_to_is_refused_and_changes_nothing()
+{
+    for events in [1, 3, 80] {
+        let Some(s) = started() else { return };
+        replaced(&s, ADDRESS, 0, events).status(201);
+        s.settle();
+        replaced(&s, ADDRESS, 1, events).status(204);
+        s.settle();
+        for closed in [DIRECTORY, "users/alice/.history/versions/Foreign"] {
+            give(&s, closed, SOMEBODY, 0o755);
+            let before = s.tree(DIRECTORY);
+            replaced(&s, ADDRESS, 2, events).status(500);
+            assert!(!s.has_journal() && s.tree(DIRECTORY) == before, "{events}, {closed}");
+            assert!(!s.path("users/alice/.history/lost").exists());
+            assert_eq!(shown(&s, events), 1);
+            give(&s, closed, SERVICE, 0o2770);
+        }
+        replaced(&s, ADDRESS, 2, events).status(204);
+        s.settle();
+        assert_eq!(shown(&s, events), 2);
+    }
+}
+
+#[test]
+fn a_save_of_one_or_several_files_into_what_is_mounted_there_is_refused_and_changes_nothing() {
+    for events in [1, 3] {
+        let s = Server::start();
+        let Some(_mounted) = Mounted::on(&s.path(DIRECTORY), "tmpfs", "size=1m") else { return };
+        replaced(&s, ADDRESS, 0, events).status(500);
+        assert!(!s.has_journal() && s.files_now(DIRECTORY).is_empty());
+        assert!(!s.path("users/alice/.history/lost").exists());
+    }
+}
+
+#[test]
+fn what_is_acknowledged_waits_for_a_directory_that_cannot_be_written_to_any_more() {
+    const EVENTS: usize = 80;
+    let Some(mut s) = started() else { return };
+    if !need("strace", "strace") {
+        return;
+    }
+    replaced(&s, ADDRESS, 0, EVENTS).status(201);
+    s.settle();
+    let Some(strace) = Strace::inject(&s, "renameat,renameat2,rename", "signal=KILL:when=30") else { return };
+    let answer = replaced(&s, ADDRESS, 1, EVENTS).try_send();
+    eventually("it is dead", || (!runs(s.pid())).then_some(()));
+    drop(strace);
+    assert!(s.has_journal() && answer.is_ok(), "it died before it had answered, or late");
+    give(&s, DIRECTORY, SOMEBODY, 0o755);
+    s.start_again();
+    eventually("it says so", || s.log().contains("cannot be applied").then_some(()));
+    assert!(s.has_journal() && !s.path("users/alice/.history/lost").exists());
+    give(&s, DIRECTORY, SERVICE, 0o2770);
+    eventually("all of it is shown", || {
+        let answer = s.get(ADDRESS, "alice").send();
+        (answer.code == 200 && version_of(&answer.text(), EVENTS) == Ok(1)).then_some(())
+    });
+    s.settle();
+}
