@@ -141,7 +141,8 @@ impl Journals {
                 Ok(Waiting::Whole(journal)) => homes.push(PathBuf::from(journal.home)),
                 Ok(Waiting::Half) => {
                     tracing::warn!("{}/{name}: not a whole journal, removed", journals.path().display());
-                    journals.unlink(&name)?;
+                    // Another process that starts now may be faster.
+                    journals.remove(&name)?;
                 }
                 Ok(Waiting::Nothing) => {}
                 Err(error) => tracing::error!("a journal cannot be read: {error}"),
@@ -410,5 +411,21 @@ mod tests {
         assert!(inodes().iter().all(|inode| !placed.contains(inode)));
         assert!(held.iter().all(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)));
         assert!(pending(&journals).is_empty());
+    }
+
+    #[test]
+    fn those_who_look_for_journals_at_once_all_get_over_one_that_is_not_whole() {
+        let tree = tree();
+        let journals = [journals(&tree), journals(&tree)];
+        let journal = tree.path().join(JOURNALS);
+        std::fs::create_dir(&journal).expect("mkdir");
+        for _ in 0..300 {
+            std::fs::write(journal.join("half"), "half").expect("write");
+            std::thread::scope(|scope| {
+                for journals in &journals {
+                    scope.spawn(|| assert!(journals.homes().expect("a list").is_empty()));
+                }
+            });
+        }
     }
 }
