@@ -178,7 +178,11 @@ impl Log {
 
     /// As [`Log::append`], unless a replay did that before.
     pub fn append_once(&mut self, record: &Record) -> Result<()> {
-        match tells_of(&self.directory, &record.change)? {
+        let log = read_log(&self.directory, &log_of(&record.change))?;
+        // It is near the end. What a kill has left of a line names the change too, and tells nothing of it.
+        let mut lines =
+            log.rsplit(|byte| *byte == b'\n').filter(|line| line.starts_with(&start_of(&record.change)));
+        match lines.any(|line| serde_json::from_slice::<Record>(line).is_ok()) {
             true => Ok(()),
             false => self.append(record),
         }
@@ -233,10 +237,15 @@ impl Spot {
     pub fn is_there(&self, home: &Directory) -> Result<bool> {
         let Some(history) = home.directory(LOGS)? else { return Ok(false) };
         let Some((log, _)) = history.file(log_of(&self.change))? else { return Ok(false) };
-        let start = format!("{{\"change\":\"{}\"", self.change);
+        let start = start_of(&self.change);
         let mut found = vec![0; start.len()];
-        Ok(log.read_exact_at(&mut found, self.at).is_ok() && found == start.as_bytes())
+        Ok(log.read_exact_at(&mut found, self.at).is_ok() && found == start)
     }
+}
+
+/// What the line of a change starts with.
+fn start_of(change: &str) -> Vec<u8> {
+    format!("{{\"change\":\"{change}\"").into_bytes()
 }
 
 /// The newest change on record, also if it was taken back.
@@ -392,6 +401,20 @@ mod tests {
         assert!(!is_followed(&home, &other.change).expect("an answer"));
         log.take_back(&one);
         assert_eq!(records_from(&home, "").expect("records"), [other]);
+    }
+
+    #[test]
+    fn a_torn_line_tells_of_nothing_and_what_it_was_to_tell_is_recorded() {
+        let (tree, home) = home();
+        let record = record(CHANGE);
+        let log = tree.path().join(".history/log/20261124.log");
+        Log::open(&home).and_then(|mut log| log.append(&record)).expect("append");
+        let whole = std::fs::read(&log).expect("a log");
+        for length in 0..=whole.len() {
+            std::fs::write(&log, &whole[..length]).expect("write");
+            Log::open(&home).and_then(|mut log| log.append_once(&record)).expect("append");
+            assert_eq!(records_from(&home, "").expect("records"), std::slice::from_ref(&record), "{length}");
+        }
     }
 
     #[test]
