@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
+/// The grain of a clock that has made times without a fraction of a second.
+const WHOLE_SECONDS: Duration = Duration::from_secs(2);
+
 /// What tells one state of a file from another, apart from its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
@@ -25,8 +28,7 @@ impl Stamp {
 
     /// When the content last changed, by the file's own word.
     pub fn modified(&self) -> SystemTime {
-        let seconds = u64::try_from(self.modified.0).unwrap_or(0);
-        UNIX_EPOCH + Duration::new(seconds, u32::try_from(self.modified.1).unwrap_or(0))
+        time(self.modified)
     }
 
     pub fn size(&self) -> u64 {
@@ -57,11 +59,18 @@ impl Stamp {
     /// Whether a later write could have left the very same stamp: the file's times are not older than its reading by
     /// more than the grain of the clock that made them.
     pub fn is_racy(&self, read_at: SystemTime, grain: Duration) -> bool {
-        let newest = self.modified.max(self.changed);
-        let newest = UNIX_EPOCH
-            + Duration::new(u64::try_from(newest.0).unwrap_or(0), u32::try_from(newest.1).unwrap_or(0));
-        newest + grain > read_at
+        // On ext4 with small inodes, say: its clock tells seconds alone.
+        let is_whole = self.modified.1 == 0 && self.changed.1 == 0;
+        let grain = if is_whole { grain.max(WHOLE_SECONDS) } else { grain };
+        let newest = time(self.modified.max(self.changed));
+        // What is later than the reading is not older.
+        !read_at.duration_since(newest).is_ok_and(|age| age >= grain)
     }
+}
+
+fn time((seconds, nanoseconds): (i64, u64)) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -80,6 +89,22 @@ mod tests {
             (1_002_500, elsewhere, false),
         ] {
             assert_eq!(stamp.is_racy(at(read_at), grain), racy, "{read_at}");
+        }
+    }
+
+    #[test]
+    fn times_without_a_fraction_are_of_a_clock_of_whole_seconds() {
+        let at = |milliseconds| UNIX_EPOCH + Duration::from_millis(milliseconds);
+        let grain = Duration::from_millis(20);
+        for (modified, changed, read_at, racy) in [
+            ((1_000, 0), (1_000, 0), 1_000_250, true),
+            ((999, 0), (1_000, 0), 1_001_999, true),
+            ((999, 0), (1_000, 0), 1_002_000, false),
+            ((1_000, 0), (1_000, 1), 1_000_250, false),
+            ((i64::MAX, 999_999_999), (1_000, 0), 1_000_250, true),
+        ] {
+            let stamp = Stamp { inode: 1, size: 2, modified, changed };
+            assert_eq!(stamp.is_racy(at(read_at), grain), racy, "{stamp:?}");
         }
     }
 }
