@@ -440,7 +440,10 @@ mod tests {
         // What has the name of a version that is to be kept is none of ours.
         std::fs::remove_dir_all(tree.tree.path().join("users/alice/.history")).expect("removed");
         let (directory, name) = (home.existing("Calendar").expect("open"), "a.ics");
-        let keep = || history::keep(&home, "x", FsPath::new("Calendar/a.ics"), &directory, name);
+        let keep = || {
+            let staging = tree.journals.staging();
+            history::keep(&home, "x", FsPath::new("Calendar/a.ics"), &directory, name, staging)
+        };
         keep().and_then(|()| keep()).expect("kept, and known to be");
         std::fs::write(tree.tree.path().join("users/alice/.history/versions/Calendar/other"), "other")
             .expect("write");

@@ -7,6 +7,7 @@
 //! No directory for each change: to make one costs more than to write a durable file.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::{Path as FsPath, PathBuf};
 
 use jiff::Timestamp;
@@ -147,7 +148,14 @@ fn made(home: &Directory, place: &FsPath) -> Result<(Directory, String)> {
 }
 
 /// Links `file`, which is `name` in `from`, into the history, before it is replaced.
-pub fn keep(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
+pub fn keep(
+    home: &Directory,
+    change: &str,
+    file: &FsPath,
+    from: &Directory,
+    name: &str,
+    staging: &Staging,
+) -> Result<()> {
     let (kept, its) = made(home, &Kept::Version.place(change, file))?;
     match rustix::fs::linkat(from.fd(), name, kept.fd(), &*its, AtFlags::empty()) {
         Ok(()) => Ok(()),
@@ -159,9 +167,25 @@ pub fn keep(home: &Directory, change: &str, file: &FsPath, from: &Directory, nam
         }
         // Somebody removed it meanwhile: there is nothing to keep.
         Err(Errno::NOENT) => Ok(()),
-        // A directory has no second name, and some file systems have none at all: it moves.
-        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK) => take(home, change, file, from, name),
+        // Some file systems have no second names, and some files may have none: such as we may read and not write
+        // (`fs.protected_hardlinks`).
+        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => {
+            match from.file(name) {
+                Ok(Some((content, _))) => copy(content, &kept, &its, staging),
+                // A directory, or what we may not read: it moves, and is missing until there is another.
+                _ => take(home, change, file, from, name),
+            }
+        }
         Err(error) => Err(Error::io(kept.path().join(its), error)),
+    }
+}
+
+/// Copies a file into the history, durably.
+fn copy(mut content: File, kept: &Directory, its: &str, staging: &Staging) -> Result<()> {
+    let copied = staging.write_with(kept, |copy| std::io::copy(&mut content, copy).map(drop))?;
+    match copied.add(kept, its)? {
+        true => Ok(()),
+        false => Err(Error::io(kept.path().join(its), Errno::EXIST)),
     }
 }
 

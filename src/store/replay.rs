@@ -184,7 +184,7 @@ impl Placing<'_> {
     }
 
     fn try_one(&self, line: &Line, content: &[u8]) -> Result<()> {
-        let Placing { home, change, .. } = *self;
+        let Placing { home, change, staging, .. } = *self;
         let file = FsPath::new(&line.file);
         let directory = match parent(home, file)? {
             Some(directory) => directory,
@@ -203,7 +203,7 @@ impl Placing<'_> {
         }
         // Files are placed before their content is durable: a power cut may have left us half of ours.
         let torn = current != line.before && line.after.is_some() && is_left_of(&directory, &name, content)?;
-        if current != line.before && !torn {
+        if current != line.before && !torn && !(current.is_none() && self.has_moved(line)?) {
             return self.lose(line, content);
         }
         if line.after.is_none() {
@@ -214,13 +214,27 @@ impl Placing<'_> {
             return staged.place(&directory, &name);
         }
         if current.is_some() {
-            took(HISTORY, || history::keep(home, change, file, &directory, &name))?;
+            took(HISTORY, || history::keep(home, change, file, &directory, &name, staging))?;
             return staged.place(&directory, &name);
         }
         match staged.add(&directory, &name)? {
             true => Ok(()),
             false => self.lose(line, content),
         }
+    }
+
+    /// Whether what was there is in the history, as this very change found it: not all can be there and here at once, and a
+    /// kill may have come in between.
+    fn has_moved(&self, line: &Line) -> Result<bool> {
+        let file = FsPath::new(&line.file);
+        for place in [Kept::Version.place(self.change, file), history::removed(self.change).join(file)] {
+            if let Some(kept) = parent(self.home, &place)?
+                && spelled(state(&kept, &file_name(&place)?)?) == line.before
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Keeps what a commit would have put where somebody's later change is.
@@ -336,14 +350,19 @@ mod tests {
 
     /// Makes a commit of two new files, and does not apply it; gives the journal.
     fn commit(journals: &Journals) -> String {
-        let operation = |file| Operation {
+        commit_of(journals, [State::Absent, State::Absent])
+    }
+
+    /// As [`commit`], of files that were as `before` says.
+    fn commit_of(journals: &Journals, before: [State; 2]) -> String {
+        let operation = |(file, before)| Operation {
             file: PathBuf::from(file),
-            before: State::Absent,
+            before,
             stamp: None,
             after: Some(Content::Bytes(b"new".to_vec())),
         };
         let home = journals.root.existing(HOME).expect("open");
-        let operations = FILES.map(operation).into();
+        let operations = FILES.into_iter().zip(before).map(operation).collect();
         let commit =
             Commit { home: PathBuf::from(HOME), operations, lost: Vec::new(), cause: Cause::default() };
         let Ok(Made::Journaled(journal)) = journals.commit(&home, commit) else { panic!("a journal") };
@@ -411,6 +430,29 @@ mod tests {
         assert!(inodes().iter().all(|inode| !placed.contains(inode)));
         assert!(held.iter().all(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)));
         assert!(pending(&journals).is_empty());
+    }
+
+    #[test]
+    fn what_this_very_change_moved_into_the_history_is_nobodys_removal() {
+        let (change, file) = (|journal: &str| history::bare(journal).to_owned(), FsPath::new(FILES[0]));
+        for is_kept in [true, false] {
+            let tree = tree();
+            let journals = journals(&tree);
+            let (home, at) = (tree.path().join(HOME), tree.path().join(HOME).join(file));
+            std::fs::create_dir(home.join("Calendar")).expect("mkdir");
+            std::fs::write(&at, "old").expect("write");
+            let before = State::Bytes(super::super::calendar::content_hash(b"old"));
+            let journal = commit_of(&journals, [before, State::Absent]);
+            // As if it had died before the new file was there.
+            std::fs::remove_file(&at).expect("removed");
+            if !is_kept {
+                std::fs::remove_file(home.join(Kept::Version.place(&change(&journal), file)))
+                    .expect("removed");
+            }
+            journals.replay(HOME.as_ref()).expect("applied");
+            assert_eq!(std::fs::read(&at).ok(), is_kept.then(|| b"new".to_vec()));
+            assert_eq!(home.join(Kept::Lost.place(&change(&journal), file)).exists(), !is_kept);
+        }
     }
 
     #[test]

@@ -55,12 +55,12 @@ impl Single<'_> {
 
     /// Puts the file in place of what is there, which goes to the history; or not, where somebody was faster.
     fn put(&self, operation: &Operation, staged: Option<Staged<'_>>, change: &str) -> Result<bool> {
-        let Single { home, directory, name, .. } = self;
+        let Single { home, directory, name, staging } = self;
         let file = &operation.file;
         match (staged, operation.before) {
             (Some(staged), State::Absent) => return staged.add(directory, name),
             (Some(staged), _) => {
-                took(HISTORY, || history::keep(home, change, file, directory, name))?;
+                took(HISTORY, || history::keep(home, change, file, directory, name, staging))?;
                 let settled = history::settle(home, change, file);
                 if let Err(error) = settled.and_then(|()| staged.place(directory, name)) {
                     history::unkeep(home, change, file, directory, name)?;

@@ -29,6 +29,10 @@ fn give(s: &Server, name: &str, to: u32, mode: u32) {
     chown(s.path(name), Some(to), None).expect("chown");
 }
 
+fn give_items(s: &Server) {
+    s.files_now(DIRECTORY).iter().for_each(|item| give(s, &format!("{DIRECTORY}/{item}"), SOMEBODY, 0o644));
+}
+
 #[track_caller]
 fn shown(s: &Server, events: usize) -> usize {
     version_of(&s.get(ADDRESS, "alice").text(), events).expect("one state")
@@ -93,4 +97,41 @@ fn what_is_acknowledged_waits_for_a_directory_that_cannot_be_written_to_any_more
         (answer.code == 200 && version_of(&answer.text(), EVENTS) == Ok(1)).then_some(())
     });
     s.settle();
+}
+
+#[test]
+fn a_kill_loses_no_item_that_the_service_may_not_write_to() {
+    if !need("strace", "strace") {
+        return;
+    }
+    for events in [1, 3] {
+        let Some(mut s) = started() else { return };
+        replaced(&s, ADDRESS, 0, events).status(201);
+        let mut kills = 0;
+        for (n, calls) in [(100, "rename,renameat,renameat2"), (200, "link,linkat"), (300, "unlink,unlinkat")]
+        {
+            for nth in 1..40 {
+                s.settle();
+                let old = shown(&s, events);
+                give_items(&s);
+                let Some(strace) = Strace::inject(&s, calls, &format!("signal=KILL:when={nth}")) else {
+                    return;
+                };
+                let answered = replaced(&s, ADDRESS, n + nth, events).try_send().is_ok();
+                let survived = eventually("the files, or the end", || {
+                    if runs(s.pid()) { (answered && !s.has_journal()).then_some(true) } else { Some(false) }
+                });
+                drop(strace);
+                assert_eq!(s.files_now(DIRECTORY).len(), events, "{calls} {nth}");
+                if survived {
+                    break;
+                }
+                kills += 1;
+                s.start_again();
+                let now = shown(&s, events);
+                assert!(now == n + nth || now == old && !answered, "{calls} {nth}: {now} after {old}");
+            }
+        }
+        assert!(kills > 2, "no call of a save was found: what does it write with?");
+    }
 }
