@@ -130,9 +130,12 @@ impl Copies {
     /// The client has fetched a View, or was told that it has it still.
     pub fn fetched(&mut self, view: ViewName, whole: bool) {
         let mut entry = self.take(view);
-        if whole || entry.count == 0 {
-            entry.count = entry.count.saturating_add(1);
-        }
+        entry.count = match (whole, entry.count) {
+            (true, count) => count.saturating_add(1),
+            // It was fetched when nobody counted.
+            (false, 0) => MANY,
+            (false, count) => count,
+        };
         entry.sent = false;
         self.push(entry);
     }
@@ -384,6 +387,16 @@ mod tests {
         let mut copies = Copies::default();
         copies.fetched(name(&[1, 2, 3]), true);
         copies.after(earlier);
+        assert_eq!(copies.entries.iter().map(|entry| entry.count).collect::<Vec<_>>(), [MANY, 1]);
+    }
+
+    #[test]
+    fn of_what_was_not_counted_there_are_any_number() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), false);
+        save(&mut copies, &[1, 2, 3]);
+        assert_eq!(parents(&copies, &[1]).views.len(), 2);
+        copies.fetched(name(&[1, 2, 3]), false);
         assert_eq!(copies.entries.iter().map(|entry| entry.count).collect::<Vec<_>>(), [MANY, 1]);
     }
 

@@ -10,38 +10,38 @@ use crate::request::Answer;
 use crate::server::{Server, eventually};
 use rustix::process::Signal;
 
-const ADDRESS: &str = "/ical/folder/Shared.ics";
-const KDE: &str = "korganizer/6.5.1";
+pub const ADDRESS: &str = "/ical/folder/Shared.ics";
+pub const KDE: &str = "korganizer/6.5.1";
 const CURL: &str = "curl/8.14.1";
-const OTHER: &str = "another/1.0";
+pub const OTHER: &str = "another/1.0";
 
 /// A calendar of alice's with an event for each of `uids`, made by somebody else.
-fn shared(uids: &[&str]) -> Server {
+pub fn shared(uids: &[&str]) -> Server {
     let s = Server::start();
     put(&s, OTHER, &plain_of(uids)).status(201);
     s
 }
 
-fn plain_of(uids: &[&str]) -> String {
+pub fn plain_of(uids: &[&str]) -> String {
     let events: Vec<String> = uids.iter().map(|uid| event(uid, uid, &[])).collect();
     plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn get(s: &Server, program: &str) -> Answer {
+pub fn get(s: &Server, program: &str) -> Answer {
     s.get(ADDRESS, "alice").header("User-Agent", program).send()
 }
 
-fn put(s: &Server, program: &str, body: &str) -> Answer {
+pub fn put(s: &Server, program: &str, body: &str) -> Answer {
     s.put(ADDRESS, "alice", body).header("User-Agent", program).send()
 }
 
 #[track_caller]
-fn save(s: &Server, program: &str, uids: &[&str]) -> Answer {
+pub fn save(s: &Server, program: &str, uids: &[&str]) -> Answer {
     put(s, program, &plain_of(uids)).status(204)
 }
 
 /// What is there, as somebody sees it who leaves no trace.
-fn here(s: &Server) -> Vec<String> {
+pub fn here(s: &Server) -> Vec<String> {
     summaries(&s.get(ADDRESS, "alice").header("User-Agent", "a test").text())
 }
 
@@ -282,7 +282,7 @@ fn records(book: &[u8], kind: &str) -> Vec<Range<usize>> {
 }
 
 /// How many Views, or clients, the cache has.
-fn kept(s: &Server, kind: &str) -> usize {
+pub fn kept(s: &Server, kind: &str) -> usize {
     let Some((_, book)) = book(s) else { return 0 };
     let name = |record: Range<usize>| book[record.end - 40..record.end - 24].to_vec();
     records(&book, kind).into_iter().map(name).collect::<HashSet<_>>().len()

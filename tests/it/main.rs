@@ -33,6 +33,7 @@ mod hostile;
 mod killed;
 mod limits;
 mod links;
+mod lookalikes;
 mod makings;
 mod merge;
 mod outside;
