@@ -98,6 +98,15 @@ impl Parents {
 }
 
 impl Copies {
+    /// Whether the other would be written alike.
+    pub fn is_written_as(&self, other: &Copies) -> bool {
+        fn row(entry: &Entry) -> (ViewName, bool, bool) {
+            (entry.view, entry.count > 0, entry.sent)
+        }
+        (self.forgotten, self.unseen) == (other.forgotten, other.unseen)
+            && self.entries.iter().map(row).eq(other.entries.iter().map(row))
+    }
+
     /// The bytes that are kept under `name`. How many copies there are is not in them: after a start nobody knows.
     pub fn encode(&self, name: &[u8]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -181,7 +190,8 @@ impl Copies {
         self.unseen |= later.unseen;
         for entry in later.entries {
             let before = self.take(entry.view);
-            self.push(Entry { count: entry.count.saturating_add(before.count), ..entry });
+            let count = entry.count.saturating_add(before.count);
+            self.push(Entry { count, sent: entry.sent && before.sent, ..entry });
         }
     }
 
@@ -398,6 +408,17 @@ mod tests {
         assert_eq!(parents(&copies, &[1]).views.len(), 2);
         copies.fetched(name(&[1, 2, 3]), false);
         assert_eq!(copies.entries.iter().map(|entry| entry.count).collect::<Vec<_>>(), [MANY, 1]);
+    }
+
+    #[test]
+    fn what_was_fetched_and_is_sent_again_counts_as_fetched() {
+        let mut earlier = Copies::default();
+        earlier.fetched(name(&[1]), true);
+        let mut copies = Copies::default();
+        copies.guarded(None, name(&[1]));
+        assert!(copies.entries[0].sent);
+        copies.after(earlier);
+        assert!(!copies.entries[0].sent);
     }
 
     #[test]

@@ -68,6 +68,7 @@ struct Remembered {
     recalled: bool,
     /// Whether it is to be written.
     changed: bool,
+    written: Option<Instant>,
 }
 
 /// What is to be written for one share.
@@ -268,13 +269,13 @@ impl Memory {
             return false;
         }
         let remembered = self.remembered(client);
-        let before = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
+        let before = remembered.copies.clone();
         change(&mut remembered.copies);
-        // How many copies there are is not written: after a start it is not known any more.
-        let after = (remembered.copies.entries.last().map(|entry| entry.view), remembered.copies.unseen);
         let has_views = remembered.copies.entries.iter().any(|entry| entry.view != NOTHING);
+        // What is in use must not grow old on the shelf.
+        let is_there = remembered.written.is_some_and(|when| when.elapsed() <= BELIEVED);
         // A client that was told of nothing and has no View is not worth a record.
-        if before == after || !has_views || remembered.changed {
+        if is_there && remembered.copies.is_written_as(&before) || !has_views || remembered.changed {
             return false;
         }
         remembered.changed = true;
@@ -293,6 +294,17 @@ impl Memory {
     #[must_use]
     fn use_view(&mut self, name: ViewName, view: &Arc<View>) -> HashMap<ViewName, Arc<View>> {
         self.recent.put(name, view.clone(), view.bytes())
+    }
+}
+
+impl Remembered {
+    /// Whether it is to be written; from now on it is not.
+    fn is_to_be_written(&mut self) -> bool {
+        let changed = std::mem::take(&mut self.changed);
+        if changed {
+            self.written = Some(Instant::now());
+        }
+        changed
     }
 }
 
@@ -373,7 +385,7 @@ impl Kept {
         }
         for client in &jobs.clients {
             // If it is not, it is forgotten again: so much was noted in its share since.
-            if std::mem::take(&mut self.memory.lock().remembered(client).changed) {
+            if self.memory.lock().remembered(client).is_to_be_written() {
                 batch.put_client(client, &self.recall(client));
             }
         }
@@ -449,6 +461,23 @@ mod tests {
         assert!(memory.next(before).is_err());
         memory.closing = true;
         assert!(memory.next(before).is_ok_and(|(share, _)| share == [4; 4]));
+    }
+
+    #[test]
+    fn what_is_known_of_a_client_is_written_when_more_is_known_and_once_a_day_in_use() {
+        let client = Client([1; 16]);
+        let is_written = |memory: &mut Memory, whole| {
+            memory.note(&client, |copies| copies.fetched([1; 16], whole));
+            let is_due = memory.next(Instant::now() + SETTLE).is_ok();
+            assert_eq!(memory.remembered(&client).is_to_be_written(), is_due);
+            is_due
+        };
+        let mut memory = Memory::new();
+        memory.remembered(&client).copies.guarded(None, [1; 16]);
+        assert!(is_written(&mut memory, true), "the same View, but not only sent any more");
+        assert!(!is_written(&mut memory, false) && !is_written(&mut memory, true), "how many is not written");
+        memory.remembered(&client).written = Instant::now().checked_sub(2 * BELIEVED);
+        assert!(is_written(&mut memory, false) && !is_written(&mut memory, false));
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub enum Loss {
     Nothing,
     /// How many copies there are, as at a start.
     Counts,
-    /// The same, and what a client that is one machine fetched and sent last, as at a start after a kill.
+    /// The same, and what of a client that is one machine was written last, as at a start after a kill.
     Newest,
     /// A View here and there.
     Views,
@@ -143,6 +143,8 @@ pub struct World {
     here: Texts,
     views: HashMap<ViewName, Arc<View>>,
     copies: Vec<Copies>,
+    /// What was written of each client, oldest first.
+    written: Vec<Vec<Vec<u8>>>,
     /// What each client's machines ever had as their copy: what the model says about doubt.
     had: Vec<BTreeSet<Vec<Version>>>,
     /// Every version that was here once.
@@ -186,6 +188,7 @@ impl World {
             here,
             views: HashMap::new(),
             copies: vec![Copies::default(); cast.len()],
+            written: vec![Vec::new(); cast.len()],
             had: vec![BTreeSet::new(); cast.len()],
             edits: 0,
             next: 10,
@@ -271,18 +274,14 @@ impl World {
     pub fn lose(&mut self, random: &mut Random) {
         match self.loss {
             Loss::Nothing => {}
-            Loss::Counts => {
-                for copies in &mut self.copies {
-                    *copies = std::mem::take(copies).recalled();
-                }
-            }
+            Loss::Counts => (0..self.copies.len()).for_each(|client| self.read(client)),
             Loss::Newest => {
-                for (client, copies) in self.copies.iter_mut().enumerate() {
-                    if self.machines.iter().filter(|machine| machine.client == client).count() == 1 {
-                        let left = copies.entries.len().saturating_sub(random.below(4));
-                        copies.entries.truncate(left);
+                for client in 0..self.copies.len() {
+                    if self.is_one_machine(client) {
+                        let written = &mut self.written[client];
+                        written.truncate(written.len().saturating_sub(random.below(4)));
                     }
-                    *copies = std::mem::take(copies).recalled();
+                    self.read(client);
                 }
             }
             Loss::Views => {
@@ -294,11 +293,31 @@ impl World {
             }
             Loss::Clients => {
                 let client = random.below(self.copies.len());
-                if self.machines.iter().filter(|machine| machine.client == client).count() == 1 {
+                if self.is_one_machine(client) {
                     self.copies[client] = Copies::default();
                 }
             }
         }
+    }
+
+    fn is_one_machine(&self, client: usize) -> bool {
+        self.machines.iter().filter(|machine| machine.client == client).count() == 1
+    }
+
+    /// Notes what a client fetched or sent, and writes it, as `Views` does.
+    fn note(&mut self, client: usize, change: impl FnOnce(&mut Copies)) {
+        let copies = &mut self.copies[client];
+        let before = copies.clone();
+        change(copies);
+        if !copies.is_written_as(&before) {
+            self.written[client].push(copies.encode(&[]));
+        }
+    }
+
+    /// Takes what is written of a client for all that is known of it.
+    fn read(&mut self, client: usize) {
+        let read = |written: &Vec<u8>| Copies::decode(&[], written).expect("what was written").recalled();
+        self.copies[client] = self.written[client].last().map(read).unwrap_or_default();
     }
 
     /// A user's edit, in the machine's own copy.
@@ -318,7 +337,9 @@ impl World {
     fn load(&mut self, at: usize) {
         let (name, shown) = self.shown(at);
         let client = self.machines[at].client;
-        self.copies[client].fetched(name, true);
+        // Every other program asks whether what it has is current.
+        let whole = at.is_multiple_of(2) || self.machines[at].tag != Some(name);
+        self.note(client, |copies| copies.fetched(name, whole));
         self.had[client].insert(versions(&shown));
         let machine = &mut self.machines[at];
         let rewrites = machine.kind == Kind::Thunderbird;
@@ -399,10 +420,10 @@ impl World {
         }
         let as_sent = plan.unlike.is_empty() && plan.kept == 0 && !masked;
         let name = if as_sent { self.shown(at).0 } else { self.keep_sent(&sent, &plan.unlike) };
-        match mozilla {
-            true => self.copies[client].guarded(machine.tag, name),
-            false => self.copies[client].saved(&parents, name),
-        }
+        self.note(client, |copies| match mozilla {
+            true => copies.guarded(machine.tag, name),
+            false => copies.saved(&parents, name),
+        });
         self.had[client].insert(versions(&machine.copy));
         let machine = &mut self.machines[at];
         machine.known = machine.copy.clone();
