@@ -9,6 +9,7 @@ use super::Store;
 use super::disk::{Directory, EntryKind};
 use super::history::{self, Kept, REMOVED, spelled};
 use super::log::{LOGS, day_of};
+use super::made;
 use super::place::Home;
 use super::record::time_of;
 use crate::config::Config;
@@ -67,6 +68,8 @@ impl Store {
 /// A version, a calendar that was removed, or a day's log, with what it sorts by.
 struct Entry {
     /// What belongs to one change goes together; a log goes after the changes of its day.
+    name: String,
+    /// When it was made, as names say it.
     age: String,
     path: PathBuf,
     is_log: bool,
@@ -77,14 +80,15 @@ struct Entry {
 /// nobody writes to what a change has kept.
 fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
     let mut entries = entries(home)?;
-    entries.sort_by(|one, other| one.age.cmp(&other.age));
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    correct_ages(&mut entries, now);
     let ago = |hours: i64, minutes: i64| {
         now.checked_sub(hours.hours().minutes(minutes)).map(spelled).unwrap_or_default()
     };
     let (oldest, young) = (ago(i64::from(bounds.days) * 24, 0), ago(0, YOUNG));
     let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
     let mut expired = false;
-    for change in entries.chunk_by(|one, other| one.age == other.age) {
+    for change in entries.chunk_by(|one, other| one.name == other.name) {
         let Some(Entry { age, is_log, .. }) = change.first() else { continue };
         // A log is as old as its day.
         let day = |time: &str| time.get(..8).unwrap_or("").to_owned();
@@ -99,6 +103,15 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
         expired = true;
     }
     Ok(expired)
+}
+
+/// What is named after a clock that was ahead is as old as it is all the same: it would stay until that time else.
+fn correct_ages(entries: &mut [Entry], now: Timestamp) {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let mut made = made::of_those_ahead(&names, &spelled(now), |at| made::kept_at(&entries[at].path));
+    for entry in entries.iter_mut().rev() {
+        entry.age = made.pop().unwrap_or_else(|| entry.name.clone());
+    }
 }
 
 fn remove(path: &FsPath) -> std::io::Result<()> {
@@ -128,9 +141,9 @@ fn remove_calendar(path: &FsPath) -> std::io::Result<()> {
 
 /// What is ours in a history; names that tell no time are somebody's own.
 fn entries(home: &Directory) -> Result<Vec<Entry>> {
-    let entry = |age: &str, place: &FsPath, is_log: bool| {
+    let entry = |name: &str, place: &FsPath, is_log: bool| {
         let path = home.path().join(place);
-        Entry { age: age.to_owned(), bytes: held(&path), path, is_log }
+        Entry { name: name.to_owned(), age: String::new(), bytes: held(&path), path, is_log }
     };
     let mut entries = Vec::new();
     for kept in Kept::ALL {
@@ -149,8 +162,8 @@ fn entries(home: &Directory) -> Result<Vec<Entry>> {
     }
     if let Some(logs) = home.directory(LOGS)? {
         for (log, _) in logs.entries()? {
-            let age = day_of(&log).map(|day| format!("{day}~"));
-            entries.extend(age.map(|age| entry(&age, &FsPath::new(LOGS).join(&log), true)));
+            let name = day_of(&log).map(|day| format!("{day}~"));
+            entries.extend(name.map(|name| entry(&name, &FsPath::new(LOGS).join(&log), true)));
         }
     }
     Ok(entries)
@@ -185,10 +198,14 @@ mod tests {
 
     /// What is left in a history after it was looked through.
     fn left(bounds: Bounds, fill: impl Fn(&FsPath)) -> Vec<String> {
+        left_at(NOW.parse().expect("a time"), bounds, fill)
+    }
+
+    fn left_at(now: Timestamp, bounds: Bounds, fill: impl Fn(&FsPath)) -> Vec<String> {
         let tree = tempfile::tempdir().expect("a directory");
         fill(&tree.path().join(HISTORY));
         let home = Directory::root(tree.path()).expect("open");
-        expire(&home, NOW.parse().expect("a time"), bounds).expect("expire");
+        expire(&home, now, bounds).expect("expire");
         for kept in Kept::ALL {
             remove_empty(&home, FsPath::new(kept.directory())).expect("remove");
         }
@@ -266,5 +283,28 @@ mod tests {
         let version = |day: u32| format!("25.ics~2026030{day}T000000.000000Z-1");
         let log = "20260303.log".to_owned();
         assert_eq!(left, [log, version(4), version(5), "26.ics~20260305T000000.000000Z-12".to_owned()]);
+    }
+
+    #[test]
+    fn what_is_named_after_a_clock_that_was_ahead_expires_by_when_it_was_kept() {
+        let left = |later: jiff::Span, bytes: u64| {
+            let now = Timestamp::now().checked_add(later).expect("a time");
+            left_at(now, Bounds { days: 30, bytes }, |history| {
+                version(history, "20260301T000000.000000Z-1", 100_000);
+                for n in 1..=4 {
+                    version(history, &format!("20380101T000000.00000{n}Z-{}", "1".repeat(n)), 100_000);
+                }
+                write(history.join("log/20380101.log"), 3);
+            })
+        };
+        let all = |from: usize| -> Vec<String> {
+            let versions =
+                (from..=4).map(|n| format!("{}.ics~20380101T000000.00000{n}Z-{}", 24 + n, "1".repeat(n)));
+            [vec!["20380101.log".to_owned()], versions.collect()].concat()
+        };
+        assert_eq!(left(0.hours(), 250_000), all(1), "it may still be being made");
+        assert_eq!(left(1.hours(), 250_000), all(3));
+        assert_eq!(left(1.hours(), u64::MAX), all(1));
+        assert!(left((24 * 31).hours(), u64::MAX).is_empty());
     }
 }

@@ -26,6 +26,7 @@ mod last_good;
 mod links;
 mod listing;
 mod log;
+mod made;
 pub mod merge;
 mod merged;
 mod operation;

@@ -4,13 +4,13 @@
 use std::net::IpAddr;
 use std::path::Path as FsPath;
 
-use jiff::Timestamp;
 use jiff::fmt::strtime;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::calendar::State;
 use super::commit::Operation;
-use super::history::TIME;
+use super::history::{TIME, spelled};
 use super::origin::Origin;
 
 /// What kind of change it was.
@@ -58,6 +58,9 @@ pub struct Cause {
 pub struct Record {
     /// Its name, which starts with its time and is part of the names of what it kept.
     pub change: String,
+    /// When it was made, as names say it, if its name says that it is yet to come: it is named after one by a clock that was ahead.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub made: String,
     #[serde(flatten)]
     pub cause: Cause,
     /// The calendar, below the home, that was removed or came back as a whole.
@@ -98,7 +101,7 @@ impl Cause {
 impl Record {
     /// The record of a commit with these operations.
     pub fn new(change: String, cause: &Cause, operations: &[Operation]) -> Record {
-        let mut record = Record { change, cause: cause.clone(), ..Record::default() };
+        let mut record = Record { made: made(&change), change, cause: cause.clone(), ..Record::default() };
         for operation in operations {
             let file = operation.file.to_string_lossy().into_owned();
             record.touches(file, operation.before != State::Absent, operation.after.is_some());
@@ -119,8 +122,22 @@ impl Record {
     /// The record of a calendar that goes or comes as a whole.
     pub fn of_calendar(change: String, cause: &Cause, calendar: &FsPath) -> Record {
         let calendar = calendar.to_string_lossy().into_owned();
-        Record { change, cause: cause.clone(), calendar, ..Record::default() }
+        Record { made: made(&change), change, cause: cause.clone(), calendar, ..Record::default() }
     }
+
+    /// When it was made.
+    pub fn time(&self) -> Option<Timestamp> {
+        time_of(&self.made).or_else(|| time_of(&self.change))
+    }
+}
+
+/// What is to be said of when a change is made beside its name.
+fn made(change: &str) -> String {
+    let now = Timestamp::now();
+    // Those of one moment are named a little ahead too.
+    let is_ahead =
+        time_of(change).is_some_and(|named| named.duration_since(now) > SignedDuration::from_secs(1));
+    if is_ahead { spelled(now) } else { String::new() }
 }
 
 /// When a change was made, by its name.

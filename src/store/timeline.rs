@@ -9,10 +9,11 @@ use std::path::{Path as FsPath, PathBuf};
 use jiff::Timestamp;
 
 use super::disk::{Directory, EntryKind};
-use super::history::{Entry, Kept, entries, removals, removed};
+use super::history::{Entry, Kept, entries, removals, removed, spelled};
 use super::log::records_from;
+use super::made;
 use super::props::{METADATA, PROPS};
-use super::record::{Cause, Did, Record, time_of};
+use super::record::{Cause, Did, Record};
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, cut};
 
@@ -69,17 +70,40 @@ impl<'h> Timeline<'h> {
         for record in unrecorded(home, &versions, &lost, removals)? {
             by_name.entry(record.change.clone()).or_insert(record);
         }
-        Ok(Timeline { home, changes: by_name.into_values().collect(), versions, lost, oldest_kept })
+        let mut timeline =
+            Timeline { home, changes: by_name.into_values().collect(), versions, lost, oldest_kept };
+        timeline.correct_times();
+        Ok(timeline)
+    }
+
+    /// Says of each change when it was made as far as that is known: no name of one tells that is later than now.
+    fn correct_times(&mut self) {
+        let names: Vec<&str> = self.changes.iter().map(|record| record.change.as_str()).collect();
+        let told = |at: usize| self.told(&self.changes[at]);
+        let mut made = made::of_those_ahead(&names, &spelled(Timestamp::now()), told);
+        for record in self.changes.iter_mut().rev() {
+            record.made = made.pop().unwrap_or_default();
+        }
+    }
+
+    /// When a change was made at the latest, by its own word or by what it kept.
+    fn told(&self, record: &Record) -> Option<String> {
+        if !record.made.is_empty() {
+            return Some(record.made.clone());
+        }
+        let kept = of(&self.versions, record).chain(of(&self.lost, record));
+        let places = kept.map(|(_, Version(place))| place.clone()).chain([removed(&record.change)]);
+        places.filter_map(|place| made::kept_at(&self.home.path().join(place))).min()
     }
 
     /// When the oldest known change was made.
     pub fn start(&self) -> Option<Timestamp> {
-        self.changes.first().and_then(|record| time_of(&record.change))
+        self.changes.first().and_then(Record::time)
     }
 
     /// The first change that is later than `at`.
     pub fn after(&self, at: Timestamp) -> usize {
-        self.changes.partition_point(|record| time_of(&record.change).is_none_or(|time| time <= at))
+        self.changes.partition_point(|record| record.time().is_none_or(|time| time <= at))
     }
 
     /// The last save or removal that touched `calendar`, or one of these files of it.
@@ -110,9 +134,7 @@ impl<'h> Timeline<'h> {
 
     /// The versions that lost in a change, with their files.
     pub fn lost(&self, record: &Record) -> impl Iterator<Item = (&FsPath, &Version)> {
-        let of = self.lost.range((record.change.clone(), PathBuf::new())..);
-        let of = of.take_while(|((change, _), _)| *change == record.change);
-        of.map(|((_, file), version)| (file.as_path(), version))
+        of(&self.lost, record)
     }
 
     /// Where a calendar is that went as a whole, or with one that did, if it is still kept: below the home.
@@ -236,6 +258,13 @@ impl Then {
         self.newest.entry(name.to_owned()).or_insert_with(|| version.clone());
         self.files.insert(name.to_owned(), version);
     }
+}
+
+/// What `versions` has of a change, with the files.
+fn of<'v>(versions: &'v Versions, record: &Record) -> impl Iterator<Item = (&'v FsPath, &'v Version)> {
+    let change = record.change.clone();
+    let of = versions.range((change.clone(), PathBuf::new())..);
+    of.take_while(move |((of, _), _)| *of == change).map(|((_, file), version)| (file.as_path(), version))
 }
 
 /// The files that are a calendar's own: items and what it says of itself, not who may see it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Store;
 use super::place::Path;
-use super::record::{Cause, Did, Record, time_of};
+use super::record::{Cause, Did, Record};
 use super::restore::Moment;
 use super::timeline::{Timeline, Version, files_of};
 use crate::error::{Error, Result};
@@ -96,7 +96,7 @@ impl Store {
             let is_of_all = uid.is_none() && (!items.is_empty() || record.cause.did == Did::Back);
             if is_of_all || items.iter().any(|item| Some(item.uid.as_str()) == uid) {
                 let items = items.into_iter().filter(|item| uid.is_none_or(|uid| item.uid == uid)).collect();
-                let time = time_of(&record.change).unwrap_or_default();
+                let time = record.time().unwrap_or_default();
                 told.push(Told { time, change: record.change.clone(), cause: record.cause.clone(), items });
             }
         }

@@ -185,6 +185,27 @@ fn a_calendar_goes_back_to_a_moment_over_additions_removals_and_its_own_end() {
 }
 
 #[test]
+fn a_moment_is_told_from_others_after_a_clock_was_ahead_too() {
+    let s = Server::start();
+    // All that follows is named after this.
+    let ahead = r#"{"change":"20380101T000000.000000Z-1","did":"save","who":"alice"}"#;
+    s.write("users/alice/.history/log/20380101.log", format!("{ahead}\n"));
+    save(&s, &[event("a", "one", &[])]);
+    let first = now();
+    save(&s, &[event("a", "two", &[])]);
+    let second = now();
+    save(&s, &[event("a", "two", &[]), event("b", "B", &[])]);
+    let third = now();
+    s.delete(ADDRESS, "alice").status(204);
+    for (at, summaries) in [(&third, &["B", "two"][..]), (&first, &["one"]), (&second, &["two"])] {
+        restore(&s, &[PLACE, "--at", at]);
+        served(&s, summaries);
+    }
+    let told = kalends(&s, &["history", PLACE]).expect("a history");
+    assert!(told.contains("removal") && !told.contains("2038"), "{told}");
+}
+
+#[test]
 fn one_item_comes_back_and_the_others_stay() {
     let s = Server::start();
     save(&s, &[event("a", "A1", &[]), event("b", "B1", &[])]);
