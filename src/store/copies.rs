@@ -1,7 +1,7 @@
 //! Which copies of a place a client has, by what it fetched and sent, and of which of them a save without a guard may be a
 //! change. Pure.
 //!
-//! Clients are told apart by little (`view_names::Client`): two machines with one program behind one address look like one.
+//! Clients are told apart by little (`view_names::Client`): all machines of one user with one program look like one.
 //! So the copies are counted: a whole fetch makes one more, a save turns the one that it comes from into another. What
 //! a save leaves out is removed only if every copy that it may come from has it. In doubt an item stays.
 

@@ -1,7 +1,5 @@
 //! The names of Views and of clients: hashes, whose first bytes say in whose share of the cache they are. Pure.
 
-use std::net::IpAddr;
-
 use super::place::{Home, Place};
 use crate::acl::Principal;
 
@@ -43,13 +41,13 @@ pub fn name(place: &Place, etag: &str) -> ViewName {
     named(if owner.is_some() { "user" } else { "public" }, owner.unwrap_or_default(), &hasher)
 }
 
-/// Who reads and saves, as far as requests without a guard tell: a hash of the principal, the program's name, the
-/// network address, and the address that is asked for. Two machines may share it.
+/// Who reads and saves, as far as requests without a guard tell: a hash of the principal, the program's name, and the address
+/// that is asked for. All machines of one user with one program share it: where a request comes from says little, as they move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Client(pub [u8; 16]);
 
 impl Client {
-    pub fn new(who: &Principal, program: &str, peer: Option<IpAddr>, address: &str) -> Client {
+    pub fn new(who: &Principal, program: &str, address: &str) -> Client {
         let mut hasher = blake3::Hasher::new();
         let (kind, me) = match who {
             Principal::Nobody => ("nobody", None),
@@ -58,14 +56,11 @@ impl Client {
             Principal::Link(_) => ("link", who.me()),
         };
         let me = me.unwrap_or_default();
-        for part in [kind, me, program, address] {
+        // Without its version: an update is no new client.
+        let program = program.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+        for part in [kind, me, &program, address] {
             hasher.update(part.as_bytes()).update(&[0]);
         }
-        match peer {
-            None => hasher.update(&[]),
-            Some(IpAddr::V4(peer)) => hasher.update(&peer.octets()),
-            Some(IpAddr::V6(peer)) => hasher.update(&peer.octets()),
-        };
         Client(named(kind, me, &hasher))
     }
 }
@@ -83,4 +78,18 @@ fn named(kind: &str, whose: &str, hasher: &blake3::Hasher) -> [u8; 16] {
     name[..SHARE].copy_from_slice(&share.as_bytes()[..SHARE]);
     name[SHARE..].copy_from_slice(&hasher.finalize().as_bytes()[SHARE..16]);
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_a_user_a_program_of_any_version_and_an_address() {
+        let client = |program, address| Client::new(&Principal::Nobody, program, address);
+        let it = client("Mozilla/5.0 (X11; rv:153.0) Thunderbird/153.9", "/a");
+        assert_eq!(it, client("Mozilla/5.0 (X11; rv:153.0.1) Thunderbird/153.10", "/a"));
+        assert_ne!(it, client("Mozilla/5.0 (Win; rv:153.0) Thunderbird/153.9", "/a"));
+        assert_ne!(it, client("Mozilla/5.0 (X11; rv:153.0) Thunderbird/153.9", "/b"));
+    }
 }

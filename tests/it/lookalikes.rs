@@ -80,3 +80,27 @@ fn that_a_client_also_fetches_is_known_after_a_restart() {
     save(&s, KDE, &["a", "e", "z"]);
     assert_eq!(here(&s), ["a", "z"]);
 }
+
+#[test]
+fn a_machine_that_moves_and_a_program_that_is_updated_are_the_client_that_they_were() {
+    let s = shared(&["a", "b"]);
+    let from = |local: &str, method: &str, program: &str, body: String| {
+        let client = reqwest::blocking::Client::builder().no_proxy();
+        let client =
+            client.local_address(Some(local.parse().expect("an address"))).build().expect("a client");
+        let request = client.request(method.parse().expect("a method"), s.url(ADDRESS));
+        let request = request.basic_auth("alice", Some("alice")).header("User-Agent", program);
+        let sent = request.header("Content-Type", "text/calendar").body(body).send().expect("an answer");
+        assert!(sent.status().is_success(), "{sent:?}");
+    };
+    // A laptop fetches at home, and another machine with a newer program in the office.
+    from("127.0.0.2", "GET", KDE, String::new());
+    by_etag(&s, &["a", "b", "e"]);
+    from("127.0.0.1", "GET", "korganizer/6.10", String::new());
+    // The laptop saves from the office, and has never seen e.
+    from("127.0.0.1", "PUT", KDE, with_a_edited(&["b"]));
+    assert_eq!(here(&s), ["a edited", "b", "e"]);
+    // What it fetched before its update it may remove after it.
+    from("127.0.0.3", "PUT", "korganizer/7.0", with_a_edited(&[]));
+    assert_eq!(here(&s), ["a edited", "e"]);
+}

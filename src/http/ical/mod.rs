@@ -12,7 +12,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::target::{CalendarTarget, Target};
-use super::{Site, blocking, freebusy, login, origin, program};
+use super::{Site, blocking, freebusy, header, login, origin};
 use crate::acl::{Principal, Role};
 use crate::auth::Token;
 use crate::error::Result;
@@ -68,8 +68,8 @@ impl Asked<'_> {
 
     /// Who reads and saves, to tell the Views of one client from those of another.
     fn client(&self) -> Client {
-        let (program, peer) = (program(self.request), login::client(self.site, self.request));
-        Client::new(&self.who, &program, peer, self.request.path())
+        let program = header(self.request, "user-agent").unwrap_or("unknown");
+        Client::new(&self.who, program, self.request.path())
     }
 
     /// Opens the place for reading, from memory where that is enough.
