@@ -209,7 +209,7 @@ fn of_component(component: &Component<'_>, zones: &mut Zones<'_>, found: &mut Ve
         }
     }
     let line = Some(component.line);
-    if component.kind == Kind::Event && !has_start {
+    if lacks_start(name, has_start) {
         let words = "a VEVENT without DTSTART: Thunderbird leaves it out without a word".to_owned();
         found.push(Fault { what: What::NoStart, line, words });
     }
@@ -219,8 +219,13 @@ fn of_component(component: &Component<'_>, zones: &mut Zones<'_>, found: &mut Ve
     }
 }
 
+/// Whether a component that is called `name` must say when it is, and does not.
+pub fn lacks_start(name: &str, has_start: bool) -> bool {
+    name == Kind::Event.name() && !has_start
+}
+
 /// What is wrong with a date or time.
-fn bad_value(property: &Property<'_>) -> Option<String> {
+pub fn bad_value(property: &Property<'_>) -> Option<String> {
     let is_any = |names: &[&str]| names.iter().any(|name| property.is(name));
     let is_moment = |value: &str| parse_date_time(value).is_some() || parse_period(value).is_some();
     let value = property.value.trim_ascii();

@@ -3,7 +3,9 @@
 //! Two items mean the same if they differ only in folding, letter case of names, order (of properties, parameters,
 //! lists and RRULE parts), spelling of durations and of `mailto:`, DTSTAMP, empty properties and defaults.
 
+use super::faults::{bad_value, lacks_start};
 use super::line::{Property, lines, unquote, unquoted};
+use super::scan::Kind;
 use super::value;
 
 /// A hash of something's meaning: the first half of a BLAKE3.
@@ -14,10 +16,13 @@ pub type Hash = [u8; 16];
 pub struct Look {
     pub meaning: Hash,
     /// RECURRENCE-ID, DTSTAMP, LAST-MODIFIED, SEQUENCE and X-MOZ-GENERATION of each component. Mozilla's programs
-    /// move them at every edit and leave them alone otherwise.
+    /// move them at every edit and leave them alone otherwise. [`NOT_LOADED`] for what they leave out without a word.
     pub stamps: Hash,
     pub age: Age,
 }
+
+/// The stamps of an item of which Mozilla's programs load no component.
+pub const NOT_LOADED: Hash = [0; 16];
 
 /// Which of two versions is the newer one where nothing else tells: compared field by field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -39,7 +44,8 @@ pub fn look(raw: &[u8], zones: &[Hash]) -> Look {
     // What stands outside of any component is none: only the components count.
     let mut outer = reader.finished;
     outer.extend_from_slice(zones);
-    Look { meaning: of_all(b"", &mut outer), stamps: of_all(b"", &mut reader.stamps), age: reader.age }
+    let stamps = if reader.is_loaded { of_all(b"", &mut reader.stamps) } else { NOT_LOADED };
+    Look { meaning: of_all(b"", &mut outer), stamps, age: reader.age }
 }
 
 /// The meaning of a VTIMEZONE: its rules, without what only describes it.
@@ -70,6 +76,21 @@ struct Open {
     name: String,
     parts: Vec<Hash>,
     stamps: Vec<Hash>,
+    has_start: bool,
+    has_bad_value: bool,
+}
+
+impl Open {
+    fn new(name: String) -> Open {
+        let parts = Vec::with_capacity(32);
+        Open { name, parts, stamps: Vec::new(), has_start: false, has_bad_value: false }
+    }
+
+    /// Whether Mozilla's programs load it.
+    fn is_loaded(&self) -> bool {
+        let is_known = [Kind::Event, Kind::Todo].iter().any(|kind| kind.name() == self.name);
+        is_known && !lacks_start(&self.name, self.has_start) && !self.has_bad_value
+    }
 }
 
 #[derive(Default)]
@@ -77,6 +98,8 @@ struct Reader {
     open: Vec<Open>,
     finished: Vec<Hash>,
     stamps: Vec<Hash>,
+    /// Whether Mozilla's programs load a component of those that are finished.
+    is_loaded: bool,
     age: Age,
     /// Reused for each property.
     buffer: Vec<u8>,
@@ -86,10 +109,12 @@ impl Reader {
     fn take(&mut self, property: &Property<'_>) {
         if property.is("BEGIN") {
             let name = property.value.trim().to_ascii_uppercase();
-            self.open.push(Open { name, parts: Vec::with_capacity(32), stamps: Vec::new() });
+            self.open.push(Open::new(name));
         } else if property.is("END") {
             self.close();
         } else if let Some(open) = self.open.last_mut() {
+            open.has_start |= property.is("DTSTART");
+            open.has_bad_value |= bad_value(property).is_some();
             let stamp = Stamp::of(property);
             if let Some(stamp) = stamp {
                 self.age.note(stamp, property.value);
@@ -107,6 +132,7 @@ impl Reader {
         match self.open.last_mut() {
             Some(outer) => outer.parts.push(meaning),
             None => {
+                self.is_loaded |= closed.is_loaded();
                 self.finished.push(meaning);
                 self.stamps.push(of_all(closed.name.as_bytes(), &mut closed.stamps));
             }
@@ -331,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    fn mozillas_programs_load_what_has_a_component_that_they_understand() {
+        const START: &str = "DTSTART:20260101T100000Z";
+        let component = |kind: &str, lines: &[&str]| {
+            let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            format!("BEGIN:{kind}\r\nUID:1\r\n{lines}END:{kind}\r\n")
+        };
+        let bare = component("VEVENT", &[]);
+        for (text, is_loaded) in [
+            (component("VEVENT", &[START]), true),
+            (component("vevent", &[START, "DTSTAMP:", "BEGIN:VALARM", "DUE:x", "END:VALARM"]), true),
+            (component("VEVENT", &["BEGIN:VALARM", START, "END:VALARM"]), false),
+            (component("VEVENT", &["DTSTART:tomorrow"]), false),
+            (component("VEVENT", &[START, "EXDATE:20260101,x"]), false),
+            (component("VTODO", &[]), true),
+            (component("VJOURNAL", &[START]), false),
+            (format!("{bare}{}", component("VEVENT", &[START])), true),
+            (bare, false),
+        ] {
+            assert_eq!(look(text.as_bytes(), &[]).stamps != NOT_LOADED, is_loaded, "{text}");
+        }
+    }
+
+    #[test]
     fn what_writing_again_changes_does_not_count() {
         let table: &[(&[&str], &[&str])] = &[
             (&["SUMMARY:a b"], &["SUMMARY:a", "  b"]),
@@ -390,9 +439,10 @@ mod tests {
 
     #[test]
     fn stamps_move_apart_from_the_meaning() {
-        let before = event(&["SUMMARY:a", "DTSTAMP:20260101T000000Z", "X-MOZ-GENERATION:1"]);
-        let edited = event(&["SUMMARY:a", "DTSTAMP:20260101T000000Z", "X-MOZ-GENERATION:2"]);
-        let rewritten = event(&["SUMMARY:b", "X-MOZ-GENERATION:1", "DTSTAMP:20260101T000000Z"]);
+        let start = "DTSTART:20260101T100000Z";
+        let before = event(&[start, "SUMMARY:a", "DTSTAMP:20260101T000000Z", "X-MOZ-GENERATION:1"]);
+        let edited = event(&[start, "SUMMARY:a", "DTSTAMP:20260101T000000Z", "X-MOZ-GENERATION:2"]);
+        let rewritten = event(&["SUMMARY:b", "X-MOZ-GENERATION:1", "DTSTAMP:20260101T000000Z", start]);
         assert_ne!(before.stamps, edited.stamps);
         assert_eq!(before.stamps, rewritten.stamps);
     }

@@ -56,4 +56,12 @@ impl<'a> Here<'a> {
             Here::Masked(_) | Here::Hidden => None,
         }
     }
+
+    /// The item, if the asker sees anything of it.
+    pub fn shown(&self) -> Option<&'a Item> {
+        match self {
+            Here::Whole(item) | Here::Masked(item) => Some(item),
+            Here::Hidden => None,
+        }
+    }
 }

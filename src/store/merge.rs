@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::base::{Base, Here};
 use super::copies::Parents;
 use super::merged::Merged;
+use super::misread::{is_misread, may_not_load};
 use super::threads::in_threads;
 use super::view::Known;
 use crate::ical::item::{Item, Key, KeyMap};
@@ -23,7 +24,7 @@ pub struct Plan {
     pub kept: usize,
     /// Items that both sides changed.
     pub conflicts: usize,
-    /// Whether the client changed or left out something that its base had.
+    /// Whether the client did more than to add: it changed or left out something that is here, or that its base had.
     pub touches: bool,
     /// Ordinals of the sent items that are not here afterwards as they were sent, each with the meaning of the version of
     /// ours that it stands for, if the base knows one.
@@ -234,37 +235,29 @@ impl Plan {
         here: &KeyMap<&Key, Here<'_>>,
         mozilla: bool,
     ) {
-        let keys: HashSet<&Key> = sent.iter().map(|item| &item.borrow().key).collect();
-        let absent = |key: &&Key| !keys.contains(*key);
-        let mut left_out = 0;
-        for (key, ours) in here.iter().filter(|(key, _)| absent(key)) {
+        let sent: Vec<&Item> = sent.iter().map(Borrow::borrow).collect();
+        let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
+        let is_partial = mozilla && !matches!(base, Base::Replace);
+        for (key, ours) in here.iter().filter(|(key, _)| !keys.contains(*key)) {
             let Here::Whole(ours) = ours else { continue };
             let goes = match base {
                 Base::None => false,
-                Base::Replace => true,
-                Base::Here => {
-                    left_out += 1;
-                    true
+                _ if is_partial && may_not_load(ours, here) => false,
+                Base::Replace | Base::Here => true,
+                Base::View(view) => {
+                    let known = view.get(&key.id()).filter(|known| !is_partial || known.is_loaded());
+                    self.touches |= known.is_some();
+                    known.is_some_and(|known| known.ours == ours.look().meaning)
                 }
-                Base::View(view) => view.get(&key.id()).is_some_and(|known| {
-                    left_out += 1;
-                    known.ours == ours.look().meaning
-                }),
-                Base::Copies(parents) => {
-                    let goes = parents.all_had(&key.id(), ours);
-                    left_out += usize::from(goes);
-                    goes
-                }
+                Base::Copies(parents) => parents.all_had(&key.id(), ours),
             };
             match goes {
                 true => self.remove.push((*key).clone()),
                 false => self.kept += 1,
             }
         }
-        self.touches |= left_out > 0 || !self.remove.is_empty();
-        // One action of a user is one PUT there; more is a calendar that the program could not read in full.
-        let misread = left_out > 1 || left_out == 1 && !self.take.is_empty();
-        if mozilla && misread && !matches!(base, Base::Replace) {
+        self.touches |= !self.remove.is_empty();
+        if is_partial && !self.remove.is_empty() && is_misread(&sent, base, here) {
             self.kept += self.remove.len();
             self.remove.clear();
         }
@@ -281,7 +274,7 @@ mod tests {
     /// An item called `uid` that says `summary`; `stamp` is its LAST-MODIFIED.
     fn item(uid: &str, summary: &str, stamp: u8) -> Item {
         let text = format!(
-            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nSUMMARY:{summary}\r\nLAST-MODIFIED:2026010{stamp}T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nDTSTART:20260101T100000Z\r\nSUMMARY:{summary}\r\nLAST-MODIFIED:2026010{stamp}T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
         );
         cut(text.as_bytes()).expect("a good item").items.remove(0)
     }
@@ -385,6 +378,22 @@ mod tests {
         let and_one_changed = [item("2", "changed", 2), item("3", "c", 1)];
         let plan = from(&here, &and_one_changed, &here, true);
         assert_eq!(outcome(&plan, &and_one_changed, &here), ["1=a", "2=changed", "3=c"]);
+    }
+
+    #[test]
+    fn a_mozilla_program_removes_nothing_that_it_never_loads() {
+        let bare = |uid: &str| {
+            let text = String::from_utf8_lossy(&item(uid, uid, 1).to_file()).replace("DTSTART", "X-START");
+            cut(text.as_bytes()).expect("a good item").items.remove(0)
+        };
+        let here = [item("1", "a", 1), item("2", "b", 1), bare("3"), bare("4")];
+        for base in [Base::Here, Base::View(&had_all(&here))] {
+            let deleted = &here[1..2];
+            assert_eq!(outcome(&run(deleted, &base, &here, true), deleted, &here), ["2=b", "3=3", "4=4"]);
+            assert_eq!(outcome(&run(deleted, &base, &here, false), deleted, &here), ["2=b"]);
+            let added = [item("1", "a", 1), item("2", "b", 1), item("5", "new", 1)];
+            assert!(!run(&added, &base, &here, true).touches);
+        }
     }
 
     #[test]

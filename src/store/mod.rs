@@ -29,6 +29,7 @@ mod log;
 mod made;
 pub mod merge;
 mod merged;
+mod misread;
 mod operation;
 mod origin;
 mod owners;

@@ -2,7 +2,7 @@
 //! their bytes in the cache. Pure.
 
 use crate::ical::item::KeyId;
-use crate::ical::meaning::{Hash, Look};
+use crate::ical::meaning::{Hash, Look, NOT_LOADED};
 
 /// What is known of one item of a View.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,12 @@ impl Known {
     /// Whether a client that had this copy and sends `look` has not changed it. Mozilla's programs tell by stamps: their
     /// writing alone changes more than a comparison by meaning forgives.
     pub fn is_as(&self, look: &Look, mozilla: bool) -> bool {
-        self.meaning == look.meaning || mozilla && self.stamps == look.stamps
+        self.meaning == look.meaning || mozilla && self.is_loaded() && self.stamps == look.stamps
+    }
+
+    /// Whether Mozilla's programs load it; else its absence says nothing.
+    pub fn is_loaded(&self) -> bool {
+        self.stamps != NOT_LOADED
     }
 }
 
@@ -60,6 +65,10 @@ impl View {
                 mark(ordinal);
             }
         }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(KeyId, Known)> {
+        self.items.iter()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,6 +1,6 @@
 //! WebDAV `If` on an `.ics` address: never a refusal, but the View to merge from (docs/merging.md). The three-way table, row by row.
 
-use crate::calendar::{MOZILLA, PLAIN, by_uid, calendar, event, plain, summaries, uids};
+use crate::calendar::{MOZILLA, PLAIN, by_uid, calendar, event, plain, summaries, task, uids};
 use crate::request::Answer;
 use crate::server::{Server, eventually};
 
@@ -315,6 +315,36 @@ fn mozilla_removes_one_item_at_a_time() {
         t.save_as(MOZILLA, &t.seen, &left);
         assert_eq!(t.summaries(), result, "{left:?}");
     }
+}
+
+#[test]
+fn what_mozilla_leaves_out_is_counted_whether_or_not_it_is_still_here() {
+    let t = Table::a_and_b();
+    t.meanwhile(&[b()]);
+    t.save_as(MOZILLA, &t.seen, &[]);
+    assert_eq!(t.summaries(), ["B"]);
+}
+
+#[test]
+fn mozillas_save_removes_nothing_when_it_is_sent_again() {
+    let t = Table::of(&[stamped("a", "A", EARLY), b()]);
+    for _ in 0..2 {
+        t.save_as(MOZILLA, &t.seen, &[stamped("a", "A, edited", LATE)]);
+        assert_eq!(t.summaries(), ["A, edited", "B"]);
+    }
+}
+
+#[test]
+fn what_mozilla_never_loads_stays_and_leaves_a_deletion_as_it_is() {
+    let journal = "BEGIN:VJOURNAL\r\nUID:j\r\nSUMMARY:Journal\r\nEND:VJOURNAL\r\n".to_owned();
+    let bare = event("n", "No start", &[]).replace("DTSTART", "X-START");
+    let twins = [event("t", "Event", &[]), task("t", "Task", &[])];
+    let t = Table::of(&[&[a(), b(), journal, bare], &twins[..]].concat());
+    let shown = |events: &[String]| [events, &twins[..1]].concat();
+    t.save_as(MOZILLA, &t.seen, &shown(&[b()]));
+    assert_eq!(t.summaries(), ["B", "Event", "Journal", "No start", "Task"]);
+    t.save_as(MOZILLA, &t.etag(), &shown(&[]));
+    assert_eq!(t.summaries(), ["Event", "Journal", "No start", "Task"]);
 }
 
 #[test]

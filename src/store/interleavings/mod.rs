@@ -6,13 +6,16 @@
 //! - a version is taken only if it was made at the saving machine, and once: no stale copy reverts or revives anything, but
 //!   where two machines that only send look like one;
 //! - what a user made is here afterwards, or in the history;
+//! - a save that is sent twice changes nothing the second time;
 //! - a deletion is honoured if no other copy that the client may have explains it.
 
+mod press;
 mod world;
 
 use std::rc::Rc;
 
-use world::{Act, Counts, Kind, Loss, Press, Random, Role, World};
+use press::Press;
+use world::{Act, Counts, Kind, Loss, Random, Role, World};
 
 const FULL: Role = Role::Full;
 
@@ -46,7 +49,9 @@ fn every_order(world: &World, depth: usize, counts: &mut Counts) {
         for act in world.acts(at) {
             let mut after = world.clone();
             run(&mut after, at, act);
-            if !matches!(act, Act::Load | Act::Save) && after.machines[at].kind != Kind::Thunderbird {
+            if !matches!(act, Act::Load | Act::Save | Act::SaveAgain)
+                && after.machines[at].kind != Kind::Thunderbird
+            {
                 run(&mut after, at, Act::Save);
             }
             if depth > 1 {

@@ -9,28 +9,8 @@ use super::super::copies::{Copies, Parents};
 use super::super::merge::merge;
 use super::super::view::{Known, View};
 use super::super::view_names::ViewName;
-use crate::ical::item::{Item, Key, KeyMap, cut};
-
-/// One state of one item: the item, the number of the edit that made it, and the machine that it was made at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version {
-    uid: u8,
-    edit: u32,
-    by: usize,
-}
-
-/// How a version is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Form {
-    Plain,
-    /// By Thunderbird, which drops what it does not know.
-    Rewritten,
-    /// As those see it who may not.
-    Busy,
-}
-
-pub type Text = (Version, Form);
-pub type Texts = BTreeMap<u8, Text>;
+use super::press::{Form, NOT_LOADED, Press, Text, Texts, Version};
+use crate::ical::item::{Item, Key, KeyMap};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -59,6 +39,8 @@ pub enum Act {
     DeleteFirst,
     DeleteLast,
     Save,
+    /// Sends again what it has just saved, for it heard no answer.
+    SaveAgain,
 }
 
 /// What is lost of the cache now and then.
@@ -85,6 +67,8 @@ pub struct Machine {
     copy: Texts,
     /// Under which its copy is named.
     tag: Option<ViewName>,
+    /// The same, before it saved last.
+    tag_before: Option<ViewName>,
     loaded: bool,
     /// Its copy when it was loaded or saved last.
     known: Texts,
@@ -92,48 +76,6 @@ pub struct Machine {
     deleted: BTreeMap<u8, Version>,
     /// What its user made and it has not saved.
     unsaved: BTreeSet<Version>,
-}
-
-/// Items as they are written, made once.
-#[derive(Default)]
-pub struct Press {
-    stamped: bool,
-    items: std::cell::RefCell<HashMap<Text, Item>>,
-}
-
-impl Press {
-    pub fn new(stamped: bool) -> Press {
-        Press { stamped, ..Press::default() }
-    }
-
-    fn item(&self, text: &Text) -> Item {
-        let mut items = self.items.borrow_mut();
-        items.entry(*text).or_insert_with(|| self.print(text)).clone()
-    }
-
-    fn print(&self, (version, form): &Text) -> Item {
-        let Version { uid, edit, .. } = version;
-        let stamps = match self.stamped {
-            true => format!("DTSTAMP:20260101T{edit:06}Z\r\nLAST-MODIFIED:20260101T{edit:06}Z\r\n"),
-            false => String::new(),
-        };
-        let body = match form {
-            Form::Plain => format!("{stamps}SUMMARY;LANGUAGE=de:{edit}\r\nX-LOST:1\r\n"),
-            Form::Rewritten => format!("SUMMARY:{edit}\r\n{stamps}"),
-            Form::Busy => "SUMMARY:Busy\r\n".to_owned(),
-        };
-        let text =
-            format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{uid}\r\n{body}END:VEVENT\r\nEND:VCALENDAR\r\n");
-        let item = cut(text.as_bytes()).expect("a good calendar").items.remove(0);
-        item.look();
-        item
-    }
-
-    fn view(&self, texts: &Texts) -> View {
-        View::new(
-            texts.values().map(|text| self.item(text)).map(|item| (item.key.id(), Known::of(item.look()))),
-        )
-    }
 }
 
 #[derive(Clone)]
@@ -152,6 +94,8 @@ pub struct World {
     edits: u32,
     next: u8,
     sent: u64,
+    /// Who has just saved.
+    saved_last: Option<usize>,
     pub counts: Counts,
     pub loss: Loss,
     /// All that was done, for who reads a failure.
@@ -174,13 +118,15 @@ impl World {
             role,
             copy: Texts::new(),
             tag: None,
+            tag_before: None,
             loaded: kind == Kind::OneWay,
             known: Texts::new(),
             deleted: BTreeMap::new(),
             unsaved: BTreeSet::new(),
         };
-        let here: Texts =
-            (1..=3).map(|uid| (uid, (Version { uid, edit: 0, by: usize::MAX }, Form::Plain))).collect();
+        let here: Texts = (1..=NOT_LOADED)
+            .map(|uid| (uid, (Version { uid, edit: 0, by: usize::MAX }, Form::Plain)))
+            .collect();
         World {
             press: press.clone(),
             machines: cast.iter().map(machine).collect(),
@@ -193,6 +139,7 @@ impl World {
             edits: 0,
             next: 10,
             sent: 0,
+            saved_last: None,
             counts: Counts::default(),
             loss: Loss::Nothing,
             done: Vec::new(),
@@ -221,6 +168,9 @@ impl World {
     pub fn acts(&self, at: usize) -> Vec<Act> {
         let machine = &self.machines[at];
         let mut acts = Vec::new();
+        if self.saved_last == Some(at) {
+            acts.push(Act::SaveAgain);
+        }
         if machine.kind != Kind::OneWay {
             acts.push(Act::Load);
         }
@@ -241,9 +191,11 @@ impl World {
 
     pub fn act(&mut self, at: usize, act: Act) {
         self.done.push((at, act));
+        self.saved_last = None;
         match act {
             Act::Load => return self.load(at),
             Act::Save => return self.save(at),
+            Act::SaveAgain => return self.save_again(at),
             Act::Add => self.edit(at, self.next),
             Act::ChangeFirst | Act::ChangeLast => {
                 let copy = &self.machines[at].copy;
@@ -272,6 +224,7 @@ impl World {
 
     /// Loses something of the cache.
     pub fn lose(&mut self, random: &mut Random) {
+        self.saved_last = None;
         match self.loss {
             Loss::Nothing => {}
             Loss::Counts => (0..self.copies.len()).for_each(|client| self.read(client)),
@@ -345,11 +298,22 @@ impl World {
         let machine = &mut self.machines[at];
         let rewrites = machine.kind == Kind::Thunderbird;
         let read = |form| if rewrites && form == Form::Plain { Form::Rewritten } else { form };
-        machine.copy = shown.into_iter().map(|(uid, (version, form))| (uid, (version, read(form)))).collect();
+        machine.copy = shown
+            .into_iter()
+            .filter(|(uid, _)| !(rewrites && *uid == NOT_LOADED))
+            .map(|(uid, (version, form))| (uid, (version, read(form))))
+            .collect();
         machine.known = machine.copy.clone();
         (machine.tag, machine.loaded) = (Some(name), true);
         machine.deleted.clear();
         machine.unsaved.clear();
+    }
+
+    fn save_again(&mut self, at: usize) {
+        let before = self.here.clone();
+        self.machines[at].tag = self.machines[at].tag_before;
+        self.save(at);
+        assert_eq!(self.here, before, "the same save again changes something");
     }
 
     /// Saves a machine's whole copy, and checks all that must hold.
@@ -428,8 +392,9 @@ impl World {
         self.had[client].insert(versions(&machine.copy));
         let machine = &mut self.machines[at];
         machine.known = machine.copy.clone();
-        machine.tag = Some(name);
+        machine.tag_before = machine.tag.replace(name);
         machine.unsaved.clear();
+        self.saved_last = Some(at);
     }
 
     fn is_one_of_two_senders(&self, at: usize) -> bool {
