@@ -107,7 +107,7 @@ impl Plan {
             (Base::Copies(parents), _) => self.meet_copies(ordinal, sent, ours, parents, mozilla),
             (_, None) => self.take.push(ordinal),
             (Base::Replace, Some(_)) => self.change(ordinal),
-            (_, Some(ours)) => self.meet_by_age(ordinal, sent, ours),
+            (_, Some(ours)) => self.meet_by_age(ordinal, sent, ours, mozilla),
         }
     }
 
@@ -165,7 +165,7 @@ impl Plan {
                 self.change(ordinal);
             }
             // It may be a copy older than all that is remembered of the client, or newer than all that a kill has left.
-            false => self.meet_by_age(ordinal, sent, ours),
+            false => self.meet_by_age(ordinal, sent, ours, mozilla),
         }
     }
 
@@ -194,7 +194,11 @@ impl Plan {
     }
 
     /// Decides where nothing is known of what the client had.
-    fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item) {
+    fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item, mozilla: bool) {
+        let known = Known::of(ours.look());
+        if known.is_as(sent.look(), mozilla) {
+            return self.stay(ordinal, Some(known));
+        }
         self.conflicts += 1;
         match sent.look().age > ours.look().age {
             true => self.change(ordinal),
@@ -353,6 +357,14 @@ mod tests {
             assert_eq!(outcome(&plan, &sent, &here), [expected, "2=alone"]);
             assert_eq!(plan.lost.len(), lost);
         }
+    }
+
+    #[test]
+    fn without_a_base_what_a_mozilla_program_only_wrote_again_is_no_conflict() {
+        let here = [item("1", "here", 2)];
+        let plan = run(&[item("1", "here without its language", 2)], &Base::None, &here, true);
+        let unlike = vec![(0, Some(here[0].look().meaning))];
+        assert_eq!(plan, Plan { unlike, ..Plan::default() });
     }
 
     #[test]

@@ -288,6 +288,31 @@ fn for_mozilla_the_stamps_alone_say_what_the_client_changed() {
 }
 
 #[test]
+fn with_no_base_what_mozilla_only_wrote_again_is_no_conflict_and_may_go_next() {
+    let t = Table::of(&[stamped("a", "A", EARLY), b()]);
+    let reduced = stamped("a", "A without its accents", EARLY);
+    let answer = t.save_as(MOZILLA, "\"unknown\"", &[reduced, b(), event("c", "C", &[])]);
+    assert_eq!(answer.header("Kalends-Merge"), "");
+    assert_eq!(t.summaries(), ["A", "B", "C"]);
+    t.save_as(MOZILLA, &answer.etag(), &[b(), event("c", "C", &[])]);
+    assert_eq!(t.summaries(), ["B", "C"]);
+}
+
+#[test]
+fn with_no_base_a_contributor_with_mozilla_may_add_beside_what_it_wrote_again() {
+    let s = Server::start();
+    let address = "/ical/~carol/folder/Rights/Contributor.ics";
+    let before = s.get(address, "carol").status(200);
+    let richer = |text: &str, part: &str| text.replace("END:VCALENDAR", &format!("{part}END:VCALENDAR"));
+    let body = richer(&before.text(), &event("rich", "Rich", &["X-A:1"]));
+    s.put(address, "carol", body).header("If-Match", &before.etag()).status(204);
+    let body = s.get(address, "bob").text().replace("X-A:1\r\n", "");
+    let body = richer(&body, &event("bobs", "Bobs", &[])).replace("PRODID:", "PRODID:-//Mozilla.org/");
+    s.put(address, "bob", body).header("If", "([\"unknown\"])").status(204);
+    assert!(uids(&s.get(address, "bob").text()).contains(&"bobs".to_owned()));
+}
+
+#[test]
 fn for_others_the_meaning_says_what_the_client_changed() {
     let t = Table::of(&[stamped("a", "A", EARLY), b()]);
     t.save(&[stamped("a", "A edited", EARLY), b()]);
