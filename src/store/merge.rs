@@ -19,6 +19,7 @@ pub struct Plan {
     pub take: Vec<usize>,
     /// Ordinals of the sent items that lose against what is here; they go to the history.
     pub lost: Vec<usize>,
+    /// In order.
     pub remove: Vec<Key>,
     /// Items here that the client did not send and that stay.
     pub kept: usize,
@@ -221,10 +222,21 @@ impl Plan {
     }
 
     /// A save without a guard that would remove more than half of a large calendar removes nothing: more often than not its
-    /// program could not read what it had.
-    pub fn guard_against_shrinking(&mut self, here: usize) {
+    /// program could not read what it had. `calendars`: of each, what of it the asker sees whole.
+    pub fn guard_against_shrinking<'k, C>(&mut self, calendars: impl IntoIterator<Item = C>)
+    where
+        C: IntoIterator<Item = &'k Key>,
+    {
         const LARGE: usize = 10;
-        if here >= LARGE && self.remove.len() * 2 > here {
+        let shrinks = |calendar: C| {
+            let (mut here, mut gone) = (0, 0);
+            for key in calendar {
+                here += 1;
+                gone += usize::from(self.remove.binary_search(key).is_ok());
+            }
+            here >= LARGE && gone * 2 > here
+        };
+        if calendars.into_iter().any(shrinks) {
             self.spared = self.remove.len();
             self.kept += self.spared;
             self.remove.clear();

@@ -150,7 +150,10 @@ impl Store {
                 let here = writing.here();
                 let looks = || known_sent.looks(&here);
                 let parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
-                let plan = known_sent.merged_into(&here, &parent.base(&basis), basis == Basis::Unknown)?;
+                let mut plan = known_sent.merged_into(&here, &parent.base(&basis))?;
+                if basis == Basis::Unknown {
+                    plan.guard_against_shrinking(writing.targets.iter().map(Target::seen_whole));
+                }
                 (parent, plan)
             };
             let lost = writing.carry_out(&plan, &known_sent.items)?;

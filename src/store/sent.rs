@@ -61,13 +61,9 @@ impl Sent {
     }
 
     /// Merges it into what is here.
-    pub fn merged_into(&self, here: &Present<'_>, base: &Base<'_>, unguarded: bool) -> Result<Plan> {
-        let mut plan = merge(&self.items, base, here, self.mozilla)
-            .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))?;
-        if unguarded {
-            plan.guard_against_shrinking(here.values().filter(|ours| matches!(ours, Here::Whole(_))).count());
-        }
-        Ok(plan)
+    pub fn merged_into(&self, here: &Present<'_>, base: &Base<'_>) -> Result<Plan> {
+        merge(&self.items, base, here, self.mozilla)
+            .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))
     }
 
     /// How all items compare. What is here byte for byte is looked at there, where it is remembered.

@@ -49,15 +49,8 @@ impl Writing {
     /// All that is here by key, as the asker sees it; of one key in two calendars, the first.
     pub fn here(&self) -> Present<'_> {
         let mut here = KeyMap::default();
-        for target in &self.targets {
-            let masked = target.role < Role::Master;
-            for stored in target.calendar.contents.items.iter() {
-                here.entry(&stored.item.key).or_insert(match stored.item.class {
-                    Class::Private if masked => Here::Hidden,
-                    Class::Confidential if masked => Here::Masked(&stored.item),
-                    _ => Here::Whole(&stored.item),
-                });
-            }
+        for (key, ours) in self.targets.iter().flat_map(Target::here) {
+            here.entry(key).or_insert(ours);
         }
         here
     }
@@ -145,6 +138,24 @@ impl Target {
             written: HashSet::new(),
             split: BTreeMap::new(),
         }
+    }
+
+    /// All that is in it, as the asker sees it.
+    fn here(&self) -> impl Iterator<Item = (&Key, Here<'_>)> {
+        let masked = self.role < Role::Master;
+        self.calendar.contents.items.iter().map(move |stored| {
+            let here = match stored.item.class {
+                Class::Private if masked => Here::Hidden,
+                Class::Confidential if masked => Here::Masked(&stored.item),
+                _ => Here::Whole(&stored.item),
+            };
+            (&stored.item.key, here)
+        })
+    }
+
+    /// What of it the asker sees whole.
+    pub fn seen_whole(&self) -> impl Iterator<Item = &Key> {
+        self.here().filter(|(_, here)| here.whole().is_some()).map(|(key, _)| key)
     }
 
     fn too_low(&self, need: Role) -> Error {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::calendar::{event, plain, summaries};
+use crate::calendar::{event, plain, summaries, task};
 use crate::request::Answer;
 use crate::server::{Server, eventually};
 use rustix::process::Signal;
@@ -221,6 +221,21 @@ fn a_save_without_a_guard_does_not_empty_half_a_calendar() {
     get(&s, KDE);
     save(&s, KDE, &all[..1]);
     assert_eq!(here(&s), all[..1]);
+}
+
+#[test]
+fn of_the_two_calendars_of_main_each_is_more_than_half_emptied_or_not() {
+    let s = Server::start();
+    let main = "/ical/main.ics";
+    let events = (0..13).map(|n| event(&format!("e{n}"), "E", &[]));
+    let tasks = (0..12).map(|n| task(&format!("t{n}"), "T", &[]));
+    let all: Vec<String> = events.chain(tasks).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    s.put(main, "alice", plain(&all)).header("Kalends-Merge", "replace").status(204);
+    s.get(main, "alice").header("User-Agent", KDE).status(200);
+    let answer = s.put(main, "alice", plain(&all[..13])).header("User-Agent", KDE).status(204);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=12, removed=0, conflicts=0, spared=12");
+    assert_eq!(summaries(&s.get(main, "alice").text()).len(), 25);
 }
 
 #[test]
