@@ -306,8 +306,12 @@ impl Item {
 }
 
 /// Gives each item without a UID one: a hash of its meaning and its ordinal among equals, so that the same upload
-/// gives the same UIDs.
+/// gives the same UIDs. One that another item of the upload has already, as it was served once, is passed over.
 pub fn assign_uids(items: Vec<Item>) -> Vec<Item> {
+    if items.iter().all(|item| !item.key.uid.is_empty()) {
+        return items;
+    }
+    let given: HashSet<Arc<str>> = items.iter().map(|item| item.key.uid.clone()).collect();
     let mut seen: HashMap<Hash, usize> = HashMap::new();
     items
         .into_iter()
@@ -316,8 +320,13 @@ pub fn assign_uids(items: Vec<Item>) -> Vec<Item> {
                 return item;
             }
             let meaning = item.look().meaning;
-            let ordinal = seen.entry(meaning).and_modify(|count| *count += 1).or_insert(0);
-            let uid = derived_uid(&meaning, *ordinal);
+            let next = seen.entry(meaning).or_insert(0);
+            let mut uid = derived_uid(&meaning, *next);
+            while given.contains(&*uid) {
+                *next += 1;
+                uid = derived_uid(&meaning, *next);
+            }
+            *next += 1;
             item.with_uid(&uid)
         })
         .collect()
@@ -394,6 +403,18 @@ mod tests {
             again.iter().map(|item| &item.key).collect::<Vec<_>>()
         );
         assert_eq!(one(&String::from_utf8_lossy(&first[0].raw))[0].key, first[0].key);
+    }
+
+    #[test]
+    fn a_uid_that_another_item_has_already_is_passed_over() {
+        let bare = "BEGIN:VEVENT\r\nSUMMARY:a\r\nEND:VEVENT\r\n";
+        let twice = assign_uids(one(&bare.repeat(2)));
+        let named = String::from_utf8_lossy(&twice[0].raw).into_owned();
+        let keys = |items: Vec<Item>| items.into_iter().map(|item| item.key).collect::<Vec<_>>();
+        assert_eq!(
+            keys(assign_uids(one(&format!("{bare}{named}")))),
+            [twice[1].key.clone(), twice[0].key.clone()]
+        );
     }
 
     #[test]

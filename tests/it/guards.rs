@@ -47,6 +47,18 @@ fn if_match_met_means_that_what_is_left_out_goes() {
 }
 
 #[test]
+fn what_is_left_out_goes_also_beside_an_item_without_a_uid_that_is_sent_with_its_made_up_one_too() {
+    let s = Server::start();
+    let bare = event("x", "Bare", &[]).replace("UID:x\r\n", "");
+    let etag = new(&s, &[&bare, &event("b", "B", &[])]);
+    let parts = components(&s.get(NEW, "alice").text());
+    let named = parts.iter().find(|part| part.contains("SUMMARY:Bare")).expect("it is served");
+    let put = s.put(NEW, "alice", plain(&[named, &bare])).header("If-Match", &etag).status(204);
+    assert_eq!(put.header("Kalends-Merge"), "kept=0, removed=1, conflicts=0");
+    assert_eq!(summaries(&s.get(NEW, "alice").text()), ["Bare", "Bare"]);
+}
+
+#[test]
 fn if_none_match_refuses_what_is_there() {
     let s = Server::start();
     let body = plain(&[&event("a", "A", &[])]);
