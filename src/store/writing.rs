@@ -55,10 +55,10 @@ impl Writing {
         here
     }
 
-    /// Whether the asker sees less than all of an item.
+    /// Whether the asker sees less than all of an item by now: what he has just sent may be the first.
     pub fn has_masked(&self) -> bool {
-        let masks = |target: &Target| target.role < Role::Master && target.calendar.contents.has_classes;
-        self.targets.iter().any(masks)
+        let masks = |part: &Part| part.role < Role::Master && part.loaded.calendar.contents.has_classes;
+        self.parts.iter().any(masks)
     }
 
     /// Turns the plan into operations; gives what lost, for the history.

@@ -134,6 +134,21 @@ fn an_editor_may_add_a_private_item_and_then_no_longer_sees_it() {
 }
 
 #[test]
+fn the_first_private_item_of_an_editor_has_a_tag_from_which_it_may_go_on() {
+    let s = Server::start();
+    let address = "/ical/~carol/folder/Rights/Editor.ics";
+    let before = s.get(address, "bob").status(200);
+    let mine = event("bobs", "Bob's own", &["CLASS:PRIVATE"]);
+    let body = before.text().replace("END:VCALENDAR", &format!("{mine}END:VCALENDAR"));
+    let put = |tag: &str| {
+        s.put(address, "bob", body.clone()).header("If", &format!("([{tag}])")).status(204).etag()
+    };
+    let tag = put(&before.etag());
+    assert_ne!(tag, s.get(address, "bob").etag(), "it does not show");
+    put(&tag);
+}
+
+#[test]
 fn a_loaded_cache_never_lends_one_askers_view_to_another() {
     let s = Server::start();
     for _ in 0..3 {
