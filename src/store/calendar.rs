@@ -1,6 +1,6 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ use crate::ical::scan::Class;
 pub use super::file::{ContentHash, State, Stored, content_hash, named};
 pub use super::listing::Shape;
 
-use super::file::{File, Files, Looked};
+use super::file::{File, Files, Looked, doubles};
 use super::stamp::Stamp;
 
 /// How much memory an item takes beside its text, in bytes: what the allocator gives for its many small parts, measured.
@@ -189,9 +189,8 @@ impl Calendar {
     /// The items after a few of them were replaced under their keys, which is what most changes do; nothing for others.
     fn swapped(&self, swaps: &[Swap]) -> Option<Arc<[Arc<Stored>]>> {
         const FEW: usize = 16;
-        let all: usize = self.files.values().map(|file| file.items.len()).sum();
         // Of one key twice, another one may be the newer now.
-        if swaps.len() > FEW || all != self.contents.items.len() {
+        if swaps.len() > FEW || self.has_doubles() {
             return None;
         }
         let mut items = self.contents.items.to_vec();
@@ -241,6 +240,16 @@ impl Calendar {
     pub fn state(&self, file: &str) -> (State, Option<Stamp>) {
         let found = self.files.get(file);
         found.map_or((State::Absent, None), |file| (file.state(), file.stamp.filter(|_| file.settled)))
+    }
+
+    /// Whether several files have versions of one item.
+    fn has_doubles(&self) -> bool {
+        self.files.values().map(|file| file.items.len()).sum::<usize>() != self.contents.items.len()
+    }
+
+    /// The files of the versions that another file's version stands before.
+    pub fn doubles(&self) -> HashMap<Key, Vec<Arc<str>>> {
+        if self.has_doubles() { doubles(&self.files, &self.contents.items) } else { HashMap::new() }
     }
 
     /// All items of a file, those too that another file's version stands before.

@@ -1,7 +1,7 @@
 //! One file of a calendar: as it was read last, and how it is looked at again. Which files there are is `listing`'s business,
 //! what they come to together is `calendar`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use super::disk::Directory;
 use super::last_good::LastGood;
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, cut, derived_uid};
+use crate::ical::item::{Item, Key, KeyMap, cut, derived_uid};
 
 /// A hash of a file's bytes.
 pub type ContentHash = [u8; 32];
@@ -55,6 +55,18 @@ pub enum State {
 
 pub fn content_hash(content: &[u8]) -> ContentHash {
     *blake3::hash(content).as_bytes()
+}
+
+/// The files that have an item of which `served` has another file's version.
+pub fn doubles(files: &Files, served: &[Arc<Stored>]) -> HashMap<Key, Vec<Arc<str>>> {
+    let served: KeyMap<&Key, &str> = served.iter().map(|stored| (&stored.item.key, &*stored.file)).collect();
+    let mut doubles: HashMap<_, Vec<_>> = HashMap::new();
+    for stored in files.values().flat_map(|file| &file.items) {
+        if served.get(&stored.item.key) != Some(&&*stored.file) {
+            doubles.entry(stored.item.key.clone()).or_default().push(stored.file.clone());
+        }
+    }
+    doubles
 }
 
 impl Stored {

@@ -169,7 +169,7 @@ impl Store {
             Made::Journaled(journal) => Some(journal),
         };
         let after = self.snapshot(save.place, &writing.parts);
-        let as_sent = match writing.has_masked() {
+        let as_sent = match writing.may_show_otherwise() {
             true => known_sent.is_shown_by(&after),
             false => plan.unlike.is_empty() && plan.kept == 0,
         };

@@ -28,6 +28,8 @@ pub struct Target {
     pub new: bool,
     pub operations: Vec<Operation>,
     pub changes: Vec<Change>,
+    /// See [`Calendar::doubles`].
+    doubles: HashMap<Key, Vec<Arc<str>>>,
     /// The files that the commit writes.
     written: HashSet<Arc<str>>,
     /// The files of several items that the commit splits, with what becomes of the items that it changes.
@@ -55,10 +57,12 @@ impl Writing {
         here
     }
 
-    /// Whether the asker sees less than all of an item by now: what he has just sent may be the first.
-    pub fn has_masked(&self) -> bool {
+    /// Whether the plan does not tell what the asker sees by now: he sees less than all, if only since he sent it, or of an
+    /// item in two calendars the other version.
+    pub fn may_show_otherwise(&self) -> bool {
         let masks = |part: &Part| part.role < Role::Master && part.loaded.calendar.contents.has_classes;
-        self.parts.iter().any(masks)
+        let all = self.targets.iter().map(|target| target.calendar.contents.items.len()).sum::<usize>();
+        self.parts.iter().any(masks) || self.targets.len() > 1 && self.here().len() < all
     }
 
     /// Turns the plan into operations; gives what lost, for the history.
@@ -129,6 +133,7 @@ impl Target {
     fn with(path: Path, calendar: Calendar, role: Role, rights: Rights, new: bool) -> Target {
         Target {
             path,
+            doubles: calendar.doubles(),
             calendar,
             role,
             rights,
@@ -190,22 +195,30 @@ impl Target {
         Ok(())
     }
 
-    /// Replaces or removes a stored item. A file that holds others too is split.
+    /// Replaces or removes a stored item. Another file's version of it goes: it would be served from now on, which nobody asked for.
     fn change(&mut self, old: &Stored, new: Option<&Arc<Item>>) -> Result<()> {
         if self.role < Role::Editor {
             return Err(self.too_low(Role::Editor));
         }
         self.writable()?;
-        let file = old.file.clone();
+        let key = &old.item.key;
+        self.change_in(old.file.clone(), key, new);
+        for file in self.doubles.remove(key).unwrap_or_default() {
+            self.change_in(file, key, None);
+        }
+        Ok(())
+    }
+
+    /// Replaces or removes a file's version of an item. A file that holds others too is split.
+    fn change_in(&mut self, file: Arc<str>, key: &Key, new: Option<&Arc<Item>>) {
         if self.calendar.items_of(&file).len() > 1 {
-            self.split.entry(file).or_default().insert(old.item.key.clone(), new.cloned());
-            return Ok(());
+            self.split.entry(file).or_default().insert(key.clone(), new.cloned());
+            return;
         }
         match new {
             Some(item) => self.put(file, item),
             None => self.remove(file),
         }
-        Ok(())
     }
 
     fn writable(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Preconditions of a save: If-Match, If-None-Match and none at all (RFC 9110 §13). WebDAV's `If` is in `merge`.
 
-use crate::calendar::{components, event, plain, summaries, uids};
-use crate::server::Server;
+use crate::calendar::{by_uid, components, event, plain, summaries, uids};
+use crate::server::{Server, eventually};
 
 const NEW: &str = "/ical/folder/New.ics";
 
@@ -56,6 +56,39 @@ fn what_is_left_out_goes_also_beside_an_item_without_a_uid_that_is_sent_with_its
     let put = s.put(NEW, "alice", plain(&[named, &bare])).header("If-Match", &etag).status(204);
     assert_eq!(put.header("Kalends-Merge"), "kept=0, removed=1, conflicts=0");
     assert_eq!(summaries(&s.get(NEW, "alice").text()), ["Bare", "Bare"]);
+}
+
+#[test]
+fn what_stands_in_two_files_goes_or_changes_as_one() {
+    const TWICE: &str = "/ical/folder/Odd/Twice.ics";
+    let edited =
+        |text: &str| text.replace("SEQUENCE:2", "SEQUENCE:0").replace("Twice, newer", "Twice, edited");
+    for (left, edit) in [(0, (|_: &str| plain(&[])) as fn(&str) -> String), (1, edited)] {
+        let s = Server::start();
+        let before = s.get(TWICE, "bob").status(200);
+        let body = edit(&before.text());
+        let tag = s.put(TWICE, "bob", body.clone()).header("If-Match", &before.etag()).status(204).etag();
+        let after = s.get(TWICE, "bob").status(200);
+        assert_eq!((after.etag(), summaries(&after.text())), (tag, summaries(&body)));
+        assert_eq!(s.files("users/bob/Odd/Twice").len(), left);
+        let kept = s.tree("users/bob/.history");
+        assert!(kept.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("Twice, older")));
+    }
+}
+
+#[test]
+fn of_an_item_in_both_calendars_of_main_the_other_shows_where_one_is_removed_and_the_answer_tells() {
+    let s = Server::start();
+    let (main, text) = ("/ical/main.ics", |summary| plain(&[&event("twice", summary, &[])]));
+    s.write("users/alice/Calendar/twice.ics", text("In Calendar"));
+    s.write("users/alice/Tasks/twice.ics", text("In Tasks"));
+    let before = eventually("it shows", || {
+        Some(s.get(main, "alice").send()).filter(|answer| answer.text().contains("In Calendar"))
+    });
+    let body = before.text().replace(&by_uid(&before.text(), "twice"), "");
+    let tag = s.put(main, "alice", body).header("If-Match", &before.etag()).status(204).etag();
+    let after = s.get(main, "alice").status(200);
+    assert!(after.text().contains("In Tasks") && after.etag() != tag);
 }
 
 #[test]
