@@ -46,6 +46,14 @@ pub fn http_date(time: SystemTime) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
 }
 
+/// When something changed last, if that can be told: not while it may change again in the same second, for who asks by that time
+/// later would not be told of it (RFC 9110 §8.8.2.2).
+pub fn last_modified(modified: SystemTime, now: SystemTime) -> Option<SystemTime> {
+    const DOUBT: Duration = Duration::from_secs(2);
+    let is_past = now.duration_since(modified).is_ok_and(|since| since >= DOUBT);
+    is_past.then_some(modified)
+}
+
 /// Whether the answer may be gzip (RFC 9110 §12.5.3), and is not less welcome than plain bytes.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     let Some(text) = accept_encoding else { return false };
@@ -106,6 +114,14 @@ fn thousandths(weight: &str) -> u32 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_has_just_changed_says_no_time() {
+        let modified = UNIX_EPOCH + Duration::from_millis(784_111_777_900);
+        let told = |millis| last_modified(modified, modified + Duration::from_millis(millis));
+        assert_eq!((told(1_999), told(2_000)), (None, Some(modified)));
+        assert_eq!(last_modified(modified, UNIX_EPOCH), None, "a clock was ahead");
+    }
 
     #[test]
     fn a_name_is_given_in_ascii_and_in_full() {

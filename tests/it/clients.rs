@@ -370,6 +370,7 @@ fn outlook_looks_at_the_directory_and_then_publishes() {
 fn google_and_icsx5_subscribe() {
     let s = Server::start();
     s.get("/robots.txt", NOBODY).header("User-Agent", "Google-Calendar-Importer").status(200);
+    s.dated("/ical/pf/Holidays.ics", NOBODY);
     let answer =
         s.get("/ical/pf/Holidays.ics", NOBODY).header("User-Agent", "Google-Calendar-Importer").status(200);
     assert!(answer.text().contains("\r\nX-WR-CALNAME:Holidays\r\n"));

@@ -1,6 +1,7 @@
 //! What a GET carries: headers, entity tags, conditions, compression, and the VCALENDAR around the items.
 
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 use crate::calendar::{assert_well_formed, by_uid, components, event, plain, summaries, uids, unfold, value};
 use crate::server::{NOBODY, Server};
@@ -10,7 +11,7 @@ const PROJECTS: &str = "/ical/folder/Work/Projects.ics";
 #[test]
 fn a_get_carries_the_headers_that_clients_and_proxies_need() {
     let s = Server::start();
-    let answer = s.get(PROJECTS, "alice").status(200);
+    let answer = s.dated(PROJECTS, "alice");
     assert_eq!(answer.header("Content-Type"), "text/calendar; charset=utf-8");
     assert_eq!(answer.header("Cache-Control"), "private, no-cache, no-transform");
     assert_eq!(
@@ -160,7 +161,7 @@ fn an_equal_etag_is_a_304_without_a_body() {
 #[test]
 fn if_modified_since_is_compared_for_equality_and_only_without_if_none_match() {
     let s = Server::start();
-    let modified = s.get(PROJECTS, "alice").status(200).header("Last-Modified").to_owned();
+    let modified = s.dated(PROJECTS, "alice").header("Last-Modified").to_owned();
     let ask = |since: &str| s.get(PROJECTS, "alice").header("If-Modified-Since", since);
     ask(&modified).status(304);
     // A restore may bring back older times: whatever differs was modified.
@@ -168,6 +169,20 @@ fn if_modified_since_is_compared_for_equality_and_only_without_if_none_match() {
     ask("Thu, 01 Jan 2026 00:00:00 GMT").status(200);
     ask("yesterday").status(200);
     ask(&modified).header("If-None-Match", "\"other\"").status(200);
+}
+
+#[test]
+fn what_has_just_changed_says_no_time_that_another_change_may_share() {
+    let s = Server::start();
+    let address = "/ical/folder/New.ics";
+    for summary in ["A", "B"] {
+        let before = Instant::now();
+        s.put(address, "alice", plain(&[&event("a", summary, &["SEQUENCE:1"])])).send();
+        let told = s.get(address, "alice").status(200).header("Last-Modified").to_owned();
+        assert!(told.is_empty() || before.elapsed() >= Duration::from_secs(2), "{told}");
+        let told = s.dated(address, "alice").header("Last-Modified").to_owned();
+        s.get(address, "alice").header("If-Modified-Since", &told).status(304);
+    }
 }
 
 #[test]
@@ -206,6 +221,7 @@ fn head_is_get_without_the_body() {
     for (address, user) in
         [(PROJECTS, "alice"), ("/ical/pf/Holidays.ics", NOBODY), ("/ical/freebusy.ifb", "bob")]
     {
+        s.dated(address, user);
         let (get, head) = (s.get(address, user).status(200), s.head(address, user).status(200));
         assert!(head.body.is_empty());
         for name in ["ETag", "Content-Type", "Content-Length", "Last-Modified", "Content-Disposition", "Vary"]

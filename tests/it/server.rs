@@ -11,6 +11,8 @@ use reqwest::blocking::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::request::Answer;
+
 /// The user name of a request without a login.
 pub const NOBODY: &str = "";
 
@@ -136,6 +138,12 @@ impl Server {
     /// Waits until what was acknowledged is applied: a journal of several files is so only after the answer.
     pub fn settle(&self) {
         eventually("the journal is applied", || (!self.has_journal()).then_some(()));
+    }
+
+    /// What is at `address`, once its last change lies so far back that the answer tells when it was.
+    pub fn dated(&self, address: &str, user: &str) -> Answer {
+        let is_dated = |answer: &Answer| !answer.header("Last-Modified").is_empty();
+        eventually("Last-Modified is told", || Some(self.get(address, user).status(200)).filter(is_dated))
     }
 
     /// Whether a file lies in a staging directory.

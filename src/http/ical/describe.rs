@@ -1,10 +1,13 @@
 //! PROPFIND of a calendar, as programs send it before they read or publish one (RFC 4918 §9.1).
 
+use std::time::SystemTime;
+
 use actix_web::HttpResponse;
 use actix_web::web::Payload;
 
 use super::{Asked, quoted};
 use crate::error::Result;
+use crate::http::headers::last_modified;
 use crate::http::propfind::{Kind, MULTISTATUS_TYPE, Resource, Wanted, multistatus};
 use crate::store::Room;
 
@@ -28,7 +31,7 @@ fn resource(href: String, room: &Room) -> Resource {
         display_name: Some(snapshot.heading.name.clone()),
         color: snapshot.heading.color.clone(),
         etag: Some(quoted(&snapshot.etag)),
-        modified: Some(snapshot.modified),
+        modified: last_modified(snapshot.modified, SystemTime::now()),
         length: u64::try_from(snapshot.length).ok(),
         role: *role,
     }

@@ -1,6 +1,7 @@
 //! GET and HEAD of a calendar: the Snapshot's bytes, or 304.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{
@@ -14,7 +15,7 @@ use super::pieces::Pieces;
 use super::{Asked, quoted};
 use crate::error::{Error, Result};
 use crate::http::guard::Guard;
-use crate::http::headers::{accepts_gzip, content_disposition, http_date};
+use crate::http::headers::{accepts_gzip, content_disposition, http_date, last_modified};
 use crate::http::{blocking, header};
 use crate::store::Snapshot;
 
@@ -41,9 +42,11 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
     let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     response
         .insert_header((ETAG, etag))
-        .insert_header((LAST_MODIFIED, http_date(snapshot.modified)))
         .insert_header((CACHE_CONTROL, CACHING))
         .insert_header((VARY, "Accept-Encoding, Authorization"));
+    if let Some(modified) = last_modified(snapshot.modified, SystemTime::now()) {
+        response.insert_header((LAST_MODIFIED, http_date(modified)));
+    }
     if unchanged {
         return Ok(response.finish());
     }
