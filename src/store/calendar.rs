@@ -442,6 +442,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_good_before_a_save_of_ours_is_older_than_that_and_never_served_again() {
+        let mut tree = Tree::new();
+        for text in [&event("UID:1\r\n", "first", ""), "BEGIN:VCALENDAR\r\nBEGIN:VEV"] {
+            tree.write("1.ics", text);
+            assert_eq!(tree.sweep(), ["first"]);
+        }
+        let text = event("UID:1\r\n", "second", "");
+        tree.write("1.ics", &text);
+        let item = crate::ical::item::cut(text.as_bytes()).expect("cut").items.pop().expect("an item");
+        let now = Some((Arc::new(item), content_hash(text.as_bytes())));
+        let saved = vec![Change { file: "1.ics".into(), now }];
+        tree.calendar = tree.calendar.map(|before| before.with(saved, SystemTime::now()));
+        assert_eq!(tree.sweep(), ["second"]);
+        tree.calendar = None;
+        tree.write("1.ics", "");
+        assert!(tree.sweep().is_empty());
+    }
+
+    #[test]
     fn only_visible_ics_files_are_items() {
         let mut tree = Tree::new();
         for name in [".1.ics", "1.ics~", "1.txt", "displayname"] {

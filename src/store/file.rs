@@ -142,6 +142,10 @@ impl Looked<'_> {
     ) -> (Vec<Arc<Stored>>, bool) {
         let same_time = |before: &File| before.stamp.is_none_or(|known| known.modified() == stamp.modified());
         if let Some(before) = self.before.filter(|before| before.hash == Some(hash) && same_time(before)) {
+            if !before.broken {
+                // A save of ours may have mended it.
+                self.last_good.forget(&self.path(directory));
+            }
             return (before.items.clone(), before.broken);
         }
         match cut(content) {
