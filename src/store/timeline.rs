@@ -64,9 +64,7 @@ impl<'h> Timeline<'h> {
         };
         let (versions, lost) = (read(Kept::Version)?, read(Kept::Lost)?);
         let removals = removals(home)?;
-        let oldest = |versions: &Versions| versions.keys().next().map(|(change, _)| change.clone());
-        let oldest_kept =
-            [oldest(&versions), oldest(&lost), removals.first().cloned()].into_iter().flatten().min();
+        let oldest_kept = oldest_kept(home)?;
         for record in unrecorded(home, &versions, &lost, removals)? {
             by_name.entry(record.change.clone()).or_insert(record);
         }
@@ -260,6 +258,16 @@ impl Then {
     }
 }
 
+/// The name of the oldest change of which anything is kept. Asked after what is kept was listed: what has expired meanwhile, oldest
+/// first and under no lock, may be in no list, and is older than this.
+fn oldest_kept(home: &Directory) -> Result<Option<String>> {
+    let mut oldest = removals(home)?.into_iter().next();
+    for kept in Kept::ALL {
+        oldest = entries(home, kept)?.into_iter().map(|entry| entry.change).chain(oldest).min();
+    }
+    Ok(oldest)
+}
+
 /// What `versions` has of a change, with the files.
 fn of<'v>(versions: &'v Versions, record: &Record) -> impl Iterator<Item = (&'v FsPath, &'v Version)> {
     let change = record.change.clone();
@@ -333,4 +341,38 @@ fn calendars(home: &Directory, top: &FsPath) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(calendars)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::log::Log;
+    use super::*;
+
+    #[test]
+    fn what_expires_while_it_is_listed_has_been() {
+        const CHANGES: usize = 2_000;
+        let tree = tempfile::tempdir().expect("a directory");
+        let home = Directory::root(tree.path()).expect("open");
+        let change = |n: usize| format!("20260101T000000.{n:06}Z-1");
+        // Which is listed first is the file system's affair.
+        let file = |n: usize| format!("{}/a.ics", n % 40);
+        let place = |n: usize| tree.path().join(Kept::Version.place(&change(n), Path::new(&file(n))));
+        let mut log = Log::open(&home).expect("a log");
+        for n in 0..CHANGES {
+            let replaced = vec![file(n)];
+            log.append(&Record { change: change(n), replaced, ..Record::default() }).expect("append");
+            std::fs::create_dir_all(place(n).parent().expect("a parent")).expect("mkdir");
+            std::fs::write(place(n), "").expect("write");
+        }
+        std::thread::scope(|scope| {
+            let expiry =
+                scope.spawn(|| (0..CHANGES).for_each(|n| std::fs::remove_file(place(n)).expect("removed")));
+            while !expiry.is_finished() {
+                let timeline = Timeline::read(&home).expect("read");
+                assert!(timeline.changes.iter().all(|record| timeline.was_made(record)));
+            }
+        });
+    }
 }
