@@ -1,6 +1,7 @@
 //! The `.acl.json` files: which one decides about a place, and how one is changed. What they mean is `acl`'s.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use super::recent::Recent;
 use super::record::{Cause, Did};
 use super::stamp::Stamp;
 use super::tree::{Tree, USERS};
+use super::writer::Writer;
 use crate::acl::{Acl, Principal, Role, Subject};
 use crate::error::{Error, Result};
 
@@ -150,7 +152,8 @@ impl Store {
     /// own gets one with what was inherited so far, since the nearest file decides alone.
     ///
     /// # Errors
-    /// `NotFound` if the directory is not there; `Config` if the file that is to be changed cannot be understood.
+    /// `NotFound` if the directory is not there; `Config` if the file that is to be changed cannot be understood; `Busy` if
+    /// somebody has just changed it.
     pub fn set_role(
         &self,
         origin: &Origin,
@@ -159,7 +162,11 @@ impl Store {
         role: Option<Role>,
     ) -> Result<PathBuf> {
         let on_disk = path.map_or_else(|| PathBuf::from(USERS), |path| self.tree.on_disk(path));
-        let locked = path.map(|path| Ok::<_, Error>((path, self.lock(&path.home)?))).transpose()?;
+        let locked = match path {
+            Some(path) => self.lock(&path.home)?,
+            // No home, but of it too one writer at a time reads, changes and writes.
+            None => Arc::new(Writer::default()).lock(self.tree.root.existing(USERS)?)?,
+        };
         let directory = self.tree.root.directory(&on_disk)?.ok_or(Error::NotFound)?;
         let before = directory.read(FILE)?.map(|(text, _)| content_hash(&text));
         let mut acl = match self.rights(path)? {
@@ -169,8 +176,8 @@ impl Store {
         };
         acl.set(subject, role);
         let text = acl.to_text().into_bytes();
-        match locked {
-            Some((path, locked)) => {
+        match path {
+            Some(path) => {
                 let operation = Operation {
                     file: path.below_home().join(FILE),
                     before: before.map_or(State::Absent, State::Bytes),
@@ -181,7 +188,11 @@ impl Store {
             }
             // Above the homes there is no history.
             None => {
-                self.journals.staging().write(&text, &directory)?.place(&directory, FILE)?;
+                let staged = self.journals.staging().write(&text, &directory)?;
+                if directory.read(FILE)?.map(|(text, _)| content_hash(&text)) != before {
+                    return Err(Error::Busy);
+                }
+                staged.place(&directory, FILE)?;
                 directory.sync()?;
             }
         }

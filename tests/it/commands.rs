@@ -121,6 +121,22 @@ fn acl_set_refuses_what_it_cannot_understand_and_writes_nothing() {
 }
 
 #[test]
+fn rights_that_are_set_at_once_are_all_set() {
+    let s = Server::start();
+    for (place, file) in [("/", "users/.acl.json"), ("alice/Work", "users/alice/Work/.acl.json")] {
+        let users: Vec<String> = (0..12).map(|n| format!("user:u{n}")).collect();
+        std::thread::scope(|scope| {
+            for user in &users {
+                scope.spawn(|| acl(&s, &["set", place, user, "viewer"]).expect("it is set"));
+            }
+        });
+        let text = s.read(file);
+        let lost: Vec<_> = users.iter().filter(|user| !text.contains(&format!("{user:?}"))).collect();
+        assert!(lost.is_empty(), "{place}: {lost:?}");
+    }
+}
+
+#[test]
 fn acl_why_names_the_file_and_the_entry_that_decided() {
     let s = Server::start();
     for (place, user, parts) in [
