@@ -5,22 +5,23 @@ use jiff::civil::DateTime;
 use jiff::fmt::strtime;
 use jiff::{Timestamp, ToSpan};
 
-use super::line::{Property, logical_len, unfold};
+use super::line::{Property, lines, logical_len, unfold};
 use super::meaning::Age;
 
-/// A component of an item that is being read.
-#[derive(Default)]
+/// A component of an item that is being read, and that is to be newer than one of this age.
 struct Open {
+    age: Age,
     last_modified: bool,
     sequence: bool,
 }
 
-/// `text`, a VCALENDAR, as a version that is newer than one of this `age`; it was brought back at `now`.
+/// `text`, a VCALENDAR, as a version that is newer than those which `newest` has for the UIDs in it, where it has one; it was
+/// brought back at `now`.
 ///
-/// SEQUENCE is raised to that of `age` at most: a higher one would speak for the organizer (RFC 5546 §2.1.4).
-pub fn revised(text: &[u8], age: Age, now: Timestamp) -> Vec<u8> {
-    let last_modified = format!("LAST-MODIFIED:{}", later(age.last_modified, now));
-    let sequence = format!("SEQUENCE:{}", age.sequence);
+/// SEQUENCE is raised to that of the newest at most: a higher one would speak for the organizer (RFC 5546 §2.1.4).
+pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp) -> Vec<u8> {
+    let last_modified = |age: Age| format!("LAST-MODIFIED:{}", later(age.last_modified, now));
+    let sequence = |age: Age| format!("SEQUENCE:{}", age.sequence);
     let mut out = Vec::with_capacity(text.len() + 64);
     let (mut rest, mut depth) = (text, 0_usize);
     let mut open: Option<Open> = None;
@@ -37,17 +38,18 @@ pub fn revised(text: &[u8], age: Age, now: Timestamp) -> Vec<u8> {
             depth += 1;
             let kind = property.map_or("", |property| property.value.trim()).to_ascii_uppercase();
             if depth == 2 && ["VEVENT", "VTODO", "VJOURNAL"].contains(&kind.as_str()) {
-                open = Some(Open::default());
+                let age = newest(&uid(rest));
+                open = age.map(|age| Open { age, last_modified: false, sequence: false });
             }
         } else if is("END") {
             if depth == 2
                 && let Some(done) = open.take()
             {
                 if !done.last_modified {
-                    put(&last_modified);
+                    put(&last_modified(done.age));
                 }
-                if !done.sequence && age.sequence > 0 {
-                    put(&sequence);
+                if !done.sequence && done.age.sequence > 0 {
+                    put(&sequence(done.age));
                 }
             }
             depth = depth.saturating_sub(1);
@@ -56,15 +58,15 @@ pub fn revised(text: &[u8], age: Age, now: Timestamp) -> Vec<u8> {
         {
             if is("LAST-MODIFIED") {
                 if !std::mem::replace(&mut open.last_modified, true) {
-                    put(&last_modified);
+                    put(&last_modified(open.age));
                 }
                 continue;
             }
             if is("SEQUENCE") {
                 open.sequence = true;
                 let own = property.and_then(|property| property.value.trim().parse().ok()).unwrap_or(0_u64);
-                if own < age.sequence {
-                    put(&sequence);
+                if own < open.age.sequence {
+                    put(&sequence(open.age));
                     continue;
                 }
             }
@@ -72,6 +74,23 @@ pub fn revised(text: &[u8], age: Age, now: Timestamp) -> Vec<u8> {
         out.extend_from_slice(raw);
     }
     out
+}
+
+/// The UID of a component whose first line was read; empty if it has none.
+fn uid(component: &[u8]) -> String {
+    let mut depth = 0_usize;
+    for line in lines(component) {
+        match Property::parse(&line.text) {
+            Some(begin) if begin.is("BEGIN") => depth += 1,
+            Some(end) if end.is("END") && depth == 0 => break,
+            Some(end) if end.is("END") => depth -= 1,
+            Some(uid) if depth == 0 && uid.is("UID") && !uid.value.trim().is_empty() => {
+                return uid.value.trim().to_owned();
+            }
+            _ => {}
+        }
+    }
+    String::new()
 }
 
 /// A time in UTC as LAST-MODIFIED has it: `now`, or what is after `last`, given by its digits, where some clock is fast.
@@ -89,7 +108,11 @@ mod tests {
 
     fn run(body: &str, age: Age) -> String {
         let text = format!("BEGIN:VCALENDAR\r\n{body}END:VCALENDAR\r\n");
-        let revised = revised(text.as_bytes(), age, "2026-11-24T22:00:00Z".parse().expect("a time"));
+        let revised = revised(
+            text.as_bytes(),
+            |uid| (uid != "other").then_some(age),
+            "2026-11-24T22:00:00Z".parse().expect("a time"),
+        );
         let revised = String::from_utf8(revised).expect("UTF-8");
         let inner = revised.strip_prefix("BEGIN:VCALENDAR\r\n").expect("a calendar");
         inner.strip_suffix("END:VCALENDAR\r\n").expect("a calendar").to_owned()
@@ -110,6 +133,10 @@ mod tests {
             (
                 "BEGIN:VEVENT\r\nSEQUENCE:3\r\nBEGIN:VALARM\r\nLAST-MODIFIED:x\r\nEND:VALARM\r\nEND:VEVENT\r\n",
                 "BEGIN:VEVENT\r\nSEQUENCE:3\r\nBEGIN:VALARM\r\nLAST-MODIFIED:x\r\nEND:VALARM\r\nLAST-MODIFIED:20261124T220000Z\r\nEND:VEVENT\r\n",
+            ),
+            (
+                "BEGIN:VEVENT\r\nSUMMARY:b\r\nUID:other\r\nEND:VEVENT\r\n",
+                "BEGIN:VEVENT\r\nSUMMARY:b\r\nUID:other\r\nEND:VEVENT\r\n",
             ),
             (
                 "BEGIN:VTIMEZONE\r\nLAST-MODIFIED:20200101T000000Z\r\nEND:VTIMEZONE\r\n",

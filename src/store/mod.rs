@@ -30,6 +30,7 @@ mod made;
 pub mod merge;
 mod merged;
 mod misread;
+mod newer;
 mod operation;
 mod origin;
 mod owners;

@@ -10,6 +10,7 @@ use super::Store;
 use super::calendar::{State, content_hash};
 use super::commit::{Commit, Made, Operation};
 use super::disk::{Directory, EntryKind};
+use super::newer::Newer;
 use super::origin::Origin;
 use super::place::Path;
 use super::props::PROPS;
@@ -17,9 +18,7 @@ use super::record::{Cause, Did};
 use super::timeline::{Files, Then, Timeline, Version, files_of};
 use super::tree::Found;
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, cut};
-use crate::ical::meaning::Age;
-use crate::ical::revise::revised;
+use crate::ical::item::{Item, Key};
 
 /// How often it is tried anew because somebody changes the files meanwhile.
 const ATTEMPTS: usize = 10;
@@ -191,8 +190,9 @@ impl Store {
         if let Some(directory) = &looked.then.directory {
             self.copy_rest(&home.existing(directory)?, &into)?;
         }
+        let newer = Newer::of(&looked.timeline, &looked.then)?;
         for (name, version) in &looked.then.files {
-            self.copy_in(&looked.content(name, version)?, &into, name)?;
+            self.copy_in(&looked.content(name, version, &newer)?, &into, name)?;
         }
         staged.sync()?;
         self.journals.place_calendar(home, &calendar, cause, || staged.place(&target, top))?;
@@ -234,10 +234,11 @@ impl Store {
 impl Looked<'_> {
     /// What makes the calendar what it was: by file, each under its name in the calendar.
     fn operations(&self) -> Result<Vec<Operation>> {
+        let newer = Newer::of(&self.timeline, &self.then)?;
         let mut operations = Vec::new();
         for (name, version) in &self.then.files {
             if self.here.get(name) != Some(version) {
-                operations.extend(self.put(name, self.content(name, version)?)?);
+                operations.extend(self.put(name, self.content(name, version, &newer)?)?);
             }
         }
         for name in self.here.keys().filter(|name| !self.then.files.contains_key(*name) && *name != PROPS) {
@@ -248,9 +249,10 @@ impl Looked<'_> {
 
     /// What makes the item `uid` what it was, or makes it go if it was not there; others in the same file stay.
     fn operations_of(&self, uid: &str) -> Result<Vec<Operation>> {
+        let newer = Newer::of(&self.timeline, &self.then)?;
         let names = self.only.iter().flatten();
         let mut after: BTreeMap<&str, Option<Vec<u8>>> = BTreeMap::new();
-        let mut apart: Vec<Item> = Vec::new();
+        let mut apart: Vec<(Key, Vec<u8>)> = Vec::new();
         for name in names {
             let then = self.then.files.get(name);
             let here = self.here.get(name);
@@ -263,7 +265,7 @@ impl Looked<'_> {
             match (then, is_same) {
                 (_, true) => {}
                 (Some(version), _) if alone(&was) && alone(&is) && !was.is_empty() => {
-                    after.insert(name, Some(self.content(name, version)?));
+                    after.insert(name, Some(self.content(name, version, &newer)?));
                 }
                 _ => {
                     // The item leaves what others are in, as when a save changes one of them.
@@ -271,16 +273,17 @@ impl Looked<'_> {
                         is.into_iter().partition(|item| &*item.key.uid == uid);
                     if !mine.is_empty() {
                         after.insert(name, None);
-                        apart.extend(others);
+                        apart.extend(others.into_iter().map(|item| (item.key.clone(), item.to_file())));
                     }
-                    apart.extend(was.into_iter().filter(|item| &*item.key.uid == uid));
+                    let mine = was.into_iter().filter(|item| &*item.key.uid == uid);
+                    apart.extend(mine.map(|item| (item.key.clone(), newer.outdone(item.to_file(), name))));
                 }
             }
         }
         let mut operations = Vec::new();
-        for item in apart {
-            let name = self.free_name(&item, &after);
-            operations.extend(self.put(&name, item.to_file())?);
+        for (key, content) in apart {
+            let name = self.free_name(&key, &after);
+            operations.extend(self.put(&name, content)?);
         }
         for (name, content) in after {
             match content {
@@ -292,39 +295,18 @@ impl Looked<'_> {
         Ok(operations)
     }
 
-    fn free_name(&self, item: &Item, taken: &BTreeMap<&str, Option<Vec<u8>>>) -> String {
-        let stem = item.key.file_stem();
+    fn free_name(&self, key: &Key, taken: &BTreeMap<&str, Option<Vec<u8>>>) -> String {
+        let stem = key.file_stem();
         let names = std::iter::once(format!("{stem}.ics")).chain((2..).map(|n| format!("{stem}-{n}.ics")));
         let mut free =
             names.filter(|name| !self.here.contains_key(name) && !taken.contains_key(name.as_str()));
         free.next().unwrap_or(stem)
     }
 
-    /// The bytes of a version as they come back: newer than the newest that programs may have, unless it is that one.
-    fn content(&self, name: &str, version: &Version) -> Result<Vec<u8>> {
+    /// The bytes of a version as they come back.
+    fn content(&self, name: &str, version: &Version, newer: &Newer) -> Result<Vec<u8>> {
         let content = self.timeline.bytes(version)?;
-        let Some(newest) = self.then.newest.get(name).filter(|newest| *newest != version) else {
-            return Ok(content);
-        };
-        let newest = self.timeline.bytes(newest)?;
-        if !name.ends_with(".ics") || newest == content {
-            return Ok(content);
-        }
-        let items = cut(&newest).map(|cut| cut.items).unwrap_or_default();
-        let newer = |age: Age, item: &Item| Age {
-            sequence: age.sequence.max(item.look().age.sequence),
-            last_modified: age.last_modified.max(item.look().age.last_modified),
-            ..age
-        };
-        let mut age = items.iter().fold(Age::default(), newer);
-        if items.len() > 1 {
-            // Of several items each has its own.
-            age.sequence = 0;
-        }
-        let now = Timestamp::now();
-        let revision = revised(&content, age, now);
-        // An earlier restore may have brought it back already.
-        Ok(if revised(&newest, age, now) == revision { newest } else { revision })
+        Ok(if name.ends_with(".ics") { newer.outdone(content, name) } else { content })
     }
 
     /// Nothing if that is there already.

@@ -2,15 +2,15 @@
 
 use std::process::{Command, Stdio};
 
-use crate::calendar::{by_uid, event, plain, summaries, uids, value};
+use crate::calendar::{by_uid, event, plain, summaries, value};
 use crate::server::{Server, eventually};
 
-const ADDRESS: &str = "/ical/folder/Work/Plans.ics";
-const PLACE: &str = "alice/Work/Plans";
-const DIRECTORY: &str = "users/alice/Work/Plans";
+pub const ADDRESS: &str = "/ical/folder/Work/Plans.ics";
+pub const PLACE: &str = "alice/Work/Plans";
+pub const DIRECTORY: &str = "users/alice/Work/Plans";
 
 /// Runs a command on the server's tree; its output, or what it says is wrong.
-fn kalends(s: &Server, words: &[&str]) -> Result<String, String> {
+pub fn kalends(s: &Server, words: &[&str]) -> Result<String, String> {
     let (command, rest) = words.split_first().expect("a command");
     let output = Command::new(env!("CARGO_BIN_EXE_kalends"))
         .arg(command)
@@ -25,19 +25,19 @@ fn kalends(s: &Server, words: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
-fn restore(s: &Server, words: &[&str]) -> String {
+pub fn restore(s: &Server, words: &[&str]) -> String {
     s.settle();
     kalends(s, &[&["restore"], words].concat()).expect("it is restored")
 }
 
 /// Replaces the calendar by these items; gives the Etag.
-fn save(s: &Server, items: &[String]) -> String {
+pub fn save(s: &Server, items: &[String]) -> String {
     let body = plain(&items.iter().map(String::as_str).collect::<Vec<_>>());
     s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").etag()
 }
 
 /// Waits until the calendar is served with these summaries.
-fn served(s: &Server, wanted: &[&str]) -> String {
+pub fn served(s: &Server, wanted: &[&str]) -> String {
     eventually("what was restored is served", || {
         let text = s.get(ADDRESS, "alice").send().text();
         (summaries(&text) == wanted).then_some(text)
@@ -45,7 +45,7 @@ fn served(s: &Server, wanted: &[&str]) -> String {
 }
 
 /// A time between what was done before and what is done after, as `--at` takes it.
-fn now() -> String {
+pub fn now() -> String {
     std::thread::sleep(std::time::Duration::from_millis(2));
     let now = jiff::Timestamp::now().to_string();
     std::thread::sleep(std::time::Duration::from_millis(2));
@@ -83,44 +83,6 @@ fn a_folder_that_went_with_its_only_calendar_comes_back_with_it() {
     s.delete(address, "alice").status(204);
     assert!(!s.has("users/alice/Deep"));
     restore(&s, &["alice/Deep/er/Plans"]);
-    assert_eq!(summaries(&s.get(address, "alice").status(200).text()), ["A"]);
-}
-
-#[test]
-fn a_folder_that_stays_for_what_else_is_in_it_is_in_nobodys_way() {
-    let s = Server::start();
-    let address = "/ical/folder/Deep/er/Plans.ics";
-    s.put(address, "alice", plain(&[&event("a", "A", &[])])).status(201);
-    kalends(&s, &["acl", "set", "alice/Deep", "user:bob", "viewer"]).expect("it is set");
-    s.write("users/alice/Deep/er/notes.txt", "mine");
-    let tree = s.tree("users/alice/Deep");
-    s.delete(address, "alice").status(204);
-    // It is served as an empty calendar, which is no reason.
-    s.get("/ical/folder/Deep/er.ics", "alice").status(200);
-    restore(&s, &["alice/Deep/er/Plans"]);
-    assert!(s.tree("users/alice/Deep") == tree);
-    assert_eq!(summaries(&s.get(address, "alice").status(200).text()), ["A"]);
-    s.delete(address, "alice").status(204);
-    s.put("/ical/~alice/folder/Deep/er/Plans.ics", "bob", plain(&[&event("b", "B", &[])])).status(403);
-    s.put(address, "alice", plain(&[&event("b", "B", &[])])).status(201);
-    s.get("/ical/~alice/folder/Deep/er/Plans.ics", "bob").status(200);
-    eventually("it is a folder", || {
-        (s.get("/ical/folder/Deep/er.ics", "alice").send().code == 404).then_some(())
-    });
-    s.put("/ical/folder/Deep/er/Plans/Below.ics", "alice", plain(&[])).status(409);
-}
-
-#[test]
-fn a_removal_leaves_what_has_a_name_that_is_no_text() {
-    use std::os::unix::ffi::OsStrExt;
-    let s = Server::start();
-    let address = "/ical/folder/Deep/Plans.ics";
-    s.put(address, "alice", plain(&[&event("a", "A", &[])])).status(201);
-    let other = s.path("users/alice/Deep").join(std::ffi::OsStr::from_bytes(b"B\xfcro"));
-    std::fs::create_dir(&other).expect("mkdir");
-    s.delete(address, "alice").status(204);
-    assert!(other.is_dir());
-    restore(&s, &["alice/Deep/Plans"]);
     assert_eq!(summaries(&s.get(address, "alice").status(200).text()), ["A"]);
 }
 
@@ -185,27 +147,6 @@ fn a_calendar_goes_back_to_a_moment_over_additions_removals_and_its_own_end() {
 }
 
 #[test]
-fn a_moment_is_told_from_others_after_a_clock_was_ahead_too() {
-    let s = Server::start();
-    // All that follows is named after this.
-    let ahead = r#"{"change":"20380101T000000.000000Z-1","did":"save","who":"alice"}"#;
-    s.write("users/alice/.history/log/20380101.log", format!("{ahead}\n"));
-    save(&s, &[event("a", "one", &[])]);
-    let first = now();
-    save(&s, &[event("a", "two", &[])]);
-    let second = now();
-    save(&s, &[event("a", "two", &[]), event("b", "B", &[])]);
-    let third = now();
-    s.delete(ADDRESS, "alice").status(204);
-    for (at, summaries) in [(&third, &["B", "two"][..]), (&first, &["one"]), (&second, &["two"])] {
-        restore(&s, &[PLACE, "--at", at]);
-        served(&s, summaries);
-    }
-    let told = kalends(&s, &["history", PLACE]).expect("a history");
-    assert!(told.contains("removal") && !told.contains("2038"), "{told}");
-}
-
-#[test]
 fn one_item_comes_back_and_the_others_stay() {
     let s = Server::start();
     save(&s, &[event("a", "A1", &[]), event("b", "B1", &[])]);
@@ -220,17 +161,6 @@ fn one_item_comes_back_and_the_others_stay() {
     // It was not there then, so it goes.
     restore(&s, &[PLACE, "--uid", "c", "--at", &at]);
     served(&s, &["A2", "B3"]);
-}
-
-#[test]
-fn an_item_of_a_file_of_several_comes_back_and_leaves_the_others_as_they_are() {
-    let s = Server::start();
-    s.write(&format!("{DIRECTORY}/several.ics"), plain(&[&event("a", "A", &[]), &event("b", "B", &[])]));
-    served(&s, &["A", "B"]);
-    save(&s, &[event("a", "A2", &[]), event("b", "B2", &[])]);
-    restore(&s, &[PLACE, "--uid", "a"]);
-    let text = served(&s, &["A", "B2"]);
-    assert_eq!(uids(&text), ["a", "b"]);
 }
 
 #[test]
@@ -439,32 +369,4 @@ fn a_change_that_was_recorded_and_never_made_is_none() {
     );
     restore(&s, &[PLACE]);
     served(&s, &["one"]);
-}
-
-#[test]
-fn a_restore_that_cannot_be_whole_says_what_other_tools_removed() {
-    let s = Server::start();
-    save(&s, &["a", "b", "c"].map(|uid| event(uid, uid, &[])));
-    save(&s, &[event("a", "edited", &[]), event("b", "b", &[]), event("c", "c", &[])]);
-    s.settle();
-    let before = now();
-    s.remove(&format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:c")));
-    s.settle();
-    let missing =
-        |files: &str| format!("{PLACE}: not with {files} that other tools removed: no history has them\n");
-    let said = restore(&s, &[PLACE, "--at", &before]);
-    assert_eq!(said, format!("{PLACE}: nothing to restore, it is as it was\n{}", missing("1 file")));
-    for words in [&[PLACE, "--uid", "c"][..], &[PLACE, "--uid", "c", "--at", &before]] {
-        let error = kalends(&s, &[&["restore"], words].concat()).expect_err("it is nowhere");
-        assert!(error.contains("the history has nothing of c") && error.contains("another tool"), "{error}");
-    }
-    std::fs::remove_dir_all(s.path(DIRECTORY)).expect("removed");
-    let said = restore(&s, &[PLACE]);
-    assert!(said.starts_with(&format!("{PLACE} is back, with ")), "{said}");
-    assert!(said.ends_with(&missing("2 files")), "{said}");
-    // What comes back is what the last save replaced.
-    served(&s, &["a"]);
-    // What Kalends itself removed is not meant.
-    save(&s, &[event("d", "d", &[])]);
-    assert!(!restore(&s, &[PLACE]).contains("other tools"));
 }

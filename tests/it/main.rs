@@ -8,6 +8,7 @@ mod mounted;
 mod need;
 mod raw;
 mod request;
+mod restores;
 mod server;
 mod strace;
 mod versions;
