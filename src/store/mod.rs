@@ -3,6 +3,7 @@
 
 mod answers;
 pub mod base;
+mod beside;
 mod book;
 mod busy;
 mod calendar;
@@ -326,6 +327,10 @@ fn is_half_of_main(home: &Home, names: &[Name]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::calendar::{State, content_hash};
     use super::place::Path;
     use super::*;
 
@@ -344,24 +349,34 @@ mod tests {
             let calendar = tree.path().join("data/users/alice/Calendar");
             std::fs::create_dir_all(&calendar).expect("mkdir");
             std::fs::write(calendar.join("a.ics"), ITEM).expect("write");
-            let config = Config {
-                data: tree.path().join("data"),
-                cache: Some(tree.path().join("cache")),
-                ..Config::default()
-            };
-            let store = Store::open_tree(&config).expect("a store");
+            let store = Tree::store(tree.path());
             Tree { tree, store, home: Home::User(Name::new("alice").expect("a name")) }
+        }
+
+        fn store(at: &std::path::Path) -> Store {
+            let (data, cache) = (at.join("data"), Some(at.join("cache")));
+            Store::open_tree(&Config { data, cache, ..Config::default() }).expect("a store")
         }
 
         fn writer(&self) -> Arc<Writer> {
             self.store.writers.of(&self.home)
         }
 
+        /// The store as another process has it.
+        fn another_process(&self) -> Store {
+            Tree::store(self.tree.path())
+        }
+
         /// What is in the calendar when it is compared with the disk.
         fn text(&self) -> String {
             let path = Path { home: self.home.clone(), names: vec![Name::new("Calendar").expect("a name")] };
             let slot = self.store.slots.get_or_make(&path, || self.writer());
-            let held = slot.compare(&self.store.tree).expect("compared").expect("a calendar");
+            let held = loop {
+                match slot.compare(&self.store.tree) {
+                    Err(Error::Busy) => {}
+                    compared => break compared.expect("compared").expect("a calendar"),
+                }
+            };
             let items = held.contents().expect("texts").items.clone();
             items.iter().map(|stored| String::from_utf8_lossy(&stored.item.to_file()).into_owned()).collect()
         }
@@ -397,7 +412,7 @@ mod tests {
         let held = tree.store.lock(&tree.home).expect("locked");
         let locked = std::thread::scope(|scope| {
             let waiting = scope.spawn(|| tree.store.lock(&tree.home)?.directory.identity());
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(200));
             let users = tree.tree.path().join("data/users");
             std::fs::rename(users.join("alice"), users.join("away")).expect("renamed");
             std::fs::create_dir(users.join("alice")).expect("mkdir");
@@ -420,5 +435,59 @@ mod tests {
         // Who looks now sees the journal, and waits or keeps what was there before.
         assert!(!tree.writer().is_applying());
         assert!(tree.store.tree.standing(&tree.home).expect("asked").is_half);
+    }
+
+    #[test]
+    fn who_reads_beside_another_process_that_never_rests_sees_one_state() {
+        const FILES: [&str; 2] = ["Calendar/0.ics", "Calendar/9.ics"];
+        let tree = Tree::new();
+        let item = |uid: &str, version: usize| {
+            ITEM.replace("UID:a", &format!("UID:{uid}")).replace("SUMMARY:old", &format!("SUMMARY:{version}"))
+        };
+        let write = |file: &str, text: String| tree.write(&format!("users/alice/{file}"), text.as_bytes());
+        // What takes a while to be read, between the two.
+        (0..200).for_each(|n| write(&format!("Calendar/5-{n}.ics"), item(&n.to_string(), n)));
+        FILES.iter().for_each(|file| write(file, item(file, 0)));
+        let other = tree.another_process();
+        let save = |version: usize| {
+            let operation = |file: &&str| Operation {
+                file: file.into(),
+                before: State::Bytes(content_hash(item(file, version - 1).as_bytes())),
+                stamp: None,
+                after: Some(item(file, version).into_bytes().into()),
+            };
+            let home = other.tree.home_on_disk(&tree.home);
+            let operations = FILES.iter().map(operation).collect();
+            let commit = Commit { home: home.clone(), operations, lost: Vec::new(), cause: Cause::default() };
+            let locked = other.lock(&tree.home).expect("locked");
+            let made = other.journals.commit(&locked.directory, commit).expect("made");
+            let Made::Journaled(journal) = made else { panic!("a journal") };
+            other.journals.apply(&home, &journal).expect("applied");
+            drop(locked);
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let path = Path { home: tree.home.clone(), names: vec![Name::new("Calendar").expect("a name")] };
+        let look = |round: usize| {
+            // Every other time with nothing in memory.
+            if round.is_multiple_of(2) {
+                tree.store.slots.forget(&path);
+            }
+            let text = tree.text();
+            FILES.map(|file| {
+                let (_, text) = text.split_once(&format!("UID:{file}\r\n")).expect("the item");
+                let (_, text) = text.split_once("SUMMARY:").expect("a summary");
+                text.split_once('\r').expect("a line").0.parse::<usize>().expect("a version")
+            })
+        };
+        let (begun, done) = (Instant::now(), AtomicBool::new(false));
+        let is_over = || done.load(Ordering::SeqCst) || begun.elapsed() > Duration::from_secs(15);
+        let seen: Vec<[usize; 2]> = std::thread::scope(|scope| {
+            scope.spawn(|| (1..).take_while(|_| !is_over()).for_each(save));
+            let seen = (0..12).map(look).collect();
+            done.store(true, Ordering::SeqCst);
+            seen
+        });
+        assert!(seen.iter().all(|[one, other]| one == other), "{seen:?}");
+        assert!(seen.windows(2).filter(|seen| seen[0] != seen[1]).count() > 4, "it follows: {seen:?}");
     }
 }

@@ -17,7 +17,7 @@ use super::tree::{Found, Tree};
 use super::watch::marks::{Seen, Sight, WATCHED};
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Nothing older than this is served where nobody watches.
 const FRESH: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub enum Held {
 #[derive(Debug)]
 pub struct Slot {
     pub path: Path,
-    writer: Arc<Writer>,
+    pub(super) writer: Arc<Writer>,
     pub(super) sight: Sight,
     /// Guards the pointer; what it points to never changes.
     held: RwLock<Option<Held>>,
@@ -82,7 +82,7 @@ enum Extent {
 
 /// Whether somebody wants to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Texts {
+pub(super) enum Texts {
     Needed,
     Spared,
 }
@@ -148,7 +148,7 @@ impl Held {
     }
 
     /// The same, which stands for a while.
-    fn kept(&self, rights: Rights) -> Held {
+    pub(super) fn kept(&self, rights: Rights) -> Held {
         let at = At { swept: Instant::now(), seen: None };
         match self {
             Held::Whole(loaded) => {
@@ -275,57 +275,8 @@ impl Slot {
         Ok(self.placed(before.as_ref(), after, Texts::Needed).and_then(Held::whole))
     }
 
-    /// Compares with the disk without the home's lock: half of a commit that another process is putting in place is no state.
-    /// Until it is whole what was there before is; where nothing was, `Busy` after a while: whoever was at it may be dead.
-    fn look_beside_writers(&self, tree: &Tree, texts: Texts) -> Result<Option<Held>> {
-        const LOOK_AGAIN: Duration = Duration::from_millis(5);
-        const PATIENCE: Duration = Duration::from_millis(500);
-        const ATTEMPTS: usize = 3;
-        let (start, mut attempts) = (Instant::now(), 0);
-        loop {
-            let begun = self.writer.begun();
-            let standing = tree.standing(&self.path.home)?;
-            self.writer.stands(standing);
-            let before = self.held();
-            if before.is_none() && self.writer.is_making(&self.path) {
-                return Ok(None);
-            }
-            let enough = |held: &&Held| texts == Texts::Spared || held.contents().is_some();
-            if standing.is_half && !self.writer.is_applying() {
-                if let Some(held) = before.as_ref().filter(enough) {
-                    return self.keep_held(tree, held, texts);
-                }
-                if start.elapsed() > PATIENCE {
-                    return Err(Error::Busy);
-                }
-                std::thread::sleep(LOOK_AGAIN);
-                continue;
-            }
-            let after = self.read_held(tree, before.as_ref(), texts)?;
-            // A commit of ours that began meanwhile may have put half of its files there.
-            if self.writer.begun() != begun {
-                match before.as_ref().filter(enough) {
-                    Some(held) => return self.keep_held(tree, held, texts),
-                    None if start.elapsed() > PATIENCE => return Err(Error::Busy),
-                    None => continue,
-                }
-            }
-            attempts += 1;
-            let now = tree.standing(&self.path.home)?;
-            if now == standing || self.writer.is_applying() || !now.is_half && attempts == ATTEMPTS {
-                return Ok(self.placed(before.as_ref(), after, texts));
-            }
-        }
-    }
-
-    /// What is in memory stands, for a while.
-    fn keep_held(&self, tree: &Tree, held: &Held, texts: Texts) -> Result<Option<Held>> {
-        let kept = held.kept(nearest(tree, &self.path)?);
-        Ok(self.placed(Some(held), Some(kept), texts))
-    }
-
     /// What is there after `after` was put in the place of `before`.
-    fn placed(&self, before: Option<&Held>, after: Option<Held>, texts: Texts) -> Option<Held> {
+    pub(super) fn placed(&self, before: Option<&Held>, after: Option<Held>, texts: Texts) -> Option<Held> {
         match self.swap(before, after.clone()) {
             // The texts were dropped meanwhile: those that were read are as good.
             Some(Held::Condensed(_)) if texts == Texts::Needed => after,
@@ -334,7 +285,7 @@ impl Slot {
     }
 
     /// What is on disk now, without its texts if nothing has changed and they are not needed.
-    fn read_held(&self, tree: &Tree, before: Option<&Held>, texts: Texts) -> Result<Option<Held>> {
+    pub(super) fn read_held(&self, tree: &Tree, before: Option<&Held>, texts: Texts) -> Result<Option<Held>> {
         let at = At { swept: Instant::now(), seen: self.sight.now() };
         if let (Some(Held::Condensed(condensed)), Texts::Spared) = (before, texts) {
             let Some((directory, loose)) = self.find(tree)? else { return Ok(None) };
