@@ -10,7 +10,7 @@ use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
 use super::text::{self, Renames};
 use super::tz;
-use super::zone::{KnownZones, Zone};
+use super::zone::{Definition, KnownZones, Zone};
 use crate::error::{Error, Result};
 
 /// A map by keys: they are long, and whole calendars are put into such maps at each save.
@@ -57,6 +57,8 @@ pub struct Item {
     /// Where none stood, the PRODID is ours: a calendar must have one.
     pub header: Arc<[u8]>,
     look: OnceLock<Look>,
+    /// How it looked when it was sent, where its zones were changed since.
+    sent_look: Option<Box<Look>>,
 }
 
 /// A calendar text cut into items.
@@ -191,7 +193,15 @@ impl Group<'_> {
             true => first.raw.into(),
             false => parts().map(|part| part.raw).collect::<Vec<_>>().concat().into(),
         };
-        Ok(Item { key, class, raw, zones: zones_of(&first, &more), header, look: OnceLock::new() })
+        Ok(Item {
+            key,
+            class,
+            raw,
+            zones: zones_of(&first, &more),
+            header,
+            look: OnceLock::new(),
+            sent_look: None,
+        })
     }
 }
 
@@ -217,6 +227,21 @@ impl Item {
         })
     }
 
+    /// How it looked when it was sent, if [`Item::sent_as`] tells.
+    pub fn sent_look(&self) -> Option<&Look> {
+        self.sent_look.as_deref()
+    }
+
+    /// How it looked when it was sent.
+    pub fn look_as_sent(&self) -> &Look {
+        self.sent_look().unwrap_or_else(|| self.look())
+    }
+
+    /// The item, as which this one was sent.
+    pub fn sent_as(self, sent: &Item) -> Item {
+        Item { sent_look: Some(Box::new(*sent.look_as_sent())), ..self }
+    }
+
     /// Whether the other has the same bytes and its zones are defined alike, so that there is no need to look at both.
     pub fn is_written_as(&self, other: &Item) -> bool {
         fn custom(item: &Item) -> impl Iterator<Item = (&str, Option<Hash>)> {
@@ -224,6 +249,17 @@ impl Item {
             custom.map(|zone| (&*zone.tzid, zone.definition.as_ref().map(|definition| definition.meaning)))
         }
         self.raw == other.raw && custom(self).eq(custom(other))
+    }
+
+    /// The item with definitions of zones that it only names.
+    pub fn with_definitions(mut self, of: impl Fn(&str) -> Option<Arc<Definition>>) -> Item {
+        let defined = |zone: &Zone| match zone.is_undefined() {
+            true => Zone { definition: of(&zone.tzid), ..zone.clone() },
+            false => zone.clone(),
+        };
+        self.zones = self.zones.iter().map(defined).collect();
+        self.look = OnceLock::new();
+        self
     }
 
     /// The item without its definitions of those zones.

@@ -124,7 +124,7 @@ fn css_name(color: &str) -> Option<&'static str> {
 
 /// The zones of a calendar as they are served.
 #[derive(Default)]
-struct Served<'a> {
+pub struct Served<'a> {
     /// From TZID to the IANA zone it leads to.
     iana: BTreeMap<&'a str, &'a str>,
     /// From TZID to its definitions that differ, in the order in which they came.
@@ -136,7 +136,7 @@ struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    fn collect(items: impl Iterator<Item = &'a Item>) -> Served<'a> {
+    pub fn collect(items: impl Iterator<Item = &'a Item>) -> Served<'a> {
         let mut served = Served::default();
         let mut last: Option<&Arc<[Zone]>> = None;
         for item in items {
@@ -211,6 +211,18 @@ impl<'a> Served<'a> {
             (**name != *zone.tzid).then_some((&*zone.tzid, name.as_str()))
         };
         item.zones.iter().filter_map(served_as).collect()
+    }
+
+    /// An item as it is read out of the whole calendar, if that is not what it is alone.
+    pub fn read_back(&self, item: &Item) -> Option<Item> {
+        let renames = self.renames(item);
+        let lent = |tzid: &str| Some((*self.custom.get(tzid)?.first()?).clone());
+        let borrows = |zone: &Zone| zone.is_undefined() && lent(&zone.tzid).is_some();
+        match renames.is_empty() && !item.zones.iter().any(borrows) {
+            true => None,
+            // What it borrows comes under its own name.
+            false => Some(item.clone().with_zones_renamed(&renames).with_definitions(lent)),
+        }
     }
 
     fn made_up(&self) -> HashMap<String, String> {
@@ -293,6 +305,12 @@ mod tests {
                 && text.contains("UID:3\r\nDTSTART;TZID=Nowhere:")
         );
         assert_eq!(whole.made_up, HashMap::from([("Nowhere (2)".to_owned(), "Nowhere".to_owned())]));
+        let zones = Served::collect(items.iter());
+        for (item, read) in items.iter().zip(cut(text.as_bytes()).expect("good").items) {
+            let expected = zones.read_back(item);
+            assert_eq!(expected.is_some(), &*item.key.uid == "2");
+            assert_eq!(read.look().meaning, expected.as_ref().unwrap_or(item).look().meaning);
+        }
         let back: Vec<Item> = cut(text.as_bytes())
             .expect("good")
             .items

@@ -8,7 +8,8 @@ use super::snapshot::Shown;
 use super::threads::in_threads;
 use super::view::{Known, View};
 use crate::ical::item::Item;
-use crate::ical::meaning::Hash;
+use crate::ical::meaning::{Hash, Look};
+use crate::ical::whole::Served;
 
 /// What a View is to be made of.
 #[derive(Debug)]
@@ -22,13 +23,19 @@ pub enum Draft {
 
 impl Draft {
     fn view(&self) -> View {
-        let row = |item: &Item| (item.key.id(), Known::of(item.look()));
+        // The client's copy has zones as it reads or writes them, ours has its own.
+        let row = |item: &Item, look: &Look| {
+            (item.key.id(), Known { ours: item.look().meaning, ..Known::of(look) })
+        };
         match self {
             Draft::Shown(shown, _) => {
+                let zones = Served::collect(shown.iter().map(Shown::item));
+                let row = |item: &Item| row(item, zones.read_back(item).as_ref().unwrap_or(item).look());
                 View::new(in_threads(shown, |shown| shown.iter().map(|shown| row(shown.item())).collect()))
             }
             Draft::Sent(items, ours) => {
-                let mut rows = in_threads(items, |items| items.iter().map(|item| row(item)).collect());
+                let row = |item: &Arc<Item>| row(item, item.look_as_sent());
+                let mut rows = in_threads(items, |items| items.iter().map(row).collect());
                 for (ordinal, (_, known)) in rows.iter_mut().enumerate() {
                     known.ours = ours.get(&ordinal).copied().unwrap_or(known.ours);
                 }

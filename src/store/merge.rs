@@ -120,7 +120,7 @@ impl Plan {
         known: Option<Known>,
         mozilla: bool,
     ) {
-        if known.is_some_and(|known| known.is_as(sent.look(), mozilla)) {
+        if known.is_some_and(|known| known.is_as(sent.look_as_sent(), mozilla)) {
             self.stale += usize::from(ours.is_none());
             return self.stay(ordinal, known);
         }
@@ -145,8 +145,8 @@ impl Plan {
         let id = sent.key.id();
         let known = || parents.views.iter().filter_map(|view| view.get(&id));
         // Not by this client: whatever copy it was, this is what it had.
-        if let Some(same) = known().find(|known| known.is_as(sent.look(), mozilla)) {
-            if parents.is_meant_anew(&id, sent.look(), ours) {
+        if let Some(same) = known().find(|known| known.is_as(sent.look_as_sent(), mozilla)) {
+            if parents.is_meant_anew(&id, sent.look_as_sent(), ours) {
                 return self.change(ordinal);
             }
             self.stale += usize::from(ours.is_none());
@@ -181,10 +181,10 @@ impl Plan {
         mozilla: bool,
     ) {
         let copies = base.copies(&sent.key);
-        let is_as_sent = |known: &Known| known.is_as(sent.look(), mozilla);
+        let is_as_sent = |known: &Known| known.is_as(sent.look_as_sent(), mozilla);
         let saw_it = || {
             let block = masked.map(|item| item.busy().look().meaning);
-            copies.iter().any(|known| Some(known.meaning) != block)
+            copies.iter().any(|known| Some(known.ours) != block)
         };
         if !copies.iter().any(is_as_sent) && saw_it() {
             self.touches = true;

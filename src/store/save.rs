@@ -172,7 +172,7 @@ impl Store {
         let as_sent = match writing.may_show_otherwise() {
             true => known_sent.is_shown_by(&after),
             false => plan.unlike.is_empty() && plan.kept == 0,
-        };
+        } && known_sent.has_zones_of(&after);
         let created =
             writing.targets.iter().any(|target| target.new) && matches!(save.place, Place::Calendar(_));
         let (etag, draft) = match sent.take().filter(|_| !as_sent) {

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ical::item::{Cut, Item, Key, KeyId, KeyMap, assign_uids};
 use crate::ical::meaning::Look;
 use crate::ical::text::Renames;
+use crate::ical::whole::Served;
 use crate::ical::zone::Zone;
 
 /// What a save is a change of, as far as Views tell.
@@ -52,12 +53,12 @@ impl Sent {
     /// Takes the items out of `cut`.
     pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>) -> Sent {
         let mozilla = cut.prodid.contains("Mozilla");
-        let items = std::mem::take(&mut cut.items);
+        let items = assign_uids(std::mem::take(&mut cut.items));
         let items = match snapshot {
             Some(snapshot) => without_lent(with_own_names(items, snapshot), snapshot),
             None => items,
         };
-        Sent { items: assign_uids(items).into_iter().map(Arc::new).collect(), mozilla }
+        Sent { items: items.into_iter().map(Arc::new).collect(), mozilla }
     }
 
     /// Merges it into what is here.
@@ -66,11 +67,11 @@ impl Sent {
             .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))
     }
 
-    /// How all items compare. What is here byte for byte is looked at there, where it is remembered.
+    /// How all items compare as they were sent. What is here byte for byte is looked at there, where it is remembered.
     pub fn looks(&self, here: &Present<'_>) -> Vec<(KeyId, Look)> {
         let look = |item: &Arc<Item>| match here.get(&item.key) {
-            Some(Here::Whole(ours)) if ours.is_written_as(item) => *ours.look(),
-            Some(Here::Whole(_) | Here::Masked(_) | Here::Hidden) | None => *item.look(),
+            Some(Here::Whole(ours)) if item.sent_look().is_none() && ours.is_written_as(item) => *ours.look(),
+            Some(Here::Whole(_) | Here::Masked(_) | Here::Hidden) | None => *item.look_as_sent(),
         };
         in_threads(&self.items, |items| items.iter().map(|item| (item.key.id(), look(item))).collect())
     }
@@ -79,6 +80,22 @@ impl Sent {
     pub fn draft(self, plan: Plan) -> Draft {
         let ours = plan.unlike.into_iter().filter_map(|(ordinal, ours)| Some((ordinal, ours?)));
         Draft::Sent(self.items, ours.collect())
+    }
+
+    /// Whether what is shown of what was sent is read with the zones that it was sent with.
+    pub fn has_zones_of(&self, snapshot: &Snapshot) -> bool {
+        let is_plain = snapshot.made_up.is_empty() && snapshot.lent.is_empty();
+        if is_plain && self.items.iter().all(|item| item.sent_look().is_none()) {
+            return true;
+        }
+        let sent: KeyMap<&Key, &Item> = self.items.iter().map(|item| (&item.key, &**item)).collect();
+        let served = Served::collect(snapshot.shown.iter().map(Shown::item));
+        snapshot.shown.iter().map(Shown::item).all(|shown| {
+            let Some(sent) = sent.get(&shown.key) else { return true };
+            let read = served.read_back(shown);
+            read.is_none() && sent.sent_look().is_none()
+                || read.as_ref().unwrap_or(shown).look().meaning == sent.look_as_sent().meaning
+        })
     }
 
     /// Whether the picture is, by meaning, what was sent.
@@ -104,7 +121,7 @@ fn with_own_names(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
         let made_up =
             zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
         let renames: Renames<'_> = made_up.collect();
-        if renames.is_empty() { item } else { item.with_zones_renamed(&renames) }
+        if renames.is_empty() { item } else { item.clone().with_zones_renamed(&renames).sent_as(&item) }
     };
     items.into_iter().map(own).collect()
 }
@@ -124,11 +141,12 @@ fn without_lent(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
         .collect();
     let own = |item: Item| {
         let Some(ours) = borrowers.get(&item.key) else { return item };
-        item.without_definitions(|zone| {
+        let own = item.clone().without_definitions(|zone| {
             let borrows = |ours: &Zone| ours.tzid == zone.tzid && ours.is_undefined();
             zone.definition.as_ref().is_some_and(|sent| snapshot.lent.get(&*zone.tzid) == Some(&sent.meaning))
                 && ours.zones.iter().any(borrows)
-        })
+        });
+        own.sent_as(&item)
     };
     items.into_iter().map(own).collect()
 }

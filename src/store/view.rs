@@ -7,7 +7,7 @@ use crate::ical::meaning::{Hash, Look, NOT_LOADED};
 /// What is known of one item of a View.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// What the client's copy looks like.
+    /// What the client's copy looks like, with zones as the client has them.
     pub meaning: Hash,
     pub stamps: Hash,
     /// The meaning of the version of ours that the copy stands for.
@@ -21,7 +21,7 @@ pub struct View {
     items: Box<[(KeyId, Known)]>,
 }
 
-const MAGIC: &[u8] = b"kalends view 1\n";
+const MAGIC: &[u8] = b"kalends view 2\n";
 const ROW: usize = 4 * 16;
 pub const CHECKSUM: usize = 32;
 

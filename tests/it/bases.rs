@@ -288,7 +288,7 @@ fn records(book: &[u8], kind: &str) -> Vec<Range<usize>> {
         let len = u32::from_le_bytes(book[end - 16..end - 12].try_into().expect("four bytes"));
         // Who looks beside a write may see half of it.
         let Some(start) = end.checked_sub(40 + len as usize) else { break };
-        if book[start..].starts_with(format!("kalends {kind} 1\n").as_bytes()) {
+        if book[start..].starts_with(format!("kalends {kind} ").as_bytes()) {
             found.push(start..end);
         }
         end = start;

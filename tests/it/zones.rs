@@ -1,6 +1,6 @@
 //! Zones that are defined in the calendar itself: their definitions are as much a part of what is saved as the items.
 
-use crate::calendar::plain;
+use crate::calendar::{plain, summaries};
 use crate::server::{Server, eventually};
 
 const ADDRESS: &str = "/ical/folder/Zones.ics";
@@ -88,4 +88,95 @@ fn an_item_that_borrows_its_definition_comes_back_unedited() {
     // With another definition it is the client's: for both.
     s.put(ADDRESS, "alice", text.replace("+0100", "+0300")).header("If-Match", &etag).status(204);
     assert!(s.texts(DIRECTORY).iter().filter(|text| text.contains("TZOFFSETTO:+0300")).count() == 2);
+}
+
+/// What a program has that fetched `a`, which defines its zone, and `b`, which has a zone of the same name: its own, served under
+/// another name, or that of `a`.
+struct Fetched {
+    s: Server,
+    text: String,
+    etag: String,
+}
+
+const PROGRAM: &str = "korganizer/6.5.1";
+
+impl Fetched {
+    fn new(own_zone: bool) -> Fetched {
+        let s = Server::start();
+        s.put(ADDRESS, "alice", plain(&[&zone("+0100"), &zoned("a")])).status(201);
+        let zone = if own_zone { zone("+0300") } else { String::new() };
+        s.write(&format!("{DIRECTORY}/zz.ics"), plain(&[&zone, &zoned("b")]));
+        let answer = eventually("the second item is served", || {
+            let answer = s.get(ADDRESS, "alice").header("User-Agent", PROGRAM).send();
+            answer.text().contains("UID:b").then_some(answer)
+        });
+        assert_eq!(answer.text().contains("Mars/Base (2)"), own_zone);
+        Fetched { text: answer.text(), etag: answer.etag(), s }
+    }
+
+    /// The program adds an item to what it fetched, and sends it all.
+    #[track_caller]
+    fn sends(&self, guarded: bool) {
+        let added = zoned("c").replace(";TZID=Mars/Base", "");
+        let body = self.text.replace("END:VCALENDAR", &format!("{added}END:VCALENDAR"));
+        let put = self.s.put(ADDRESS, "alice", body).header("User-Agent", PROGRAM);
+        match guarded {
+            true => put.header("If", &format!("([{}])", self.etag)),
+            false => put,
+        }
+        .status(204);
+    }
+
+    #[track_caller]
+    fn serves(&self, wanted: &[&str]) {
+        eventually("it is served", || {
+            let text = self.s.get(ADDRESS, "alice").header("User-Agent", "a test").text();
+            (summaries(&text) == wanted).then_some(())
+        });
+    }
+}
+
+#[test]
+fn what_comes_back_as_it_was_served_is_unedited_also_where_zones_are_served_otherwise_since() {
+    for own_zone in [true, false] {
+        for guarded in [true, false] {
+            // The item is gone whose zone had a made-up name, or a borrowed definition.
+            let fetched = Fetched::new(own_zone);
+            fetched.s.remove(&format!("{DIRECTORY}/zz.ics"));
+            fetched.serves(&["On a"]);
+            fetched.sends(guarded);
+            fetched.serves(&["On a", "On c"]);
+            // The other one is gone, and somebody has edited this one.
+            let fetched = Fetched::new(own_zone);
+            let a = fetched.s.file_with(DIRECTORY, "UID:a");
+            fetched.s.remove(&format!("{DIRECTORY}/{a}"));
+            let edited = fetched.s.read(&format!("{DIRECTORY}/zz.ics")).replace("On b", "On b, edited");
+            fetched.s.write(&format!("{DIRECTORY}/zz.ics"), edited);
+            fetched.serves(&["On b, edited"]);
+            fetched.sends(guarded);
+            fetched.serves(&["On b, edited", "On c"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_served_with_another_zone_than_it_was_sent_is_a_base_as_it_was_sent() {
+    let s = Server::start();
+    s.put(ADDRESS, "alice", plain(&[&zone("+0100"), &zoned("a")])).status(201);
+    // Its own zone has a name that is taken.
+    s.put(ADDRESS, "alice", plain(&[&zone("+0300"), &zoned("b")]))
+        .header("User-Agent", "another")
+        .status(204);
+    let served = s.get(ADDRESS, "alice").header("User-Agent", "a test").text();
+    assert!(served.contains("Mars/Base (2)"), "{served}");
+    s.remove(&format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:b")));
+    eventually("it is gone", || {
+        let text = s.get(ADDRESS, "alice").header("User-Agent", "a test").text();
+        (summaries(&text) == ["On a"]).then_some(())
+    });
+    s.put(ADDRESS, "alice", plain(&[&zone("+0300"), &zoned("b")]))
+        .header("User-Agent", "another")
+        .status(204);
+    let served = s.get(ADDRESS, "alice").header("User-Agent", "a test").text();
+    assert_eq!(summaries(&served), ["On a"]);
 }
