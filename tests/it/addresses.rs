@@ -315,3 +315,19 @@ fn a_home_that_could_not_be_made_is_made_as_soon_as_it_can_be() {
     s.remove("users/dave");
     s.get("/ical/main.ics", "dave").status(200);
 }
+
+#[test]
+fn a_home_that_was_left_half_made_is_made_whole_at_the_next_login() {
+    let s = Server::prepared(|data| {
+        std::fs::create_dir_all(data.join("users/dave/Calendar")).expect("directories");
+        // What another program has made is left as it is.
+        write(data, "users/dave/Tasks/a.ics", plain(&[&event("a", "A", &[])]));
+    });
+    s.get("/ical/main.ics", "dave").status(200);
+    assert!(s.has("users/dave/Calendar/.props.json"));
+    assert!(!s.has("users/dave/Tasks/.props.json"));
+    // Without it, a directory in it would make a folder of it.
+    s.write("users/dave/Calendar/Attachments/b.ics", plain(&[&event("b", "B", &[])]));
+    s.put("/ical/main.ics", "dave", plain(&[&event("c", "C", &[])])).status(204);
+    assert_eq!(summaries(&s.get("/ical/main.ics", "dave").text()), ["A", "C"]);
+}
