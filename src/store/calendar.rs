@@ -363,9 +363,9 @@ mod tests {
 
     impl Tree {
         fn new() -> Tree {
-            let cache = tempfile::tempdir().expect("a directory");
-            let last_good = LastGood::open(cache.path());
-            Tree { tree: tempfile::tempdir().expect("a directory"), cache, last_good, calendar: None }
+            let [tree, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
+            let last_good = LastGood::open(cache.path(), tree.path());
+            Tree { tree, cache, last_good, calendar: None }
         }
 
         fn write(&self, name: &str, text: &str) {
@@ -429,7 +429,7 @@ mod tests {
         assert_eq!(tree.sweep(), ["good"]);
         let start_again = |tree: &mut Tree| {
             tree.calendar = None;
-            tree.last_good = LastGood::open(tree.cache.path());
+            tree.last_good = LastGood::open(tree.cache.path(), tree.tree.path());
         };
         start_again(&mut tree);
         assert_eq!(tree.sweep(), ["good"]);

@@ -21,14 +21,17 @@ const DIRECTORY: &str = "last-good";
 #[derive(Debug, Default)]
 pub struct LastGood {
     directory: Option<PathBuf>,
+    /// The data directory as it is spelled, and where it really is.
+    data: PathBuf,
+    root: PathBuf,
     /// The names in it, so that the many files that never broke cost nothing. Guards the set only.
     names: Mutex<HashSet<String>>,
 }
 
 impl LastGood {
-    /// Opens or makes the cache directory. Without one the server serves all the same.
-    pub fn open(cache: &FsPath) -> LastGood {
-        match LastGood::prepare(cache) {
+    /// Opens or makes the cache directory, for the tree in `data`. Without one the server serves all the same.
+    pub fn open(cache: &FsPath, data: &FsPath) -> LastGood {
+        match LastGood::prepare(cache, data) {
             Ok(last_good) => last_good,
             Err(error) => {
                 tracing::warn!("{}: no cache: {error}", cache.display());
@@ -37,29 +40,30 @@ impl LastGood {
         }
     }
 
-    fn prepare(cache: &FsPath) -> std::io::Result<LastGood> {
-        let directory = cache.join(DIRECTORY);
-        std::fs::create_dir_all(&directory)?;
+    fn prepare(cache: &FsPath, data: &FsPath) -> std::io::Result<LastGood> {
+        std::fs::create_dir_all(cache.join(DIRECTORY))?;
         std::fs::write(cache.join(TAG.0), TAG.1)?;
-        LastGood::of(directory)
+        LastGood::of(cache, data)
     }
 
-    fn of(directory: PathBuf) -> std::io::Result<LastGood> {
+    fn of(cache: &FsPath, data: &FsPath) -> std::io::Result<LastGood> {
+        let directory = cache.join(DIRECTORY);
         let names =
             std::fs::read_dir(&directory)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let names = Mutex::new(names.collect());
-        Ok(LastGood { directory: Some(directory), names })
+        let root = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
+        Ok(LastGood { directory: Some(directory), data: data.to_path_buf(), root, names })
     }
 
     /// What is in a cache directory, if there is one.
-    pub fn existing(cache: &FsPath) -> LastGood {
-        LastGood::of(cache.join(DIRECTORY)).unwrap_or_default()
+    pub fn existing(cache: &FsPath, data: &FsPath) -> LastGood {
+        LastGood::of(cache, data).unwrap_or_default()
     }
 
     /// Keeps what was served of `file` before it broke.
     pub fn keep(&self, file: &FsPath, items: &[Arc<Stored>]) {
         let Some(directory) = self.directory.as_ref().filter(|_| !items.is_empty()) else { return };
-        let name = name(file);
+        let name = self.name(file);
         let content: Vec<u8> = items.iter().flat_map(|stored| stored.item.to_file()).collect();
         let staged = directory.join(format!(".{name}"));
         let written =
@@ -90,10 +94,42 @@ impl LastGood {
         if names.is_empty() {
             return None;
         }
-        Some(name(file)).filter(|name| names.contains(name))
+        Some(self.name(file)).filter(|name| names.contains(name))
+    }
+
+    /// One cache may serve several trees, and two of them may be spelled alike.
+    fn name(&self, file: &FsPath) -> String {
+        let below = file.strip_prefix(&self.data).unwrap_or(file);
+        blake3::hash(self.root.join(below).as_os_str().as_encoded_bytes()).to_hex()[..32].to_owned()
     }
 }
 
-fn name(file: &FsPath) -> String {
-    blake3::hash(file.as_os_str().as_encoded_bytes()).to_hex()[..32].to_owned()
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
+
+    use super::super::file::{File, content_hash};
+    use super::*;
+    use crate::ical::item::cut;
+
+    const ITEM: &[u8] = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+    fn items() -> Vec<Arc<Stored>> {
+        let item = Arc::new(cut(ITEM).expect("an item").items.remove(0));
+        File::written(&"1.ics".into(), item, content_hash(ITEM), SystemTime::now()).items
+    }
+
+    #[test]
+    fn what_is_kept_is_known_of_its_own_tree_however_that_is_spelled() {
+        let [own, other, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
+        let spelled = cache.path().join("data");
+        let knows = |data: &FsPath| LastGood::open(cache.path(), data).recall(&data.join("1.ics")).is_some();
+        symlink(own.path(), &spelled).expect("a link");
+        LastGood::open(cache.path(), &spelled).keep(&spelled.join("1.ics"), &items());
+        assert!(knows(&spelled) && knows(own.path()));
+        std::fs::remove_file(&spelled).expect("removed");
+        symlink(other.path(), &spelled).expect("a link");
+        assert!(!knows(&spelled));
+    }
 }

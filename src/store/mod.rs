@@ -137,14 +137,15 @@ impl Store {
         private_from_the_start();
         let cache = config.cache();
         let (views, newest) = (Views::open(&cache, &config.data), Newest::open(&cache, &config.data));
-        Store::open_with(config, LastGood::open(&cache), views, newest)
+        Store::open_with(config, LastGood::open(&cache, &config.data), views, newest)
     }
 
     /// As [`Store::open_to_serve`], for a command. It makes nothing in the cache directory, which would be root's own before
     /// the server's first start, and what it does needs no bases.
     pub fn open_tree(config: &Config) -> Result<Store> {
         private_from_the_start();
-        Store::open_with(config, LastGood::existing(&config.cache()), Views::none(), Newest::none())
+        let last_good = LastGood::existing(&config.cache(), &config.data);
+        Store::open_with(config, last_good, Views::none(), Newest::none())
     }
 
     /// As [`Store::open_tree`], without the last good versions of files that broke.
