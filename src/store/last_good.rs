@@ -41,8 +41,7 @@ impl LastGood {
     }
 
     fn prepare(cache: &FsPath, data: &FsPath) -> std::io::Result<LastGood> {
-        std::fs::create_dir_all(cache.join(DIRECTORY))?;
-        std::fs::write(cache.join(TAG.0), TAG.1)?;
+        make(&cache.join(DIRECTORY))?;
         LastGood::of(cache, data)
     }
 
@@ -65,12 +64,9 @@ impl LastGood {
         let Some(directory) = self.directory.as_ref().filter(|_| !items.is_empty()) else { return };
         let name = self.name(file);
         let content: Vec<u8> = items.iter().flat_map(|stored| stored.item.to_file()).collect();
-        let staged = directory.join(format!(".{name}"));
-        let written =
-            std::fs::write(&staged, content).and_then(|()| std::fs::rename(&staged, directory.join(&name)));
-        match written {
+        match write(directory, &name, &content) {
             Ok(()) => drop(self.names.lock().insert(name)),
-            Err(error) => tracing::warn!("{}: {error}", staged.display()),
+            Err(error) => tracing::warn!("{}: {error}", directory.join(name).display()),
         }
     }
 
@@ -104,6 +100,22 @@ impl LastGood {
     }
 }
 
+/// Makes the directory, and the cache around it.
+fn make(directory: &FsPath) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    std::fs::write(directory.with_file_name(TAG.0), TAG.1)
+}
+
+fn write(directory: &FsPath, name: &str, content: &[u8]) -> std::io::Result<()> {
+    // Somebody may have deleted the whole cache.
+    if !directory.is_dir() {
+        make(directory)?;
+    }
+    let staged = directory.join(format!(".{name}"));
+    std::fs::write(&staged, content)?;
+    std::fs::rename(&staged, directory.join(name))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -131,5 +143,16 @@ mod tests {
         std::fs::remove_file(&spelled).expect("removed");
         symlink(other.path(), &spelled).expect("a link");
         assert!(!knows(&spelled));
+    }
+
+    #[test]
+    fn what_is_good_is_kept_though_somebody_has_removed_the_cache() {
+        let [data, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
+        let file = data.path().join("1.ics");
+        let last_good = LastGood::open(cache.path(), data.path());
+        std::fs::remove_dir_all(cache.path()).expect("removed");
+        last_good.keep(&file, &items());
+        assert!(LastGood::open(cache.path(), data.path()).recall(&file).is_some());
+        assert!(cache.path().join(TAG.0).is_file());
     }
 }

@@ -143,7 +143,10 @@ impl Newest {
     fn write(&self, text: String) {
         let Some(file) = self.file.as_ref().filter(|_| self.seen.lock().in_file != text) else { return };
         let staged = file.with_extension("new");
-        let written = std::fs::write(&staged, &text).and_then(|()| std::fs::rename(&staged, file));
+        // Somebody may have deleted the whole cache.
+        let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let written =
+            made.and_then(|()| std::fs::write(&staged, &text)).and_then(|()| std::fs::rename(&staged, file));
         let mut seen = self.seen.lock();
         match written {
             Ok(()) => seen.in_file = text,
@@ -341,6 +344,16 @@ mod tests {
         assert!(accounts("20380101T120000.000000Z-7", &[], bounds));
         assert!(!accounts("20380101T120000.000000Z-7", &[&at("23")], bounds));
         assert!(accounts(&at("20"), &[], Bounds { bytes: 0, ..bounds }));
+    }
+
+    #[test]
+    fn what_is_known_is_written_though_somebody_has_removed_the_cache() {
+        let [data, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
+        let newest = Newest::open(cache.path(), data.path());
+        std::fs::remove_dir_all(cache.path()).expect("removed");
+        newest.write(format!("{CHANGE} ~alice\n"));
+        let known = Newest::open(cache.path(), data.path()).of(&user("alice"));
+        assert_eq!(known, Some(Known::Told(CHANGE.to_owned())));
     }
 
     #[test]
