@@ -1,11 +1,21 @@
 //! Looks at many files on several threads. What there is to see in a file is not known here.
 
+use std::thread::Builder;
+
 use crate::error::{Error, Result};
 
 /// What `look` gives for `many`, in their order. Each thread looks at a stretch of them.
 pub fn side_by_side<T: Sync, U: Send>(
     many: &[T],
     look: impl Fn(&[T]) -> Result<Vec<U>> + Sync,
+) -> Result<Vec<U>> {
+    in_stretches(many, &look, Builder::new)
+}
+
+fn in_stretches<T: Sync, U: Send>(
+    many: &[T],
+    look: &(impl Fn(&[T]) -> Result<Vec<U>> + Sync),
+    thread: fn() -> Builder,
 ) -> Result<Vec<U>> {
     /// To look at fewer takes about as long as to start a thread.
     const STRETCH: usize = 500;
@@ -18,11 +28,16 @@ pub fn side_by_side<T: Sync, U: Send>(
     let stretch = many.len().div_ceil(threads).max(STRETCH);
     std::thread::scope(|scope| {
         let (mine, others) = many.split_at(stretch.min(many.len()));
-        let others: Vec<_> = others.chunks(stretch).map(|stretch| scope.spawn(|| look(stretch))).collect();
+        let started = |stretch| (stretch, thread().spawn_scoped(scope, move || look(stretch)));
+        let others: Vec<_> = others.chunks(stretch).map(started).collect();
         let mut all = look(mine)?;
-        for other in others {
-            // A panic is logged where it happens.
-            all.extend(other.join().unwrap_or(Err(Error::Busy))?);
+        for (stretch, other) in others {
+            all.extend(match other {
+                // A panic is logged where it happens.
+                Ok(other) => other.join().unwrap_or(Err(Error::Busy))?,
+                // The system has no thread for it; this one is here.
+                Err(_) => look(stretch)?,
+            });
         }
         Ok(all)
     })
@@ -49,5 +64,12 @@ mod tests {
             };
             assert_eq!(side_by_side(&many, refuse_the_last).is_ok(), len == 0, "{len}");
         }
+    }
+
+    #[test]
+    fn where_no_thread_can_be_started_all_is_looked_at_in_this_one() {
+        let many: Vec<usize> = (0..10_000).collect();
+        let never = || Builder::new().stack_size(1 << (usize::BITS - 2));
+        assert_eq!(in_stretches(&many, &|stretch| Ok(stretch.to_vec()), never).ok(), Some(many.clone()));
     }
 }

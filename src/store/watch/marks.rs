@@ -111,6 +111,11 @@ impl Marks {
         self.active.store(true, Ordering::SeqCst);
     }
 
+    /// From now on none are kept.
+    pub fn deactivate(&self) {
+        self.active.store(false, Ordering::SeqCst);
+    }
+
     /// The marks of a calendar in `home`.
     pub fn sight(&self, home: &Home) -> Sight {
         Sight { home: self.of(home), own: AtomicU64::new(0), names: Mutex::default() }

@@ -34,6 +34,12 @@ impl Store {
     /// # Errors
     /// `Io` if the kernel gives no inotify instance, or the data directory cannot be watched: then everything works without.
     pub fn watch(self: &Arc<Store>) -> Result<()> {
+        let worker = self.worker()?;
+        let started = std::thread::Builder::new().name("watch".to_owned()).spawn(move || worker.run());
+        started.map(drop).map_err(|error| Error::io(self.tree.root.path(), error))
+    }
+
+    fn worker(self: &Arc<Store>) -> Result<Worker> {
         let data = self.tree.root.path();
         let root = data.canonicalize().map_err(|error| Error::io(data, error))?;
         let directories = Arc::new(Directories::default());
@@ -50,13 +56,7 @@ impl Store {
         watches.watch_top(&self.tree).map_err(|refusal| refused(refusal.to_string()))?;
         self.slots.marks.activate();
         let store = self.clone();
-        let worker =
-            Worker { store, watches, watched: HashSet::new(), refused: HashMap::new(), said_limit: false };
-        std::thread::Builder::new()
-            .name("watch".to_owned())
-            .spawn(move || worker.run())
-            .map_err(|error| Error::io(data, error))?;
-        Ok(())
+        Ok(Worker { store, watches, watched: HashSet::new(), refused: HashMap::new(), said_limit: false })
     }
 }
 
@@ -133,7 +133,7 @@ impl Worker {
         self.watches.unwatch_home(&self.store.tree, home);
     }
 
-    /// Without the top nobody would notice that a home comes or goes.
+    /// Without the top nobody would notice that a home comes or goes, and without a worker nobody looks at marks.
     fn give_up(&mut self) {
         for home in self.watched.clone() {
             self.unwatch(&home);
@@ -175,5 +175,32 @@ impl Worker {
             // Whoever asks for it will be told.
             Err(error) => tracing::debug!("{path}: {error}"),
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Only a panic ends it, or that it could not be started.
+        tracing::error!("nothing is watched any more: calendars are compared on access");
+        self.store.slots.marks.deactivate();
+        self.give_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_watched_is_compared_on_access_when_nobody_looks_at_the_marks_any_more() {
+        let data = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(data.path().join("users/alice/Calendar")).expect("mkdir");
+        let config = crate::config::Config { data: data.path().to_path_buf(), ..Default::default() };
+        let store = Arc::new(Store::open_tree(&config).expect("a store"));
+        let home = "alice".parse::<Path>().expect("a place").home;
+        let (mut worker, sight) = (store.worker().expect("a worker"), store.slots.marks.sight(&home));
+        assert!(worker.watch(&home) && sight.now().is_some());
+        drop(worker);
+        assert_eq!(sight.now(), None);
     }
 }
