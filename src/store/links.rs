@@ -262,7 +262,7 @@ impl Store {
         links.sync()
     }
 
-    fn stage_link(&self, links: &Directory, link: &SecretLink) -> Result<Staged<'_>> {
+    fn stage_link(&self, links: &Directory, link: &SecretLink) -> Result<Staged> {
         let text = serde_json::to_vec_pretty(link)
             .map_err(|error| Error::io(links.path(), std::io::Error::from(error)))?;
         self.journals.staging().write(&text, links)

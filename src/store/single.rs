@@ -54,7 +54,7 @@ impl Single<'_> {
     }
 
     /// Puts the file in place of what is there, which goes to the history; or not, where somebody was faster.
-    fn put(&self, operation: &Operation, staged: Option<Staged<'_>>, change: &str) -> Result<bool> {
+    fn put(&self, operation: &Operation, staged: Option<Staged>, change: &str) -> Result<bool> {
         let Single { home, directory, name, staging } = self;
         let file = &operation.file;
         match (staged, operation.before) {

@@ -3,8 +3,10 @@
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, XattrFlags};
 use rustix::io::Errno;
 
@@ -14,64 +16,106 @@ use crate::error::{Error, Result};
 pub const TMP: &str = ".tmp";
 pub const LOCK: &str = "lock";
 
-/// This process's staging directory.
+/// Where this process stages.
 #[derive(Debug)]
 pub struct Staging {
     root: Directory,
+    /// Another one after somebody has removed it. Guards which one it is.
+    own: Mutex<Arc<Own>>,
+    next: AtomicU64,
+}
+
+/// A staging directory of this process, which goes with the last that is staged in it.
+#[derive(Debug)]
+struct Own {
+    tmp: Directory,
     name: String,
     directory: Directory,
-    next: AtomicU64,
-    /// Holds the lock for as long as the process lives.
+    /// Held for as long as the directory is to stay.
     _lock: OwnedFd,
 }
 
 /// A file that is written and durable but has no name yet that anyone looks at.
 #[derive(Debug)]
-pub struct Staged<'a> {
-    staging: &'a Staging,
+pub struct Staged {
+    own: Arc<Own>,
     name: String,
     placed: bool,
 }
 
 /// A directory that is being filled and has no name yet that anyone looks at.
 #[derive(Debug)]
-pub struct StagedDirectory<'a> {
-    staging: &'a Staging,
+pub struct StagedDirectory {
+    own: Arc<Own>,
     name: String,
     pub directory: Directory,
     placed: bool,
 }
 
-impl Staging {
-    /// Makes a staging directory for this process and removes those of dead ones.
-    pub fn open(root: &Directory) -> Result<Staging> {
+impl Own {
+    fn make(root: &Directory) -> Result<Own> {
         const ATTEMPTS: usize = 100;
         let tmp = root.make(TMP)?;
-        clear(&tmp)?;
         for _ in 0..ATTEMPTS {
             let mut random = [0; 8];
             getrandom::fill(&mut random)
                 .map_err(|error| Error::io(tmp.path(), std::io::Error::other(error.to_string())))?;
             let name = format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
             // Another process that starts now takes it for a dead one's until it is locked.
-            let made = match tmp.make_unsynced(&name) {
+            let directory = match tmp.make_unsynced(&name) {
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
                 made => made?,
             };
-            let Some(lock) = lock(&made, FlockOperation::NonBlockingLockExclusive)? else { continue };
-            if made.kind(LOCK)?.is_some() {
-                let root = root.existing("")?;
-                return Ok(Staging { root, name, directory: made, next: AtomicU64::new(0), _lock: lock });
+            let Some(lock) = lock(&directory, FlockOperation::NonBlockingLockExclusive)? else { continue };
+            if directory.kind(LOCK)?.is_some() {
+                return Ok(Own { tmp, name, directory, _lock: lock });
             }
         }
         Err(Error::io(tmp.path(), std::io::Error::other("each new staging directory was removed at once")))
+    }
+
+    /// Whether somebody has removed it: nothing can be made in it any more.
+    fn is_gone(&self) -> bool {
+        // On a network file system another machine may have done so.
+        rustix::fs::fstat(self.directory.fd()).map_or(true, |stat| stat.st_nlink == 0)
+    }
+}
+
+impl Staging {
+    /// Makes a staging directory for this process and removes those of dead ones.
+    pub fn open(root: &Directory) -> Result<Staging> {
+        clear(&root.make(TMP)?)?;
+        let own = Mutex::new(Arc::new(Own::make(root)?));
+        Ok(Staging { root: root.existing("")?, own, next: AtomicU64::new(0) })
+    }
+
+    /// Has `make` make something of a new name in the staging directory: in another one if that was removed, as when a backup
+    /// is put back that lacks `.tmp/`.
+    fn stage<T>(&self, make: impl Fn(&Directory, &str) -> Result<T>) -> Result<(Arc<Own>, String, T)> {
+        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let mut own = self.own.lock().clone();
+        let mut made = make(&own.directory, &name);
+        if made.is_err() && own.is_gone() {
+            own = self.another(&own)?;
+            made = make(&own.directory, &name);
+        }
+        Ok((own, name, made?))
+    }
+
+    /// The staging directory that has taken the place of one that is gone.
+    fn another(&self, gone: &Arc<Own>) -> Result<Arc<Own>> {
+        let mut own = self.own.lock();
+        if Arc::ptr_eq(&own, gone) {
+            *own = Arc::new(Own::make(&self.root)?);
+        }
+        Ok(own.clone())
     }
 
     /// Writes `content` to a new file that is to go into `target`, and makes it durable.
     ///
     /// # Errors
     /// `NoSpace`, `Io`; then nothing of it is left.
-    pub fn write(&self, content: &[u8], target: &Directory) -> Result<Staged<'_>> {
+    pub fn write(&self, content: &[u8], target: &Directory) -> Result<Staged> {
         self.write_parts([content].into_iter(), target)
     }
 
@@ -80,7 +124,7 @@ impl Staging {
         &self,
         mut parts: impl Iterator<Item = &'p [u8]>,
         target: &Directory,
-    ) -> Result<Staged<'_>> {
+    ) -> Result<Staged> {
         self.write_with(target, |file| {
             let mut file = std::io::BufWriter::with_capacity(1 << 16, file);
             parts.try_for_each(|part| file.write_all(part))?;
@@ -93,7 +137,7 @@ impl Staging {
         &self,
         target: &Directory,
         write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
-    ) -> Result<Staged<'_>> {
+    ) -> Result<Staged> {
         let (staged, fd) = self.create(target)?;
         let failed = |error: std::io::Error| Error::io(target.path(), error);
         let mut file = std::fs::File::from(fd);
@@ -106,41 +150,41 @@ impl Staging {
     }
 
     /// As [`Staging::write`], but the caller makes the whole file system durable later.
-    pub fn write_unsynced(&self, content: &[u8], target: &Directory) -> Result<Staged<'_>> {
+    pub fn write_unsynced(&self, content: &[u8], target: &Directory) -> Result<Staged> {
         let (staged, fd) = self.create(target)?;
         std::fs::File::from(fd).write_all(content).map_err(|error| Error::io(target.path(), error))?;
         Ok(staged)
     }
 
     /// An empty directory that is to go into `target`.
-    pub fn make_directory(&self, target: &Directory) -> Result<StagedDirectory<'_>> {
-        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let directory = self.directory.make_unsynced(&name)?;
+    pub fn make_directory(&self, target: &Directory) -> Result<StagedDirectory> {
+        let (own, name, directory) = self.stage(|own, name| own.make_unsynced(name))?;
         inherit_directory_acl(target, &directory);
-        Ok(StagedDirectory { staging: self, name, directory, placed: false })
+        Ok(StagedDirectory { own, name, directory, placed: false })
     }
 
-    fn create(&self, target: &Directory) -> Result<(Staged<'_>, OwnedFd)> {
-        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+    fn create(&self, target: &Directory) -> Result<(Staged, OwnedFd)> {
         let flags = OFlags::WRONLY | OFlags::EXCL;
-        let path = self.directory.path().join(&name);
-        let opened = self.directory.open_or_make(&name, flags)?;
-        let fd = opened.ok_or_else(|| Error::io(&path, Errno::NOENT))?;
-        let staged = Staged { staging: self, name, placed: false };
+        let (own, name, fd) = self.stage(|own, name| {
+            let opened = own.open_or_make(name, flags)?;
+            opened.ok_or_else(|| Error::io(own.path().join(name), Errno::NOENT))
+        })?;
+        let path = own.directory.path().join(&name);
+        let staged = Staged { own, name, placed: false };
         inherit_acl(target, &fd);
         rustix::fs::fchmod(&fd, FILE_MODE).map_err(|error| Error::io(path, error))?;
         Ok((staged, fd))
     }
 }
 
-impl StagedDirectory<'_> {
+impl StagedDirectory {
     /// Gives the directory its name in `target`, durably, where nothing is or an empty directory.
     pub fn place(mut self, target: &Directory, name: &str) -> Result<()> {
-        self.staging.directory.rename(&self.name, target, name)?;
+        self.own.directory.rename(&self.name, target, name)?;
         self.placed = true;
         target.sync().inspect_err(|_| {
             // Whoever asked is told that nothing was changed, so nothing may be.
-            match target.rename(name, &self.staging.directory, &self.name) {
+            match target.rename(name, &self.own.directory, &self.name) {
                 Ok(()) => self.placed = false,
                 Err(error) => tracing::error!("a change that failed cannot be undone: {error}"),
             }
@@ -153,29 +197,29 @@ impl StagedDirectory<'_> {
     }
 }
 
-impl Drop for StagedDirectory<'_> {
+impl Drop for StagedDirectory {
     fn drop(&mut self) {
         if !self.placed {
-            remove(&self.staging.directory, &self.name);
+            remove(&self.own.directory, &self.name);
         }
     }
 }
 
-impl Staged<'_> {
+impl Staged {
     /// Gives the file its name in `target`, over what is there. The caller syncs `target`.
     pub fn place(mut self, target: &Directory, name: &str) -> Result<()> {
         if cfg!(broken = "in-place") {
-            let (from, to) = (self.staging.directory.path().join(&self.name), target.path().join(name));
+            let (from, to) = (self.own.directory.path().join(&self.name), target.path().join(name));
             return std::fs::copy(from, &to).map(drop).map_err(|error| Error::io(to, error));
         }
-        self.staging.directory.rename(&self.name, target, name)?;
+        self.own.directory.rename(&self.name, target, name)?;
         self.placed = true;
         Ok(())
     }
 
     /// As [`Staged::place`], but only where nothing is: whether nothing was.
     pub fn add(self, target: &Directory, name: &str) -> Result<bool> {
-        let staged = self.staging.directory.fd();
+        let staged = self.own.directory.fd();
         // By a second name, of which the first goes: no other way to make a file sees by itself that one is there.
         match rustix::fs::linkat(staged, &self.name, target.fd(), name, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -190,21 +234,18 @@ impl Staged<'_> {
     }
 }
 
-impl Drop for Staged<'_> {
+impl Drop for Staged {
     fn drop(&mut self) {
         if !self.placed {
             // A start would remove it too.
-            let _ = self.staging.directory.unlink(&self.name);
+            let _ = self.own.directory.unlink(&self.name);
         }
     }
 }
 
-impl Drop for Staging {
+impl Drop for Own {
     fn drop(&mut self) {
-        let removed = self.root.directory(TMP).map(|tmp| tmp.map(|tmp| remove(&tmp, &self.name)));
-        if let Err(error) = removed {
-            tracing::debug!("staging directory stays: {error}");
-        }
+        remove(&self.tmp, &self.name);
     }
 }
 
@@ -264,8 +305,11 @@ fn clear(tmp: &Directory) -> Result<()> {
 }
 
 fn remove(tmp: &Directory, name: &str) {
-    if let Err(error) = std::fs::remove_dir_all(tmp.path().join(name)) {
-        tracing::warn!("{}: {error}", tmp.path().join(name).display());
+    match std::fs::remove_dir_all(tmp.path().join(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!("{}: {error}", tmp.path().join(name).display());
+        }
+        _ => {}
     }
 }
 
@@ -290,7 +334,7 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
-        assert!(names.contains(&alive.name) && names.contains(&other.name));
+        assert!(names.contains(&alive.own.lock().name) && names.contains(&other.own.lock().name));
     }
 
     #[test]
@@ -322,7 +366,30 @@ mod tests {
         let staging = Staging::open(&root).expect("staging");
         drop(staging.write(b"a", &root).expect("write"));
         staging.write(b"b", &root).expect("write").place(&root, "b.ics").expect("rename");
-        assert_eq!(staging.directory.entries().expect("list").len(), 1, "the lock only");
+        assert_eq!(staging.own.lock().directory.entries().expect("list").len(), 1, "the lock only");
         assert_eq!(std::fs::read(tree.path().join("b.ics")).expect("read"), b"b");
+    }
+    #[test]
+    fn a_staging_directory_that_somebody_removes_is_made_again_for_all_and_goes_in_the_end() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let root = Directory::root(tree.path()).expect("open");
+        let staging = Staging::open(&root).expect("staging");
+        let before = staging.write(b"a", &root).expect("write");
+        std::fs::remove_dir_all(tree.path().join(TMP)).expect("remove");
+        std::thread::scope(|scope| {
+            for name in ["b", "c", "d"] {
+                let (staging, root) = (&staging, &root);
+                let write = move || staging.write(b"b", root)?.place(root, name);
+                scope.spawn(move || write().expect("placed"));
+            }
+        });
+        assert!(before.place(&root, "a").is_err());
+        let names = || root.existing(TMP).expect("open").count().expect("count");
+        assert_eq!(names(), 1);
+        std::fs::remove_dir_all(tree.path().join(TMP)).expect("remove");
+        staging.make_directory(&root).expect("made").place(&root, "e").expect("placed");
+        assert!(tree.path().join("e").is_dir());
+        drop(staging);
+        assert_eq!(names(), 0);
     }
 }

@@ -268,3 +268,17 @@ fn a_name_that_something_else_has_is_not_used_for_an_item() {
     s.put(address, "alice", plain(&[&event("a", "again", &[])])).status(204);
     assert_eq!(summaries(&s.get(address, "alice").text()), ["again"]);
 }
+
+#[test]
+fn saves_go_on_after_a_backup_was_put_back_without_what_is_staged_in() {
+    let s = Server::start();
+    for round in ["one", "other"] {
+        // As `rsync --delete` does.
+        fs::remove_dir_all(s.path(".tmp")).expect("removed");
+        s.put(ADDRESS, "alice", plain(&[&event(round, round, &[])])).status(204);
+    }
+    fs::remove_dir_all(s.path(".tmp")).expect("removed");
+    s.get("/ical/main.ics", "dave").status(200);
+    shows(&s, ADDRESS, &["Team lunch", "one", "other"]);
+    assert!(!s.is_staging());
+}
