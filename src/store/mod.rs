@@ -69,6 +69,7 @@ mod writing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -153,8 +154,15 @@ impl Store {
         Store::open_with(config, LastGood::default(), Views::none(), Newest::none())
     }
 
-    /// Writes what is to be known after a restart: for who serves nobody any more.
+    /// Waits for what is acknowledged and not in place yet, and writes what is to be known after a restart: for who serves
+    /// nobody any more.
     pub fn close(&self) {
+        // What a disk does not take in that time is finished by the next start.
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let until = Instant::now() + PATIENCE;
+        while !self.writers.applying().is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         self.remember();
         self.views.close();
     }

@@ -360,3 +360,13 @@ fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
     let output = command.wait_with_output().expect("its end");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn who_is_told_to_stop_puts_what_it_has_acknowledged_in_place_first() {
+    const EVENTS: usize = 500;
+    let mut s = Server::start();
+    save(&s, 0, EVENTS);
+    assert_eq!(s.terminate(), Some(0));
+    assert!(!s.has_journal());
+    assert_eq!(s.files_now(DIRECTORY).len(), EVENTS);
+}
