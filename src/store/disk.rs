@@ -215,7 +215,7 @@ impl Directory {
         }
     }
 
-    fn stat(&self, name: &str) -> Result<Option<Stat>> {
+    pub(super) fn stat(&self, name: &str) -> Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),

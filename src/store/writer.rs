@@ -112,22 +112,27 @@ impl Writer {
         let at_once = self.turn.try_lock_arc();
         let mut has_waited = at_once.is_none();
         let turn = at_once.or_else(|| self.turn.try_lock_arc_until(until)).ok_or(Error::Busy)?;
-        let file = open(&directory)?;
-        while !flock(&directory, &file)? {
-            if Instant::now() >= until {
-                return Err(Error::Busy);
+        loop {
+            let file = open(&directory)?;
+            while !flock(&directory, &file)? {
+                if Instant::now() >= until {
+                    return Err(Error::Busy);
+                }
+                std::thread::sleep(LOOK_AGAIN);
+                has_waited = true;
             }
-            std::thread::sleep(LOOK_AGAIN);
-            has_waited = true;
+            if is_still_named(&directory, &file, has_waited)? {
+                return Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn });
+            }
         }
-        Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn })
     }
 
     /// As [`Writer::lock`], but only if nobody has to be waited for.
     pub fn try_lock(self: &Arc<Writer>, directory: Directory) -> Result<Option<Locked>> {
         let Some(turn) = self.turn.try_lock_arc() else { return Ok(None) };
         let file = open(&directory)?;
-        Ok(flock(&directory, &file)?.then(|| Locked {
+        let is_ours = flock(&directory, &file)? && is_still_named(&directory, &file, false)?;
+        Ok(is_ours.then(|| Locked {
             writer: self.clone(),
             directory,
             has_waited: false,
@@ -202,6 +207,17 @@ fn flock(home: &Directory, file: &OwnedFd) -> Result<bool> {
             Err(error) => return Err(Error::io(home.path().join(LOCK), error)),
         }
     }
+}
+
+/// Whether what was locked is what the next one will lock: somebody may have put another file in its place since it was opened.
+fn is_still_named(home: &Directory, file: &OwnedFd, has_waited: bool) -> Result<bool> {
+    let own = rustix::fs::fstat(file).map_err(|error| Error::io(home.path().join(LOCK), error))?;
+    // For a moment only; and some file systems count no links.
+    if own.st_nlink > 0 && !has_waited {
+        return Ok(true);
+    }
+    let named = home.stat(LOCK)?;
+    Ok(named.is_some_and(|named| (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)))
 }
 
 impl Drop for Locked {

@@ -362,6 +362,34 @@ fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
 }
 
 #[test]
+fn who_waits_for_a_lock_that_is_replaced_meanwhile_waits_for_the_one_in_its_place() {
+    let s = Server::start();
+    save(&s, 0, 2);
+    s.settle();
+    let lock = s.path("users/alice/.lock");
+    let locked = || {
+        let file = std::fs::File::options().create(true).append(true).open(&lock).expect("a lock");
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).expect("flock");
+        file
+    };
+    let first = locked();
+    std::thread::scope(|scope| {
+        let save = scope.spawn(|| s.put(ADDRESS, "alice", plain(&[&event("new", "0", &[])])).send());
+        eventually("it waits for the first", || {
+            let mut open = std::fs::read_dir(format!("/proc/{}/fd", s.pid())).ok()?.flatten();
+            open.any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == lock)).then_some(())
+        });
+        std::fs::remove_file(&lock).expect("removed");
+        let second = locked();
+        drop(first);
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(!save.is_finished(), "two write at once");
+        drop(second);
+        assert_eq!(save.join().expect("an answer").code, 204);
+    });
+}
+
+#[test]
 fn who_is_told_to_stop_puts_what_it_has_acknowledged_in_place_first() {
     const EVENTS: usize = 500;
     let mut s = Server::start();
