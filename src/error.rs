@@ -63,6 +63,9 @@ pub enum Error {
     /// No room for this body beside the ones in flight.
     #[error("too busy")]
     Busy,
+    /// The data directory is not where it was: what is in its place now is not what is served.
+    #[error("the data directory is not in its place")]
+    Displaced,
     /// The disk or the quota is full; nothing was changed.
     #[error("{path}: no space left", path = path.display())]
     NoSpace { path: PathBuf },

@@ -87,6 +87,9 @@ async fn route(
     if *request.method() == Method::OPTIONS {
         return Ok(options(&target));
     }
+    if !matches!(target, Target::Page | Target::Robots) {
+        site.store.in_place()?;
+    }
     match target {
         Target::Page => page(request, page::html(&site.urls), &page::HEADERS),
         Target::Robots => {

@@ -29,7 +29,7 @@ impl ResponseError for Error {
             Error::ContentEncoding | Error::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Config(_) | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy => {
+            Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy | Error::Displaced => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Error::NoSpace { .. } => StatusCode::INSUFFICIENT_STORAGE,
@@ -64,7 +64,7 @@ impl Error {
             Error::Throttled { retry_after } => {
                 response.insert_header((header::RETRY_AFTER, *retry_after));
             }
-            Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy => {
+            Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy | Error::Displaced => {
                 response.insert_header((header::RETRY_AFTER, RETRY_SECONDS));
             }
             _ => {}
@@ -126,6 +126,7 @@ mod tests {
             (Error::GroupsUnknown, 503, "the groups of the user cannot be learned now\n"),
             (Error::LoginUnavailable(text(SECRET)), 503, "logins cannot be checked now\n"),
             (Error::Busy, 503, "too busy\n"),
+            (Error::Displaced, 503, "the data directory is not in its place\n"),
             (Error::io(SECRET, io::ErrorKind::StorageFull), 507, "no space left; nothing was changed\n"),
         ]
     }

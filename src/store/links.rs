@@ -256,6 +256,7 @@ impl Store {
 
     /// Writes a new link, durably. Not on an async thread.
     pub fn add_link(&self, id: &LinkId, link: &SecretLink) -> Result<()> {
+        self.whereabouts.look()?;
         let turn = self.link_writer.lock(self.tree.root.make(LINKS)?)?;
         let links = &turn.directory;
         self.stage_link(links, link)?.place(links, &id.file())?;
@@ -310,6 +311,7 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub fn revoke_link(&self, id: &LinkId) -> Result<()> {
+        self.whereabouts.look()?;
         let turn = self.link_writer.lock(self.tree.root.directory(LINKS)?.ok_or(Error::NotFound)?)?;
         let links = &turn.directory;
         links.kind(&id.file())?.ok_or(Error::NotFound)?;

@@ -64,6 +64,7 @@ mod view_names;
 mod views;
 mod watch;
 mod went_back;
+mod whereabouts;
 mod writer;
 mod writing;
 
@@ -102,12 +103,14 @@ use staging::Staging;
 use tree::{Found, Tree};
 use views::Views;
 use went_back::Newest;
+use whereabouts::Whereabouts;
 use writer::{Locked, Writer, Writers};
 
 /// A data directory and what is in memory of it.
 #[derive(Debug)]
 pub struct Store {
     tree: Tree,
+    whereabouts: Whereabouts,
     journals: Journals,
     writers: Writers,
     slots: Arc<Slots>,
@@ -167,10 +170,19 @@ impl Store {
         self.views.close();
     }
 
+    /// Whether the data directory is where it was, as far as is known: for who answers from memory.
+    ///
+    /// # Errors
+    /// `Displaced`.
+    pub fn in_place(&self) -> Result<()> {
+        self.whereabouts.last()
+    }
+
     fn open_with(config: &Config, last_good: LastGood, views: Views, newest: Newest) -> Result<Store> {
         let root = Directory::root(&config.data)?;
         let staging = Staging::open(&root)?;
         let store = Store {
+            whereabouts: Whereabouts::of(&root)?,
             journals: Journals::open(root.existing("")?, staging),
             tree: Tree::new(root, &config.public_root, last_good),
             writers: Writers::default(),
@@ -226,6 +238,8 @@ impl Store {
             // Only here: who made it may have been at it until the lock was free.
             tracing::info!("{}: an unfinished commit was applied", on_disk.display());
         }
+        // Late: whoever has waited may have waited long.
+        self.whereabouts.look()?;
         self.written.lock().insert(home.clone());
         locked.writer.set_applying(false);
         Ok(locked)
@@ -288,6 +302,7 @@ impl Store {
             {
                 continue;
             }
+            self.whereabouts.look()?;
             // An empty one is half made: a kill came between.
             let made = self.tree.root.make(&calendar)?;
             // Another process, or another spelling of the name, may be at it too, and its user at the properties already.

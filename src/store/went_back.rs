@@ -216,9 +216,11 @@ fn accounts_for(home: &Directory, known: &Known, now: Timestamp, bounds: Bounds)
 }
 
 impl Store {
-    /// Notices homes that went back in time, for as long as the process lives.
+    /// Notices homes that went back in time, and a data directory that is not where it was, for as long as the process lives.
     pub fn notice_what_went_back(&self) {
         loop {
+            // It says so itself.
+            let _ = self.whereabouts.look();
             self.look_for_what_went_back();
             self.newest.write_settled();
             std::thread::sleep(LOOK_EVERY);

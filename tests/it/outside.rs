@@ -282,3 +282,26 @@ fn saves_go_on_after_a_backup_was_put_back_without_what_is_staged_in() {
     shows(&s, ADDRESS, &["Team lunch", "one", "other"]);
     assert!(!s.is_staging());
 }
+
+#[test]
+fn where_another_directory_is_in_the_place_of_the_data_nothing_is_shown_or_saved() {
+    let s = Server::start();
+    let save = |uid: &str| s.put(ADDRESS, "alice", plain(&[&event(uid, uid, &[])])).send().code;
+    assert_eq!(save("first"), 204);
+    let [data, old, backup] = ["data", "data.old", "backup"].map(|name| s.path("").with_file_name(name));
+    crate::server::copy(&data, &backup);
+    fs::rename(&data, &old).expect("moved aside");
+    // Nothing is there, then something else is.
+    assert_eq!(save("second"), 503);
+    fs::rename(&backup, &data).expect("put back");
+    assert_eq!(save("third"), 503);
+    let first_login = s.get("/ical/main.ics", "dave").send().code;
+    assert_eq!(first_login, 503);
+    eventually("nothing is shown", || (s.get(ADDRESS, "alice").send().code == 503).then_some(()));
+    fs::rename(&data, &backup).expect("moved aside");
+    fs::rename(&old, &data).expect("put back");
+    eventually("it is saved again", || (save("fourth") == 204).then_some(()));
+    shows(&s, ADDRESS, &["Team lunch", "first", "fourth"]);
+    assert!(!s.path("users/dave").exists());
+    assert_eq!(s.log().matches("is not where it was").count(), 1, "{}", s.log());
+}
