@@ -1,5 +1,6 @@
 //! How long a home's history reaches back: so many days, and no more bytes than so many. The oldest goes first.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path as FsPath, PathBuf};
 
@@ -71,7 +72,8 @@ struct Entry {
     name: String,
     /// When it was made, as names say it.
     age: String,
-    path: PathBuf,
+    /// Below the home.
+    place: PathBuf,
     is_log: bool,
     bytes: u64,
 }
@@ -79,9 +81,10 @@ struct Entry {
 /// Removes from a home's history what is beyond its bounds, of a change all or nothing; whether there was any. Needs no lock:
 /// nobody writes to what a change has kept.
 fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
+    let here = by_descriptor(home);
     let mut entries = entries(home)?;
     entries.sort_by(|one, other| one.name.cmp(&other.name));
-    correct_ages(&mut entries, now);
+    correct_ages(&mut entries, &here, now);
     let ago = |hours: i64, minutes: i64| {
         now.checked_sub(hours.hours().minutes(minutes)).map(spelled).unwrap_or_default()
     };
@@ -96,8 +99,8 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
         if !is_before(&young) || !is_before(&oldest) && bytes <= bounds.bytes {
             continue;
         }
-        for Entry { path, bytes: its, .. } in change {
-            remove(path).map_err(|error| Error::io(path, error))?;
+        for Entry { place, bytes: its, .. } in change {
+            remove(&here.join(place)).map_err(|error| Error::io(home.path().join(place), error))?;
             bytes -= its;
         }
         expired = true;
@@ -106,9 +109,10 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
 }
 
 /// What is named after a clock that was ahead is as old as it is all the same: it would stay until that time else.
-fn correct_ages(entries: &mut [Entry], now: Timestamp) {
+fn correct_ages(entries: &mut [Entry], here: &FsPath, now: Timestamp) {
     let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    let mut made = made::of_those_ahead(&names, &spelled(now), |at| made::kept_at(&entries[at].path));
+    let mut made =
+        made::of_those_ahead(&names, &spelled(now), |at| made::kept_at(&here.join(&entries[at].place)));
     for entry in entries.iter_mut().rev() {
         entry.age = made.pop().unwrap_or_else(|| entry.name.clone());
     }
@@ -139,11 +143,17 @@ fn remove_calendar(path: &FsPath) -> std::io::Result<()> {
     std::fs::remove_dir_all(aside)
 }
 
+/// The home by a path that leads to no other, whatever has taken its place.
+fn by_descriptor(home: &Directory) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", home.fd().as_raw_fd()))
+}
+
 /// What is ours in a history; names that tell no time are somebody's own.
 fn entries(home: &Directory) -> Result<Vec<Entry>> {
+    let here = by_descriptor(home);
     let entry = |name: &str, place: &FsPath, is_log: bool| {
-        let path = home.path().join(place);
-        Entry { name: name.to_owned(), age: String::new(), bytes: held(&path), path, is_log }
+        let (bytes, place) = (held(&here.join(place)), place.to_path_buf());
+        Entry { name: name.to_owned(), age: String::new(), place, is_log, bytes }
     };
     let mut entries = Vec::new();
     for kept in Kept::ALL {
@@ -283,6 +293,22 @@ mod tests {
         let version = |day: u32| format!("25.ics~2026030{day}T000000.000000Z-1");
         let log = "20260303.log".to_owned();
         assert_eq!(left, [log, version(4), version(5), "26.ics~20260305T000000.000000Z-12".to_owned()]);
+    }
+
+    #[test]
+    fn what_has_taken_the_place_of_the_home_is_left_alone() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let [here, aside] = ["alice", "aside"].map(|name| tree.path().join(name));
+        let change = "20260101T000000.000000Z-1";
+        version(&here.join(HISTORY), change, 10);
+        let home = Directory::root(&here).expect("open");
+        std::fs::rename(&here, &aside).expect("moved aside");
+        version(&here.join(HISTORY), change, 10);
+        let bounds = Bounds { days: 30, bytes: u64::MAX };
+        assert!(expire(&home, NOW.parse().expect("a time"), bounds).expect("expire"));
+        let has_it =
+            |home: &FsPath| home.join(HISTORY).join(format!("versions/Calendar/25.ics~{change}")).exists();
+        assert!(has_it(&here) && !has_it(&aside));
     }
 
     #[test]
