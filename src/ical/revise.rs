@@ -23,7 +23,10 @@ pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp
     let last_modified = |age: Age| format!("LAST-MODIFIED:{}", later(age.last_modified, now));
     let sequence = |age: Age| format!("SEQUENCE:{}", age.sequence);
     let mut out = Vec::with_capacity(text.len() + 64);
-    let (mut rest, mut depth) = (text, 0_usize);
+    // Behind a byte order mark, which scan passes over, BEGIN:VCALENDAR would be no line that counts.
+    let mark = "\u{feff}".as_bytes();
+    let (mut rest, mut depth) = (text.strip_prefix(mark).unwrap_or(text), 0_usize);
+    out.extend_from_slice(&text[..text.len() - rest.len()]);
     let mut open: Option<Open> = None;
     while let Some((len, physical)) = logical_len(rest) {
         let (raw, more) = rest.split_at(len);
@@ -145,6 +148,15 @@ mod tests {
         ] {
             assert_eq!(run(before, age), after);
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_stays_and_hides_nothing() {
+        let text = "\u{feff}BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+        let now = "2026-11-24T22:00:00Z".parse().expect("a time");
+        let revised = revised(text.as_bytes(), |_| Some(Age::default()), now);
+        let expected = text.replace("END:VEVENT", "LAST-MODIFIED:20261124T220000Z\r\nEND:VEVENT");
+        assert_eq!(String::from_utf8_lossy(&revised), expected);
     }
 
     #[test]
