@@ -38,11 +38,16 @@ pub fn busy_block(raw: &[u8]) -> Vec<u8> {
                 masked.extend_from_slice(line.raw);
             }
             depth = depth.saturating_sub(1);
-        } else if depth == 1 && TIMES.iter().any(|name| property.is(name)) {
+        } else if depth == 1 && (TIMES.iter().any(|name| property.is(name)) || is_cancellation(&property)) {
             push_line(&mut masked, &bare(&property));
         }
     }
     masked
+}
+
+/// Whether it says that nobody is busy after all.
+fn is_cancellation(property: &Property<'_>) -> bool {
+    property.is("STATUS") && property.value.trim().eq_ignore_ascii_case("CANCELLED")
 }
 
 /// The property with the parameters that say how to read its value, and no others.
@@ -67,5 +72,14 @@ mod tests {
         let expected = "BEGIN:VEVENT\r\nSUMMARY:Busy\r\nUID:1\r\nDTSTART;TZID=X:20260101T100000\r\nDURATION:PT1H\r\n\
                         CLASS:CONFIDENTIAL\r\nEND:VEVENT\r\n";
         assert_eq!(String::from_utf8_lossy(&busy_block(raw.as_bytes())), expected);
+    }
+
+    #[test]
+    fn what_is_cancelled_is_a_cancelled_block() {
+        for (status, is_said) in [("CANCELLED", true), ("cancelled", true), ("TENTATIVE", false)] {
+            let raw = format!("BEGIN:VEVENT\r\nSTATUS:{status}\r\nEND:VEVENT\r\n");
+            let masked = busy_block(raw.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&masked).contains("STATUS"), is_said, "{status}");
+        }
     }
 }
