@@ -1,12 +1,16 @@
 //! What an item says, apart from how a program wrote it: the comparison that every merge rests on.
 //!
 //! Two items mean the same if they differ only in folding, letter case of names, order (of properties, parameters,
-//! lists and RRULE parts), spelling of durations and of `mailto:`, DTSTAMP, empty properties and defaults.
+//! lists and RRULE parts), spelling of durations, of `mailto:` and of an IANA zone's name, DTSTAMP, CREATED, LANGUAGE, X-
+//! parameters of attendees, empty properties and defaults. Views keep hashes of it: who changes what counts raises their version.
+
+use jiff::civil::Date;
 
 use super::faults::{bad_value, lacks_start};
-use super::line::{Property, lines, unquote, unquoted};
+use super::line::{Property, lines};
 use super::scan::Kind;
-use super::value;
+use super::sense::push_meanings;
+use super::value::{When, parse_date_time};
 
 /// A hash of something's meaning: the first half of a BLAKE3.
 pub type Hash = [u8; 16];
@@ -33,14 +37,16 @@ pub struct Age {
     pub dtstamp: u64,
 }
 
+/// The stamps of each of several components, in an order of their own.
+pub fn stamps(raw: &[u8]) -> Vec<Hash> {
+    let mut stamps = Reader::read(raw).stamps;
+    stamps.sort_unstable();
+    stamps
+}
+
 /// Looks at components as raw bytes; `zones` are the meanings of the custom time zones that they use.
 pub fn look(raw: &[u8], zones: &[Hash]) -> Look {
-    let mut reader = Reader::default();
-    for line in lines(raw) {
-        if let Some(property) = Property::parse(&line.text) {
-            reader.take(&property);
-        }
-    }
+    let mut reader = Reader::read(raw);
     // What stands outside of any component is none: only the components count.
     let mut outer = reader.finished;
     outer.extend_from_slice(zones);
@@ -53,7 +59,7 @@ pub fn of_zone(raw: &[u8]) -> Hash {
     look(raw, &[]).meaning
 }
 
-fn hash(bytes: &[u8]) -> Hash {
+pub(super) fn hash(bytes: &[u8]) -> Hash {
     let mut half = [0; 16];
     half.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     half
@@ -78,12 +84,42 @@ struct Open {
     stamps: Vec<Hash>,
     has_start: bool,
     has_bad_value: bool,
+    /// Its DTSTART, if that is a whole day.
+    day: Option<Date>,
+    /// Its DTEND, if that is a whole day, and which of the parts it is.
+    end: Option<(Date, usize)>,
 }
 
 impl Open {
     fn new(name: String) -> Open {
         let parts = Vec::with_capacity(32);
-        Open { name, parts, stamps: Vec::new(), has_start: false, has_bad_value: false }
+        let stamps = Vec::new();
+        Open { name, parts, stamps, has_start: false, has_bad_value: false, day: None, end: None }
+    }
+
+    /// Notes, before it is among the parts, what tells how many days it takes.
+    fn note_days(&mut self, property: &Property<'_>) {
+        let day = || match parse_date_time(property.value.trim_ascii()) {
+            Some(When::Date(day)) => Some(day),
+            _ => None,
+        };
+        if property.is("DTSTART") {
+            self.has_start = true;
+            self.day = day();
+        } else if property.is("DTEND") {
+            self.end = day().map(|end| (end, self.parts.len()));
+        }
+    }
+
+    /// What it means. A whole day ends with the day, whether or not that is said (RFC 5545 §3.6.1).
+    fn meaning(&mut self) -> Hash {
+        if let (Some(day), Some((end, at))) = (self.day, self.end)
+            && self.name == "VEVENT"
+            && day.tomorrow().ok() == Some(end)
+        {
+            self.parts.swap_remove(at);
+        }
+        of_all(self.name.as_bytes(), &mut self.parts)
     }
 
     /// Whether Mozilla's programs load it.
@@ -106,6 +142,16 @@ struct Reader {
 }
 
 impl Reader {
+    fn read(raw: &[u8]) -> Reader {
+        let mut reader = Reader::default();
+        for line in lines(raw) {
+            if let Some(property) = Property::parse(&line.text) {
+                reader.take(&property);
+            }
+        }
+        reader
+    }
+
     fn take(&mut self, property: &Property<'_>) {
         if property.is("BEGIN") {
             let name = property.value.trim().to_ascii_uppercase();
@@ -113,7 +159,7 @@ impl Reader {
         } else if property.is("END") {
             self.close();
         } else if let Some(open) = self.open.last_mut() {
-            open.has_start |= property.is("DTSTART");
+            open.note_days(property);
             open.has_bad_value |= bad_value(property).is_some();
             let stamp = Stamp::of(property);
             if let Some(stamp) = stamp {
@@ -128,7 +174,7 @@ impl Reader {
 
     fn close(&mut self) {
         let Some(mut closed) = self.open.pop() else { return };
-        let meaning = of_all(closed.name.as_bytes(), &mut closed.parts);
+        let meaning = closed.meaning();
         match self.open.last_mut() {
             Some(outer) => outer.parts.push(meaning),
             None => {
@@ -187,167 +233,6 @@ fn describes_a_zone(property: &Property<'_>) -> bool {
         || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"))
 }
 
-/// Pushes the meaning of a property: one hash, or one for each value of a list, or none if it is empty.
-fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: &mut Vec<Hash>) {
-    if property.value.trim_ascii().is_empty() || is_default(property) {
-        return;
-    }
-    buffer.clear();
-    buffer.extend(property.name.bytes().map(|byte| byte.to_ascii_uppercase()));
-    push_params(buffer, property);
-    buffer.push(b':');
-    let head = buffer.len();
-    if is_list(property) {
-        for value in split_list(property.value) {
-            buffer.truncate(head);
-            push_text(buffer, value.trim_ascii());
-            out.push(hash(buffer));
-        }
-        return;
-    }
-    push_value(buffer, property);
-    out.push(hash(buffer));
-}
-
-/// Whether a property says what holds without it too: some programs spell that out, others drop it (RFC 5545 §3.8).
-fn is_default(property: &Property<'_>) -> bool {
-    const DEFAULTS: [(&str, &str); 5] = [
-        ("TRANSP", "OPAQUE"),
-        ("CLASS", "PUBLIC"),
-        ("PRIORITY", "0"),
-        ("SEQUENCE", "0"),
-        ("X-KDE-KCALCORE-ENABLED", "TRUE"),
-    ];
-    let says = |(name, value): (&str, &str)| property.is(name) && property.value.trim_ascii() == value;
-    matches!(property.value.len(), 1..=8) && property.params.is_empty() && DEFAULTS.into_iter().any(says)
-}
-
-/// The same of parameters (RFC 5545 §3.2).
-fn is_default_param(name: &str, value: &str) -> bool {
-    const DEFAULTS: [(&str, &str); 5] = [
-        ("RELATED", "START"),
-        ("CUTYPE", "INDIVIDUAL"),
-        ("ROLE", "REQ-PARTICIPANT"),
-        ("PARTSTAT", "NEEDS-ACTION"),
-        ("RSVP", "FALSE"),
-    ];
-    let is = |(known, default): (&str, &str)| {
-        name.eq_ignore_ascii_case(known) && value.eq_ignore_ascii_case(default)
-    };
-    DEFAULTS.into_iter().any(is)
-}
-
-/// Lists whose order says nothing, and which programs split into several properties or join.
-fn is_list(property: &Property<'_>) -> bool {
-    matches!(property.name.len(), 5..=10)
-        && ["CATEGORIES", "RESOURCES", "EXDATE", "RDATE", "FREEBUSY"].iter().any(|name| property.is(name))
-}
-
-/// The values between commas that are not escaped.
-fn split_list(value: &str) -> impl Iterator<Item = &str> {
-    let mut escaped = false;
-    value.split(move |c| {
-        let separates = c == ',' && !escaped;
-        escaped = c == '\\' && !escaped;
-        separates
-    })
-}
-
-fn push_params(buffer: &mut Vec<u8>, property: &Property<'_>) {
-    if property.params.is_empty() {
-        return;
-    }
-    let mut params: Vec<Vec<u8>> = property
-        .params()
-        // The value's own form tells its type, but for spelled-out defaults that some programs add.
-        .filter(|(name, value)| !(name.eq_ignore_ascii_case("VALUE") || is_default_param(name, value)))
-        .map(|(name, value)| {
-            let mut param = name.to_ascii_uppercase().into_bytes();
-            param.push(b'=');
-            push_param_value(&mut param, value);
-            param
-        })
-        .collect();
-    params.sort_unstable();
-    for param in params {
-        buffer.push(b';');
-        buffer.extend_from_slice(&param);
-    }
-}
-
-fn push_param_value(buffer: &mut Vec<u8>, value: &str) {
-    let mut values = Vec::new();
-    let mut rest = value;
-    while let Some(comma) = unquoted(rest.as_bytes(), b',') {
-        values.push(unquote(&rest[..comma]));
-        rest = &rest[comma + 1..];
-    }
-    values.push(unquote(rest));
-    values.sort_unstable();
-    for value in values {
-        push_address(buffer, value);
-        buffer.push(b',');
-    }
-}
-
-fn push_value(buffer: &mut Vec<u8>, property: &Property<'_>) {
-    let value = property.value.trim_ascii();
-    if property.is("RRULE") || property.is("EXRULE") {
-        push_rule(buffer, value);
-    } else if (property.is("DURATION") || property.is("TRIGGER"))
-        && let Some(seconds) = value::parse_duration(value).map(value::Duration::nominal_seconds)
-    {
-        buffer.extend_from_slice(seconds.to_string().as_bytes());
-    } else {
-        push_text(buffer, value);
-    }
-}
-
-/// A recurrence rule with its parts and their lists in one order, without INTERVAL=1 and WKST=MO.
-fn push_rule(buffer: &mut Vec<u8>, value: &str) {
-    let upper = value.to_ascii_uppercase();
-    let mut parts: Vec<(&str, Vec<&str>)> = upper
-        .split(';')
-        .filter(|part| !matches!(part.trim(), "" | "INTERVAL=1" | "WKST=MO"))
-        .map(|part| part.split_once('=').unwrap_or((part, "")))
-        .map(|(name, list)| (name.trim(), list.split(',').map(str::trim).collect()))
-        .collect();
-    parts.sort_unstable();
-    for (name, mut list) in parts {
-        list.sort_unstable();
-        buffer.extend_from_slice(format!("{name}={};", list.join(",")).as_bytes());
-    }
-}
-
-/// A text with its escapes undone, so that needless ones do not count.
-fn push_text(buffer: &mut Vec<u8>, value: &str) {
-    if memchr::memchr(b'\\', value.as_bytes()).is_none() {
-        return push_address(buffer, value);
-    }
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => match bytes.next() {
-                Some(b'n' | b'N') => buffer.push(b'\n'),
-                Some(other) => buffer.push(other),
-                None => buffer.push(b'\\'),
-            },
-            other => buffer.push(other),
-        }
-    }
-}
-
-fn push_address(buffer: &mut Vec<u8>, value: &str) {
-    const MAILTO: &str = "mailto:";
-    match value.get(..MAILTO.len()) {
-        Some(scheme) if scheme.eq_ignore_ascii_case(MAILTO) => {
-            buffer.extend_from_slice(MAILTO.as_bytes());
-            buffer.extend_from_slice(&value.as_bytes()[MAILTO.len()..]);
-        }
-        _ => buffer.extend_from_slice(value.as_bytes()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,6 +280,17 @@ mod tests {
             (&["TRIGGER;RELATED=START:-PT1440M"], &["TRIGGER:-P1D"]),
             (&["SUMMARY:a", "DTSTAMP:20260101T000000Z"], &["SUMMARY:a", "DTSTAMP:20270101T000000Z"]),
             (&["SUMMARY:a", "LOCATION:"], &["SUMMARY:a"]),
+            (&["SUMMARY:a", "CREATED:20260101T000000Z"], &["SUMMARY:a"]),
+            (&["SUMMARY:a", "PERCENT-COMPLETE:0"], &["SUMMARY:a"]),
+            (&["SUMMARY;LANGUAGE=de:a"], &["SUMMARY:a"]),
+            (&["ATTENDEE;X-NUM-GUESTS=0;CN=A:mailto:a@x"], &["ATTENDEE;CN=A:mailto:a@x"]),
+            (&["DTSTART;VALUE=DATE:20261231", "DTEND;VALUE=DATE:20270101"], &["DTSTART;VALUE=DATE:20261231"]),
+            (
+                &["DTSTART;TZID=W. Europe Standard Time:20260101T100000"],
+                &["DTSTART;TZID=\"Europe/Berlin\":20260101T100000"],
+            ),
+            (&["URL;VALUE=URI:a:b", "ATTACH;VALUE=\"uri\":c:d"], &["URL:a:b", "ATTACH:c:d"]),
+            (&["X-A;VALUE=URI:a:b"], &["X-A:a:b"]),
             (&["SUMMARY:a", "TRANSP:OPAQUE", "CLASS:PUBLIC", "SEQUENCE:0", "PRIORITY:0"], &["SUMMARY:a"]),
             (
                 &[
@@ -422,13 +318,20 @@ mod tests {
             (&["SEQUENCE:0"], &["SEQUENCE:1"]),
             (&["ATTENDEE:mailto:a@x"], &["ATTENDEE;PARTSTAT=ACCEPTED:mailto:a@x"]),
             (&["SUMMARY:a"], &["SUMMARY:a", "LOCATION:b"]),
-            (&["SUMMARY:a"], &["SUMMARY;LANGUAGE=de:a"]),
             (&["CATEGORIES:a\\,b"], &["CATEGORIES:a,b"]),
             (&["EXDATE:20260101"], &["EXDATE:20260101,20260102"]),
             (&["RRULE:FREQ=WEEKLY"], &["RRULE:FREQ=WEEKLY;INTERVAL=2"]),
             (&["DURATION:PT1H"], &["DURATION:PT2H"]),
             (&["TRIGGER;RELATED=END:-PT5M"], &["TRIGGER:-PT5M"]),
             (&["DTSTART:20260101T100000"], &["DTSTART:20260101T100000Z"]),
+            (&["DTSTART:20260101"], &["DTSTART;VALUE=DATE:20260101"]),
+            (&["RDATE:20260101T100000Z/PT1H"], &["RDATE;VALUE=PERIOD:20260101T100000Z/PT1H"]),
+            (&["ATTACH;ENCODING=BASE64:YQ=="], &["ATTACH;ENCODING=BASE64;VALUE=BINARY:YQ=="]),
+            (&["DTSTART;VALUE=DATE:20261231", "DTEND;VALUE=DATE:20270102"], &["DTSTART;VALUE=DATE:20261231"]),
+            (&["DTSTART;TZID=Europe/Paris:20260101T100000"], &["DTSTART;TZID=Europe/Berlin:20260101T100000"]),
+            (&["X-A;X-B=1:a"], &["X-A:a"]),
+            (&["DESCRIPTION:C:\\temp"], &["DESCRIPTION:C:temp"]),
+            (&["DESCRIPTION:C:\\temp"], &["DESCRIPTION:C:\\\\temp"]),
             (&["BEGIN:VALARM", "A:1", "END:VALARM"], &["A:1"]),
             (&["BEGIN:VALARM", "A:1", "END:VALARM"], &["BEGIN:VALARM", "END:VALARM", "A:1"]),
         ];

@@ -14,6 +14,7 @@ pub mod period;
 pub mod recur;
 pub mod revise;
 pub mod scan;
+mod sense;
 pub mod series;
 pub mod text;
 pub mod tz;

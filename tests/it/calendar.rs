@@ -6,6 +6,9 @@ pub const PLAIN: &str = "-//Example//Client//EN";
 /// PRODID of Thunderbird, whose stamps tell what it changed.
 pub const MOZILLA: &str = "-//Mozilla.org/NONSGML Mozilla Calendar V1.1//EN";
 
+/// User-Agent of Thunderbird.
+pub const THUNDERBIRD: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Thunderbird/153.0";
+
 /// One VEVENT in December 2026, with more lines after its SUMMARY.
 pub fn event(uid: &str, summary: &str, more: &[&str]) -> String {
     let times = "DTSTART:20261201T100000Z\r\nDTEND:20261201T110000Z\r\n";

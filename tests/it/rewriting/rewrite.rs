@@ -1,5 +1,5 @@
 //! What programs make of items merely by reading and writing them again, as far as it is known: Thunderbird's from its
-//! source and from the wire, KDE's and Apple's from their files.
+//! source and from the wire, KDE's from the source of kcalendarcore, Apple's from its files.
 
 use super::items::{folded, unfolded};
 
@@ -193,24 +193,67 @@ fn as_kde(component: &mut Component) {
         )
     });
     match component.name.as_str() {
-        "VALARM" => set(component, "X-KDE-KCALCORE-ENABLED", "TRUE", false),
-        "VEVENT" => set(component, "TRANSP", "OPAQUE", false),
+        "VALARM" => {
+            // What it has no place for.
+            component.lines.retain(|line| line.name != "ACKNOWLEDGED" && line.name != "UID");
+            set(component, "X-KDE-KCALCORE-ENABLED", "TRUE", false);
+        }
+        "VEVENT" => {
+            set(component, "TRANSP", "OPAQUE", false);
+            end_whole_day(component);
+        }
+        "VTODO" => set(component, "PERCENT-COMPLETE", "0", false),
         _ => {}
     }
     if component.name != "VALARM" {
-        // Of the moment of writing.
+        // Of the moment of writing, and of reading.
         set(component, "DTSTAMP", "20261124T120000Z", true);
+        set(component, "CREATED", "20261124T115900Z", false);
+        set(component, "LAST-MODIFIED", "20261124T115900Z", false);
     }
-    for line in component.lines.iter_mut().filter(|line| line.name == "ATTENDEE") {
-        for (name, value) in
-            [("CUTYPE", "INDIVIDUAL"), ("ROLE", "REQ-PARTICIPANT"), ("PARTSTAT", "NEEDS-ACTION")]
+    component.lines.iter_mut().for_each(kdes_params);
+    component.lines.sort_by(|one, other| other.name.cmp(&one.name));
+}
+
+/// An event of one day that does not say when it ends says so.
+fn end_whole_day(event: &mut Component) {
+    if event.lines.iter().any(|line| line.name == "DTEND" || line.name == "DURATION") {
+        return;
+    }
+    let start = event.lines.iter().find(|line| line.name == "DTSTART");
+    let Some(start) = start.filter(|start| start.params.iter().any(|(_, value)| value == "DATE")) else {
+        return;
+    };
+    let day = jiff::civil::Date::strptime("%Y%m%d", &start.value).expect("a day");
+    let next = day.tomorrow().expect("a day").strftime("%Y%m%d").to_string();
+    let end = Line { name: "DTEND".to_owned(), value: next, ..start.clone() };
+    event.lines.push(end);
+}
+
+/// Zones by the names that Qt knows them under, no languages, and of attendees what it has a place for.
+fn kdes_params(line: &mut Line) {
+    let is_attendee = line.name == "ATTENDEE" || line.name == "ORGANIZER";
+    line.params.retain(|(name, _)| name != "LANGUAGE" && !(is_attendee && name.starts_with("X-")));
+    for (_, zone) in line.params.iter_mut().filter(|(name, _)| name == "TZID") {
+        if ["W. Europe Standard Time", "/freeassociation.sourceforge.net/Europe/Berlin"]
+            .contains(&zone.as_str())
         {
-            if !line.params.iter().any(|(known, _)| known == name) {
-                line.params.push((name.to_owned(), value.to_owned()));
-            }
+            "Europe/Berlin".clone_into(zone);
         }
     }
-    component.lines.sort_by(|one, other| other.name.cmp(&one.name));
+    if line.name != "ATTENDEE" {
+        return;
+    }
+    for (name, value) in [
+        ("CUTYPE", "INDIVIDUAL"),
+        ("ROLE", "REQ-PARTICIPANT"),
+        ("PARTSTAT", "NEEDS-ACTION"),
+        ("RSVP", "FALSE"),
+    ] {
+        if !line.params.iter().any(|(known, _)| known == name) {
+            line.params.push((name.to_owned(), value.to_owned()));
+        }
+    }
 }
 
 fn as_apple(component: &mut Component) {
