@@ -1,5 +1,7 @@
 //! `kalends diff`: how a calendar differs from what it was, item by item, in unified lines.
 
+use std::convert::Infallible;
+
 use clap::Args;
 
 use super::DataOptions;
@@ -8,6 +10,7 @@ use super::when::{instant, plain};
 use crate::config::Config;
 use crate::error::Result;
 use crate::ical::text::summary;
+use crate::ical::value;
 use crate::store::{Differing, Moment, Store};
 
 /// From this many pairs of lines on, the lines are not compared one by one.
@@ -25,12 +28,17 @@ pub struct Asked {
 #[derive(Debug, Args)]
 pub struct Which {
     /// Only this item.
-    #[arg(long, value_name = "UID")]
+    #[arg(long, value_name = "UID", value_parser = uid)]
     pub uid: Option<String>,
     /// As it was at this time, to the second: "2026-11-20 09:00:30" in the server's zone (09:00 is 09:00:00), or
     /// 2026-11-20T09:00:30Z [default: before the last removal or save].
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+}
+
+/// A UID as it is spelled in a file, or as it is meant.
+pub fn uid(spelled: &str) -> std::result::Result<String, Infallible> {
+    Ok(value::uid(spelled).into_owned())
 }
 
 impl Which {

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::DataOptions;
+use super::diff::uid;
 use super::out::print;
 use super::when::{plain, shown, zone};
 use crate::error::Result;
@@ -17,6 +18,7 @@ pub struct Asked {
     /// A calendar, as alice/Work/Projects; or a folder or a home, for all that is in it.
     place: String,
     /// Only the changes of this item.
+    #[arg(value_parser = uid)]
     uid: Option<String>,
     /// Print each change as a line of JSON, with all of its items.
     #[arg(long)]

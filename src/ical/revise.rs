@@ -7,6 +7,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::line::{Property, lines, logical_len, unfold};
 use super::meaning::Age;
+use super::value;
 
 /// A component of an item that is being read, and that is to be newer than one of this age.
 struct Open {
@@ -88,7 +89,7 @@ fn uid(component: &[u8]) -> String {
             Some(end) if end.is("END") && depth == 0 => break,
             Some(end) if end.is("END") => depth -= 1,
             Some(uid) if depth == 0 && uid.is("UID") && !uid.value.trim().is_empty() => {
-                return uid.value.trim().to_owned();
+                return value::uid(uid.value).into_owned();
             }
             _ => {}
         }

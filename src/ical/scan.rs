@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::line::{Property, logical_len, unfold};
-use super::value::unescape;
+use super::value::{uid, unescape};
 use crate::error::{Error, Result};
 
 /// Longest content line after unfolding, in bytes.
@@ -296,7 +296,7 @@ impl Component<'_> {
         }
         match property.name.as_bytes()[0].to_ascii_uppercase() {
             b'U' if property.is("UID") && self.uid.is_none() => {
-                self.uid = Some(property.value.trim()).filter(|uid| !uid.is_empty()).map(Arc::from);
+                self.uid = Some(uid(property.value)).filter(|uid| !uid.is_empty()).map(Arc::from);
             }
             b'C' if property.is("CLASS") => self.class = self.class.max(Class::of(property.value)),
             b'T' if property.is("TZID") => {

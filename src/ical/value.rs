@@ -171,6 +171,22 @@ pub fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
     plain.into()
 }
 
+/// A UID as it is meant: it is a text, which some programs escape and others do not. A line break stays spelled, as it is no
+/// part of a name.
+pub fn uid(spelled: &str) -> std::borrow::Cow<'_, str> {
+    let spelled = spelled.trim();
+    if !spelled.contains('\\') {
+        return spelled.into();
+    }
+    let mut uid = String::with_capacity(spelled.len());
+    let mut chars = spelled.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escaped = chars.next_if(|next| c == '\\' && matches!(next, '\\' | ',' | ';'));
+        uid.push(escaped.unwrap_or(c));
+    }
+    uid.into()
+}
+
 fn parse_date(digits: &[u8]) -> Option<Date> {
     let year = number(&digits[..4])?;
     Date::new(narrow(year)?, narrow(number(&digits[4..6])?)?, narrow(number(&digits[6..8])?)?).ok()
@@ -300,6 +316,20 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parse_utc_offset(text).map(Offset::seconds), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uid_is_the_same_however_it_is_escaped() {
+        for (spelled, meant) in [
+            (" a,b ", "a,b"),
+            ("a\\,b", "a,b"),
+            ("a\\\\;b", "a\\;b"),
+            ("a\\b", "a\\b"),
+            ("a\\\\b", "a\\b"),
+            ("a\\nb\\", "a\\nb\\"),
+        ] {
+            assert_eq!(uid(spelled), meant, "{spelled}");
         }
     }
 
