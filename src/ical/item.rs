@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::line::{Property, lines, logical_len};
+use super::line::{Line, Property, lines, logical_len};
 use super::mask;
 use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
@@ -244,11 +244,22 @@ impl Item {
 
     /// Whether the other has the same bytes and its zones are defined alike, so that there is no need to look at both.
     pub fn is_written_as(&self, other: &Item) -> bool {
-        fn custom(item: &Item) -> impl Iterator<Item = (&str, Option<Hash>)> {
-            let custom = item.zones.iter().filter(|zone| zone.iana.is_none());
-            custom.map(|zone| (&*zone.tzid, zone.definition.as_ref().map(|definition| definition.meaning)))
+        self.raw == other.raw && self.custom_zones().eq(other.custom_zones())
+    }
+
+    /// The same but for DTSTAMP, which some programs write anew each time.
+    pub fn is_written_as_but_for_dtstamp(&self, other: &Item) -> bool {
+        fn lasting(item: &Item) -> impl Iterator<Item = &[u8]> {
+            let is_stamp = |line: &Line<'_>| Property::parse(&line.text).is_some_and(|p| p.is("DTSTAMP"));
+            lines(&item.raw).filter(move |line| !is_stamp(line)).map(|line| line.raw)
         }
-        self.raw == other.raw && custom(self).eq(custom(other))
+        lasting(self).eq(lasting(other)) && self.custom_zones().eq(other.custom_zones())
+    }
+
+    /// The TZIDs that only a definition tells of, each with what that means.
+    fn custom_zones(&self) -> impl Iterator<Item = (&str, Option<Hash>)> {
+        let custom = self.zones.iter().filter(|zone| zone.iana.is_none());
+        custom.map(|zone| (&*zone.tzid, zone.definition.as_ref().map(|definition| definition.meaning)))
     }
 
     /// The item with definitions of zones that it only names.

@@ -97,7 +97,12 @@ impl Plan {
 
     /// Decides about a sent item and what is here under its key.
     fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, mozilla: bool) {
-        if ours.is_some_and(|ours| ours.look().meaning == sent.look().meaning) {
+        let is_here = |ours: &Item| match base {
+            // It was not fetched and written again: whoever sends it wants it as it is.
+            Base::Replace => ours.is_written_as_but_for_dtstamp(sent),
+            _ => ours.look().meaning == sent.look().meaning,
+        };
+        if ours.is_some_and(is_here) {
             return;
         }
         match (base, ours) {
