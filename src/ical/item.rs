@@ -211,9 +211,19 @@ fn zones_of(first: &Part<'_>, more: &[Part<'_>]) -> Arc<[Zone]> {
     if more.iter().all(is_as_first) {
         return first.zones.clone();
     }
-    let (mut sets, mut seen) = (HashSet::new(), HashSet::new());
+    let (mut sets, mut places) = (HashSet::new(), HashMap::new());
     let parts = std::iter::once(first).chain(more).filter(|part| sets.insert(part.zones.as_ptr()));
-    parts.flat_map(|part| part.zones.iter()).filter(|zone| seen.insert(&zone.tzid)).cloned().collect()
+    let mut zones: Vec<Zone> = Vec::new();
+    for zone in parts.flat_map(|part| part.zones.iter()) {
+        let at = *places.entry(&zone.tzid).or_insert(zones.len());
+        match zones.get(at) {
+            // Of several VCALENDARs in one body not each has the definition.
+            Some(known) if known.is_undefined() => zones[at] = zone.clone(),
+            Some(_) => {}
+            None => zones.push(zone.clone()),
+        }
+    }
+    zones.into()
 }
 
 impl Item {
@@ -428,6 +438,15 @@ mod tests {
             let after = before.clone().with_zones_renamed(&renames);
             assert_eq!(after.to_file(), cut(TWO.as_bytes()).expect("a good calendar").items[0].to_file());
         }
+    }
+
+    #[test]
+    fn a_zone_that_is_defined_in_a_later_calendar_is_defined() {
+        let master = "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Nowhere:20260101T100000\r\nEND:VEVENT\r\n";
+        let text = format!("BEGIN:VCALENDAR\r\n{master}END:VCALENDAR\r\n{TWO}");
+        let cut = cut(text.as_bytes()).expect("a good calendar");
+        assert_eq!(cut.items[0].zones.len(), 1);
+        assert!(cut.items[0].zones[0].definition.is_some());
     }
 
     #[test]
