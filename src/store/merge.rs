@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::base::{Base, Here};
 use super::copies::Parents;
 use super::merged::Merged;
-use super::misread::{is_misread, may_not_load};
+use super::misread::{is_misread, is_unedited, may_not_load};
 use super::threads::in_threads;
 use super::view::Known;
 use crate::ical::item::{Item, Key, KeyMap};
@@ -125,7 +125,7 @@ impl Plan {
         known: Option<Known>,
         mozilla: bool,
     ) {
-        if known.is_some_and(|known| known.is_as(sent.look_as_sent(), mozilla)) {
+        if known.is_some_and(|known| is_unedited(&known, sent, ours, mozilla)) {
             self.stale += usize::from(ours.is_none());
             return self.stay(ordinal, known);
         }
@@ -150,7 +150,7 @@ impl Plan {
         let id = sent.key.id();
         let known = || parents.views.iter().filter_map(|view| view.get(&id));
         // Not by this client: whatever copy it was, this is what it had.
-        if let Some(same) = known().find(|known| known.is_as(sent.look_as_sent(), mozilla)) {
+        if let Some(same) = known().find(|known| is_unedited(known, sent, ours, mozilla)) {
             if parents.is_meant_anew(&id, sent.look_as_sent(), ours) {
                 return self.change(ordinal);
             }
@@ -202,7 +202,7 @@ impl Plan {
     /// Decides where nothing is known of what the client had.
     fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item, mozilla: bool) {
         let known = Known::of(ours.look());
-        if known.is_as(sent.look(), mozilla) {
+        if is_unedited(&known, sent, Some(ours), mozilla) {
             return self.stay(ordinal, Some(known));
         }
         self.conflicts += 1;

@@ -5,11 +5,26 @@ use std::collections::HashSet;
 use super::base::{Base, Here};
 use super::view::{Known, View};
 use crate::ical::item::{Item, Key, KeyId, KeyMap};
-use crate::ical::meaning::Look;
+use crate::ical::meaning;
 use crate::ical::scan::Kind;
 
 /// All that is here by key, as the asker sees it.
 type Present<'a> = KeyMap<&'a Key, Here<'a>>;
+
+/// Whether a client that had a copy sends it unchanged. Of an item's components Mozilla's programs leave out without a word
+/// those that they do not load (an override without DTSTART, a second one of the same occurrence). An edit of theirs always moves
+/// a stamp, so what comes with fewer stamps, and no new one, is none; `ours` tells as long as it is what they had.
+pub fn is_unedited(known: &Known, sent: &Item, ours: Option<&Item>, mozilla: bool) -> bool {
+    let leaves_out_only = |ours: &Item| known.stamps == ours.look().stamps && has_fewer_stamps(sent, ours);
+    known.is_as(sent.look_as_sent(), mozilla)
+        || mozilla && known.is_loaded() && ours.is_some_and(leaves_out_only)
+}
+
+fn has_fewer_stamps(sent: &Item, ours: &Item) -> bool {
+    let (sent, ours) = (meaning::stamps(&sent.raw), meaning::stamps(&ours.raw));
+    let mut left = ours.iter();
+    sent.len() < ours.len() && sent.iter().all(|stamp| left.any(|other| other == stamp))
+}
 
 /// Whether they may show nothing of an item, so that its absence says nothing.
 pub fn may_not_load(item: &Item, here: &Present<'_>) -> bool {
@@ -55,20 +70,19 @@ pub fn is_misread(sent: &[&Item], base: &Base<'_>, here: &Present<'_>) -> bool {
         let is_left_out = |(id, known): &&(KeyId, Known)| known.is_loaded() && !accounted_for.contains(id);
         let left_out = view.iter().filter(is_left_out).count();
         looks_so(left_out, &|item| {
-            let known = view.get(&item.key.id());
-            !known.is_some_and(|known| known.is_as(look(item, here.get(&item.key)), true))
+            let (known, ours) = (view.get(&item.key.id()), here.get(&item.key).and_then(Here::whole));
+            // What is here byte for byte is looked at there, where it is remembered.
+            let item = ours.filter(|ours| ours.is_written_as(item)).unwrap_or(item);
+            !known.is_some_and(|known| is_unedited(&known, item, ours, true))
         })
     })
 }
 
-/// How an item looks; what is here byte for byte is looked at there, where it is remembered.
-fn look<'i>(item: &'i Item, ours: Option<&Here<'i>>) -> &'i Look {
-    ours.and_then(Here::whole).filter(|ours| ours.is_written_as(item)).unwrap_or(item).look()
-}
-
 fn is_as_here(item: &Item, ours: &Here<'_>) -> bool {
     match ours {
-        Here::Whole(ours) => ours.is_written_as(item) || Known::of(ours.look()).is_as(item.look(), true),
+        Here::Whole(ours) => {
+            ours.is_written_as(item) || is_unedited(&Known::of(ours.look()), item, Some(ours), true)
+        }
         Here::Masked(ours) => Known::of(ours.busy().look()).is_as(item.look(), true),
         Here::Hidden => false,
     }
