@@ -145,7 +145,9 @@ impl Store {
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
         let basis = save.basis.clone().resolved(snapshot.as_deref());
         let (known_sent, parent, plan, lost) = took("merging", || {
-            let known_sent = sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref()));
+            let program = &save.origin.program;
+            let known_sent =
+                sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref(), program));
             let (parent, plan) = {
                 let here = writing.here();
                 let looks = || known_sent.looks(&here);

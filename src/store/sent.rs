@@ -50,9 +50,9 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Takes the items out of `cut`.
-    pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>) -> Sent {
-        let mozilla = cut.prodid.contains("Mozilla");
+    /// Takes the items out of `cut`, which `program` sent.
+    pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>, program: &str) -> Sent {
+        let mozilla = is_mozillas(&cut.prodid, program);
         let items = assign_uids(std::mem::take(&mut cut.items));
         let items = match snapshot {
             Some(snapshot) => without_lent(with_own_names(items, snapshot), snapshot),
@@ -109,6 +109,13 @@ impl Sent {
             |one: &Item, other: &Item| one.is_written_as(other) || one.look().meaning == other.look().meaning;
         self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
     }
+}
+
+/// Whether one of Mozilla's programs wrote a calendar and sends it itself. A script may send what they wrote, edited without new
+/// stamps.
+fn is_mozillas(prodid: &str, program: &str) -> bool {
+    prodid.contains("Mozilla")
+        && ["Thunderbird", "Gecko", "Lightning"].iter().any(|name| program.contains(name))
 }
 
 /// The items with the TZIDs that were made up for serving taken back.

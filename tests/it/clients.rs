@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::calendar::{MOZILLA, by_uid, components, event, plain, summaries, uids, unfold, value};
+use crate::calendar::{
+    MOZILLA, THUNDERBIRD, by_uid, components, event, plain, summaries, uids, unfold, value,
+};
 use crate::need::need;
 use crate::request::{Answer, Request};
 use crate::server::{NOBODY, Server};
@@ -82,7 +84,7 @@ impl<'s> Thunderbird<'s> {
 
 fn as_thunderbird(request: Request) -> Request {
     request
-        .header("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Thunderbird/153.0")
+        .header("User-Agent", THUNDERBIRD)
         .header("Accept", "text/calendar, application/ics, text/plain;q=0.9, */*;q=0.8")
         .header("Origin", "null")
         .header("Sec-Fetch-Dest", "empty")

@@ -1,6 +1,6 @@
 //! WebDAV `If` on an `.ics` address: never a refusal, but the View to merge from (docs/merging.md). The three-way table, row by row.
 
-use crate::calendar::{MOZILLA, PLAIN, by_uid, calendar, event, plain, summaries, task, uids};
+use crate::calendar::{MOZILLA, PLAIN, THUNDERBIRD, by_uid, calendar, event, plain, summaries, task, uids};
 use crate::request::Answer;
 use crate::server::{Server, eventually};
 
@@ -39,7 +39,9 @@ impl Table {
 
     fn save_as(&self, prodid: &str, tag: &str, events: &[String]) -> Answer {
         let body = calendar(prodid, &events.iter().map(String::as_str).collect::<Vec<_>>());
-        self.s.put(ADDRESS, "alice", body).header("If", &format!("([{tag}])")).status(204)
+        let put = self.s.put(ADDRESS, "alice", body).header("If", &format!("([{tag}])"));
+        let put = if prodid == MOZILLA { put.header("User-Agent", THUNDERBIRD) } else { put };
+        put.status(204)
     }
 
     fn text(&self) -> String {
@@ -288,6 +290,23 @@ fn for_mozilla_the_stamps_alone_say_what_the_client_changed() {
 }
 
 #[test]
+fn what_a_script_edits_in_mozillas_file_is_taken() {
+    for guard in [true, false] {
+        let s = Server::start();
+        let put = |summary: &str| {
+            let body = calendar(MOZILLA, &[&stamped("a", summary, EARLY)]);
+            s.put(ADDRESS, "alice", body).header("User-Agent", "curl/8.19")
+        };
+        put("A").status(201);
+        let etag = s.get(ADDRESS, "alice").header("User-Agent", "curl/8.19").etag();
+        let edited = put("A edited");
+        let edited = if guard { edited.header("If-Match", &etag) } else { edited };
+        edited.status(204);
+        assert_eq!(summaries(&s.get(ADDRESS, "alice").text()), ["A edited"], "guarded: {guard}");
+    }
+}
+
+#[test]
 fn with_no_base_what_mozilla_only_wrote_again_is_no_conflict_and_may_go_next() {
     let t = Table::of(&[stamped("a", "A", EARLY), b()]);
     let reduced = stamped("a", "A without its accents", EARLY);
@@ -308,7 +327,8 @@ fn with_no_base_a_contributor_with_mozilla_may_add_beside_what_it_wrote_again() 
     s.put(address, "carol", body).header("If-Match", &before.etag()).status(204);
     let body = s.get(address, "bob").text().replace("X-A:1\r\n", "");
     let body = richer(&body, &event("bobs", "Bobs", &[])).replace("PRODID:", "PRODID:-//Mozilla.org/");
-    s.put(address, "bob", body).header("If", "([\"unknown\"])").status(204);
+    let put = s.put(address, "bob", body).header("User-Agent", THUNDERBIRD);
+    put.header("If", "([\"unknown\"])").status(204);
     assert!(uids(&s.get(address, "bob").text()).contains(&"bobs".to_owned()));
 }
 
@@ -373,6 +393,37 @@ fn what_mozilla_never_loads_stays_and_leaves_a_deletion_as_it_is() {
 }
 
 #[test]
+fn components_that_mozilla_leaves_out_of_an_item_stay() {
+    let first = stamped("x", "First", EARLY);
+    let second = stamped("x", "Second", EARLY);
+    let bare = second.replace("DTSTART:", "RECURRENCE-ID:");
+    for left_out in [second, bare] {
+        let t = Table::of(&[[first.clone(), left_out].concat(), stamped("y", "Y", EARLY), b()]);
+        t.save_as(MOZILLA, &t.seen, &[first.clone(), stamped("y", "Y edited", LATE), b()]);
+        assert_eq!(t.summaries(), ["B", "First", "Second", "Y edited"]);
+        // Nor do they stand in the way of a deletion.
+        t.save_as(MOZILLA, &t.etag(), &[first.clone(), b()]);
+        assert_eq!(t.summaries(), ["B", "First", "Second"]);
+    }
+}
+
+#[test]
+fn an_item_is_the_same_one_however_its_uid_is_escaped() {
+    // As it came, and as Thunderbird writes it.
+    let x = |summary: &str, at: &str| stamped("a,b", summary, at);
+    let again = |summary: &str, at: &str| stamped("a\\,b", summary, at);
+    let t = Table::of(&[x("One", EARLY), b()]);
+    let here = t.text();
+    t.save_as(MOZILLA, &t.seen, &[again("One", EARLY), stamped("b", "B edited", LATE)]);
+    assert_eq!(t.summaries(), ["B edited", "One"]);
+    assert_eq!(by_uid(&t.text(), "a,b"), by_uid(&here, "a,b"));
+    t.save_as(MOZILLA, &t.etag(), &[again("One edited", LATE), stamped("b", "B edited", LATE)]);
+    assert_eq!(t.summaries(), ["B edited", "One edited"]);
+    t.save_as(MOZILLA, &t.etag(), &[stamped("b", "B edited", LATE)]);
+    assert_eq!(t.summaries(), ["B edited"]);
+}
+
+#[test]
 fn another_program_may_remove_several_at_once() {
     let t = Table::of(&["a", "b", "c"].map(|uid| stamped(uid, uid, EARLY)));
     t.save(&[stamped("b", "b", EARLY)]);
@@ -400,6 +451,20 @@ fn replace_replaces_all_that_the_asker_sees() {
     t.s.put(projects, "bob", plain(&[&a()])).header("Kalends-Merge", "replace").status(204);
     let left = uids(&t.s.get(projects, "alice").text());
     assert_eq!(left, ["a", "appraisal-0001@example.org", "budget-0001@example.org"]);
+}
+
+#[test]
+fn replace_takes_what_is_sent_to_the_letter_but_for_the_time_of_sending() {
+    let before = event("a", "C:temp", &[]);
+    for (after, is_taken) in [
+        (before.replace("DTSTAMP:2026", "DTSTAMP:2027"), false),
+        (before.replace("SUMMARY:", "SUMMARY;LANGUAGE=de:"), true),
+        (before.replace("C:temp", "C\\:temp"), true),
+    ] {
+        let t = Table::of(std::slice::from_ref(&before));
+        t.s.put(ADDRESS, "alice", plain(&[&after])).header("Kalends-Merge", "replace").status(204);
+        assert_eq!(t.text().contains(&after), is_taken, "{after}");
+    }
 }
 
 #[test]
