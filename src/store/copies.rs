@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::view::{CHECKSUM, Known, View, checksum};
-use super::view_names::{NOTHING, ViewName};
+use super::view_names::ViewName;
 use crate::ical::item::{Item, KeyId};
 use crate::ical::meaning::Look;
 
@@ -31,8 +31,6 @@ pub struct Entry {
     pub count: u32,
     /// Whether it was sent, and not fetched: then it is certain that the client had it.
     pub sent: bool,
-    /// Whether it was fetched since the start.
-    pub since: bool,
 }
 
 /// The Views of one client.
@@ -44,20 +42,20 @@ pub struct Copies {
     pub forgotten: bool,
     /// Whether somebody saves who fetched nothing: then it is not known how many there are.
     pub unseen: bool,
-    /// If there was a start since, the newest View before it: a kill may have lost what came last.
-    pub lapse: Option<ViewName>,
+    /// Whether there was a start since: a kill before it may have lost what came last.
+    pub lapsed: bool,
 }
 
 /// What a save without a guard may be a change of.
 #[derive(Debug, Default)]
 pub struct Parents {
-    /// Oldest first; if it is not explained, all copies that there are. Where one may be lost, the newest before it stands for it.
+    /// Oldest first; if it is not explained, all copies that there are.
     pub views: Vec<Arc<View>>,
     /// Whether each of the Views has all that the save shows of any of them.
     pub explained: bool,
     /// Whether it may come from a copy that is not known any more.
     pub forgotten: bool,
-    /// Whether it may come from a copy that a kill has lost.
+    /// Whether it may come from a copy that is newer than all that a kill has left.
     pub lapsed: bool,
     /// Whose copy it is if nobody else's is like it.
     only: Option<ViewName>,
@@ -132,10 +130,10 @@ impl Copies {
         let entry = |row: &[u8]| {
             let mut view = ViewName::default();
             view.copy_from_slice(&row[..16]);
-            Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0, since: false }
+            Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0 }
         };
         let entries = rows.chunks_exact(ROW).take(MOST).map(entry).collect();
-        Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0, lapse: None })
+        Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0, lapsed: false })
     }
 
     /// The client has fetched a View, or was told that it has it still.
@@ -147,7 +145,7 @@ impl Copies {
             (false, 0) => MANY,
             (false, count) => count,
         };
-        (entry.sent, entry.since) = (false, true);
+        entry.sent = false;
         self.push(entry);
     }
 
@@ -178,13 +176,10 @@ impl Copies {
 
     /// What nobody counted since the last start counts as any number.
     pub fn recalled(mut self) -> Copies {
-        for entry in &mut self.entries {
-            entry.since = false;
-            if entry.count > 0 {
-                entry.count = MANY;
-            }
+        for entry in self.entries.iter_mut().filter(|entry| entry.count > 0) {
+            entry.count = MANY;
         }
-        self.lapse = Some(self.entries.last().map_or(NOTHING, |entry| entry.view));
+        self.lapsed = true;
         self
     }
 
@@ -220,12 +215,11 @@ impl Copies {
         }
         let any = has.iter().fold(0, |any, bits| any | bits);
         let all = has.iter().filter(|bits| **bits != 0).fold(u32::MAX, |all, bits| all & bits);
-        let shows_newer_than = |view: &View, of: u32| {
-            let mut has = has.clone();
-            view.marks(&shown, mozilla, |item| has[item] = 0);
-            has.iter().any(|bits| bits & of != 0)
-        };
         let oldest = found.iter().find_map(|(_, view)| view.as_ref());
+        let newer = oldest.is_some_and(|oldest| {
+            oldest.marks(&shown, mozilla, |item| has[item] = 0);
+            has.iter().any(|bits| *bits != 0)
+        });
         let of = |bits: u32| -> Vec<_> {
             (0..alive.len()).filter(|at| bits & 1 << at != 0).map(|at| alive[at]).collect()
         };
@@ -238,34 +232,24 @@ impl Copies {
             _ => of(all),
         };
         let explained = !candidates.is_empty();
-        let newer = oldest.is_some_and(|oldest| shows_newer_than(oldest, u32::MAX));
         let forgotten = lost || self.forgotten && !newer;
-        let only_sends = self.unseen && self.entries.iter().all(|entry| entry.sent);
-        // What was first fetched after the first fetch since a kill, no copy has that the kill has lost.
-        let since = |(entry, _): &(&Entry, _)| entry.since && entry.view != NOTHING;
-        let first_since = found.iter().find(|pair| since(pair)).and_then(|(_, view)| view.as_ref());
-        let all_since = (0..alive.len()).filter(|at| alive[*at].0.since).fold(0, |bits, at| bits | 1 << at);
-        let newer = first_since.is_some_and(|first| shows_newer_than(first, all_since));
-        let lapse = self.lapse.filter(|_| !newer);
         let only = match candidates.as_slice() {
-            [(entry, _)] if entry.count != MANY && !forgotten && lapse.is_none() => Some(entry.view),
+            [(entry, _)] if entry.count != MANY && !forgotten => Some(entry.view),
             _ => None,
         };
+        let lapsed = self.lapsed && candidates.iter().any(|(entry, _)| entry.count == MANY);
         let views = if explained { candidates } else { of(u32::MAX) };
-        let views = views.into_iter().map(|(_, view)| view.clone());
-        // What the newest before had, a lost one had too, as far as is known.
-        let before = lapse.filter(|_| !only_sends);
-        let before = before.map(|last| find(&last).unwrap_or_else(|| Arc::new(View::new([]))));
-        let views = before.into_iter().chain(views).collect();
+        let views = views.into_iter().map(|(_, view)| view.clone()).collect();
+        let only_sends = self.unseen && self.entries.iter().all(|entry| entry.sent);
         let sent_last = found.last().filter(|_| only_sends).and_then(|(_, view)| view.clone());
-        Parents { views, explained, forgotten, lapsed: lapse.is_some(), only, sent_last }
+        Parents { views, explained, forgotten, lapsed, only, sent_last }
     }
 
     /// The entry of a View, which is no longer in its place; an empty one if there is none.
     fn take(&mut self, view: ViewName) -> Entry {
         match self.entries.iter().position(|entry| entry.view == view) {
             Some(at) => self.entries.remove(at),
-            None => Entry { view, count: 0, sent: true, since: false },
+            None => Entry { view, count: 0, sent: true },
         }
     }
 
@@ -329,9 +313,9 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_client_is_read_as_it_was_written_and_not_if_it_is_broken() {
-        let entry = |n, count, sent| Entry { view: [n; 16], count, sent, since: false };
+        let entry = |n, count, sent| Entry { view: [n; 16], count, sent };
         let entries = vec![entry(1, 0, true), entry(2, 1, false), entry(3, 1, true)];
-        let copies = Copies { entries, forgotten: true, unseen: false, lapse: None };
+        let copies = Copies { entries, forgotten: true, unseen: false, lapsed: false };
         let bytes = copies.encode(b"a");
         assert_eq!(Copies::decode(b"a", &bytes), Some(copies));
         assert_eq!(Copies::decode(b"b", &bytes), None);
@@ -417,17 +401,6 @@ mod tests {
     }
 
     #[test]
-    fn what_was_fetched_and_is_sent_again_counts_as_fetched() {
-        let mut earlier = Copies::default();
-        earlier.fetched(name(&[1]), true);
-        let mut copies = Copies::default();
-        copies.guarded(None, name(&[1]));
-        assert!(copies.entries[0].sent);
-        copies.after(earlier);
-        assert!(!copies.entries[0].sent);
-    }
-
-    #[test]
     fn of_what_was_not_counted_there_are_any_number() {
         let mut copies = Copies::default();
         copies.fetched(name(&[1, 2]), false);
@@ -438,16 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_start_a_copy_may_be_lost_until_a_save_shows_what_came_after_the_first_fetch() {
+    fn what_was_fetched_and_is_sent_again_counts_as_fetched() {
+        let mut earlier = Copies::default();
+        earlier.fetched(name(&[1]), true);
         let mut copies = Copies::default();
-        copies.fetched(name(&[1, 2]), true);
-        let mut copies = copies.recalled();
-        copies.fetched(name(&[1, 2, 3, 4]), true);
-        let doubtful = parents(&copies, &[1, 3]);
-        assert!(doubtful.lapsed && doubtful.views == [view(&[1, 2]), view(&[1, 2, 3, 4])]);
-        copies.fetched(name(&[1, 2, 3, 4, 5]), true);
-        let certain = parents(&copies, &[1, 5]);
-        assert!(!certain.lapsed && certain.views == [view(&[1, 2, 3, 4, 5])]);
+        copies.guarded(None, name(&[1]));
+        assert!(copies.entries[0].sent);
+        copies.after(earlier);
+        assert!(!copies.entries[0].sent);
     }
 
     #[test]

@@ -14,12 +14,6 @@ fn with_a_edited(others: &[&str]) -> String {
     plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Somebody else saves, who has seen all.
-fn by_etag(s: &Server, uids: &[&str]) {
-    let etag = get(s, OTHER).etag();
-    s.put(ADDRESS, "alice", plain_of(uids)).header("If-Match", &etag).header("User-Agent", OTHER).status(204);
-}
-
 #[test]
 fn what_was_first_heard_of_by_a_304_any_number_may_have() {
     let s = shared(&["a", "b"]);
@@ -31,39 +25,6 @@ fn what_was_first_heard_of_by_a_304_any_number_may_have() {
     // The other machine has never seen x.
     put(&s, KDE, &with_a_edited(&["b"])).status(204);
     assert_eq!(here(&s), ["a edited", "b", "x"]);
-}
-
-#[test]
-fn a_copy_that_a_kill_made_forgotten_is_not_taken_for_what_was_fetched_after_it() {
-    let mut s = shared(&["a", "b"]);
-    get(&s, KDE);
-    eventually("the clients are written", || (kept(&s, "client") == 2).then_some(()));
-    by_etag(&s, &["a", "b", "x"]);
-    // One machine fetches, and at once the server is killed.
-    get(&s, KDE);
-    s.restart(Signal::KILL);
-    by_etag(&s, &["a", "b", "x", "e"]);
-    // The other one fetches.
-    get(&s, KDE);
-    // The first one, which has never seen e.
-    put(&s, KDE, &with_a_edited(&["b", "x"])).status(204);
-    assert_eq!(here(&s), ["a edited", "b", "e", "x"]);
-}
-
-#[test]
-fn after_a_restart_a_save_that_shows_what_came_since_removes_what_it_leaves_out() {
-    let mut s = shared(&["a", "b"]);
-    get(&s, KDE);
-    s.restart(Signal::TERM);
-    by_etag(&s, &["a", "b", "x"]);
-    get(&s, KDE);
-    // What it had before the restart it may remove at once, and what came with the first fetch after it not yet.
-    save(&s, KDE, &["b"]);
-    assert_eq!(here(&s), ["b", "x"]);
-    by_etag(&s, &["b", "x", "y"]);
-    get(&s, KDE);
-    save(&s, KDE, &["b", "y"]);
-    assert_eq!(here(&s), ["b", "y"]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub enum Loss {
     Nothing,
     /// How many copies there are, as at a start.
     Counts,
-    /// The same, and what of a client was written last, as at a start after a kill.
+    /// The same, and what of a client that is one machine was written last, as at a start after a kill.
     Newest,
     /// A View here and there.
     Views,
@@ -230,11 +230,10 @@ impl World {
             Loss::Counts => (0..self.copies.len()).for_each(|client| self.read(client)),
             Loss::Newest => {
                 for client in 0..self.copies.len() {
-                    // That a client of several machines is lost whole is another loss.
-                    let least = usize::from(!self.is_one_machine(client));
-                    let written = &mut self.written[client];
-                    let left = written.len().saturating_sub(random.below(4));
-                    written.truncate(left.max(least));
+                    if self.is_one_machine(client) {
+                        let written = &mut self.written[client];
+                        written.truncate(written.len().saturating_sub(random.below(4)));
+                    }
                     self.read(client);
                 }
             }
