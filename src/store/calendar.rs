@@ -1,14 +1,13 @@
 //! One calendar directory as it was last read: its files with their stamps, and the items that are served from them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::disk::Directory;
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
-use super::listing::{Listing, is_item, list};
+use super::listing::{Listing, a_moment, is_item, list, look, look_again};
 use super::props::{Props, Stamps};
 use super::threads::side_by_side;
 use crate::error::Result;
@@ -93,7 +92,9 @@ impl Calendar {
         let nothing = BTreeMap::new();
         let known = before.map_or(&nothing, |before| &*before.files);
         let Listing { names, blocked, stamp: listed } = list(directory, shape, known)?;
-        let read = side_by_side(&names, |names| look(directory, names, known, last_good))?;
+        let mut read = side_by_side(&names, |names| look(directory, names, known, last_good))?;
+        look_again(directory, &mut read, known, last_good, a_moment)?;
+        let read: Vec<_> = read.into_iter().filter_map(|(name, now)| Some((name, now?))).collect();
         let untouched = read.len() == known.len()
             && read.iter().zip(known.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
         let files = match before.filter(|_| untouched) {
@@ -146,6 +147,7 @@ impl Calendar {
                 changed.push((name.clone(), now));
             }
         }
+        look_again(directory, &mut changed, &self.files, last_good, a_moment)?;
         let listed = Shape::Directory.own_time(directory.own_stamp()?);
         let (files, items) = self.replaced(changed);
         let Gist { props, .. } = &*self.contents.gist;
@@ -277,35 +279,6 @@ impl Contents {
 fn newest(files: &Files, directory: SystemTime) -> SystemTime {
     let stamps = files.values().filter_map(|file| file.stamp);
     stamps.map(|stamp| stamp.modified()).fold(directory, SystemTime::max)
-}
-
-/// The files of these names, which are in order, as they are now.
-fn look(
-    directory: &Directory,
-    names: &[Arc<str>],
-    known: &Files,
-    last_good: &LastGood,
-) -> Result<Vec<(Arc<str>, Arc<File>)>> {
-    let mut read = Vec::with_capacity(names.len());
-    // Both are in the order of names.
-    let mut known = known_from(known, names).peekable();
-    for name in names {
-        while known.next_if(|(before, _)| *before < name).is_some() {}
-        let before = known.next_if(|(before, _)| *before == name).map(|(_, file)| file);
-        if let Some(now) = (Looked { name, before, last_good }).sweep(directory)? {
-            read.push((name.clone(), now));
-        }
-    }
-    Ok(read)
-}
-
-/// The files of `known` from the first of `names` on.
-fn known_from<'k>(
-    known: &'k Files,
-    names: &[Arc<str>],
-) -> impl Iterator<Item = (&'k Arc<str>, &'k Arc<File>)> {
-    let start = names.first().map_or(Bound::Unbounded, |first| Bound::Included(&**first));
-    known.range::<str, _>((start, Bound::Unbounded))
 }
 
 /// Whether the same items come from both; files may have been read again since.

@@ -1,10 +1,12 @@
-//! Which files a calendar has: the listing of a directory, beside others that change it.
+//! Which files a calendar has, and what is in them: the listing of a directory, beside others that change it.
 
+use std::ops::Bound;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::disk::{Directory, EntryKind};
-use super::file::Files;
+use super::file::{File, Files, Looked};
+use super::last_good::LastGood;
 use super::props::{Props, Stamps};
 use super::stamp::Stamp;
 use crate::error::Result;
@@ -85,5 +87,89 @@ pub fn list(directory: &Directory, shape: Shape<'_>, known: &Files) -> Result<Li
         names.extend(missed);
         names.sort_unstable();
         return Ok(Listing { names, blocked: others.into_iter().map(|(name, _)| name).collect(), stamp });
+    }
+}
+
+/// What is at a name now; nothing if it is gone.
+pub type Now = (Arc<str>, Option<Arc<File>>);
+
+/// The files of these names, which are in order, as they are now.
+pub fn look(
+    directory: &Directory,
+    names: &[Arc<str>],
+    known: &Files,
+    last_good: &LastGood,
+) -> Result<Vec<Now>> {
+    let mut read = Vec::with_capacity(names.len());
+    // Both are in the order of names.
+    let mut known = known_from(known, names).peekable();
+    for name in names {
+        while known.next_if(|(before, _)| *before < name).is_some() {}
+        let before = known.next_if(|(before, _)| *before == name).map(|(_, file)| file);
+        read.push((name.clone(), Looked { name, before, last_good }.sweep(directory)?));
+    }
+    Ok(read)
+}
+
+/// The files of `known` from the first of `names` on.
+fn known_from<'k>(
+    known: &'k Files,
+    names: &[Arc<str>],
+) -> impl Iterator<Item = (&'k Arc<str>, &'k Arc<File>)> {
+    let start = names.first().map_or(Bound::Unbounded, |first| Bound::Included(&**first));
+    known.range::<str, _>((start, Bound::Unbounded))
+}
+
+/// Looks once more, after `pause`, at what was known and is gone: tar and git remove a file, make it again and fill it. Who saw
+/// it between the first two would take it for deleted, and between the last two would not know any more what was good of it.
+pub fn look_again(
+    directory: &Directory,
+    seen: &mut [Now],
+    known: &Files,
+    last_good: &LastGood,
+    pause: impl FnOnce(),
+) -> Result<()> {
+    let is_gone = |(name, now): &&mut Now| now.is_none() && known.contains_key(name);
+    let mut gone = seen.iter_mut().filter(is_gone).peekable();
+    if gone.peek().is_some() {
+        pause();
+    }
+    for (name, now) in gone {
+        *now = Looked { name, before: known.get(name), last_good }.sweep(directory)?;
+    }
+    Ok(())
+}
+
+/// In which a file that is removed to be made again is there again, unless the machine has much else to do.
+pub fn a_moment() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ITEM: &str = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+    #[test]
+    fn what_is_removed_and_made_again_keeps_its_last_good_version_until_it_is_filled() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let root = Directory::root(tree.path()).expect("open");
+        let (path, last_good) = (tree.path().join("1.ics"), LastGood::default());
+        std::fs::write(&path, ITEM).expect("write");
+        let sweep = |known: &Files, pause: &dyn Fn()| -> Files {
+            let mut seen = look(&root, &["1.ics".into()], known, &last_good).expect("looked");
+            look_again(&root, &mut seen, known, &last_good, pause).expect("looked");
+            seen.into_iter().filter_map(|(name, now)| Some((name, now?))).collect()
+        };
+        let known = sweep(&Files::new(), &|| panic!("nothing was known"));
+        std::fs::remove_file(&path).expect("removed");
+        let made = sweep(&known, &|| std::fs::write(&path, "").expect("made"));
+        assert_eq!(
+            made.values().map(|file| (file.broken, file.items.len())).collect::<Vec<_>>(),
+            [(true, 1)]
+        );
+        std::fs::remove_file(&path).expect("removed");
+        assert!(sweep(&made, &|| {}).is_empty());
     }
 }
