@@ -14,6 +14,12 @@ fn with_a_edited(others: &[&str]) -> String {
     plain(&events.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// Somebody else saves, who has seen all.
+fn by_etag(s: &Server, uids: &[&str]) {
+    let etag = get(s, OTHER).etag();
+    s.put(ADDRESS, "alice", plain_of(uids)).header("If-Match", &etag).header("User-Agent", OTHER).status(204);
+}
+
 #[test]
 fn what_was_first_heard_of_by_a_304_any_number_may_have() {
     let s = shared(&["a", "b"]);
