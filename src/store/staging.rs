@@ -369,6 +369,7 @@ mod tests {
         assert_eq!(staging.own.lock().directory.entries().expect("list").len(), 1, "the lock only");
         assert_eq!(std::fs::read(tree.path().join("b.ics")).expect("read"), b"b");
     }
+
     #[test]
     fn a_staging_directory_that_somebody_removes_is_made_again_for_all_and_goes_in_the_end() {
         let tree = tempfile::tempdir().expect("a directory");

@@ -124,6 +124,9 @@ impl Writer {
             if is_still_named(&directory, &file, has_waited)? {
                 return Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn });
             }
+            if Instant::now() >= until {
+                return Err(Error::Busy);
+            }
         }
     }
 
