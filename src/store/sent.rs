@@ -127,7 +127,9 @@ fn with_own_names(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
         let zones = item.zones.clone();
         let made_up =
             zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
-        let renames: Renames<'_> = made_up.collect();
+        // An item may be in both zones of a name; then it needs both names.
+        let is_free = |own: &str| !zones.iter().any(|zone| *zone.tzid == *own);
+        let renames: Renames<'_> = made_up.filter(|(_, own)| is_free(own)).collect();
         if renames.is_empty() { item } else { item.clone().with_zones_renamed(&renames).sent_as(&item) }
     };
     items.into_iter().map(own).collect()

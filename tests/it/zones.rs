@@ -21,6 +21,25 @@ fn zoned(uid: &str) -> String {
 }
 
 #[test]
+fn an_item_may_be_in_both_zones_of_one_name() {
+    let s = Server::start();
+    s.put(ADDRESS, "alice", plain(&[&zone("+0100"), &zoned("a")])).status(201);
+    s.put(ADDRESS, "alice", plain(&[&zone("+0300"), &zoned("b")])).status(204);
+    let served = s.get(ADDRESS, "alice").status(200);
+    let start = "DTSTART;TZID=Mars/Base (2):20261201T100000\r\n";
+    let both = format!("{start}DTEND;TZID=Mars/Base:20261201T180000\r\n");
+    assert!(served.text().contains(start), "{served}");
+    s.put(ADDRESS, "alice", served.text().replace(start, &both))
+        .header("If-Match", &served.etag())
+        .status(204);
+    let now = s.get(ADDRESS, "alice").text();
+    assert!(now.contains(&both), "{now}");
+    let file = s.file_with(DIRECTORY, "DTEND");
+    let file = s.read(&format!("{DIRECTORY}/{file}"));
+    assert!(file.contains("TZOFFSETTO:+0300") && file.contains("TZOFFSETTO:+0100"), "{file}");
+}
+
+#[test]
 fn a_change_of_the_definition_alone_is_saved() {
     let guards = [Some("If-Match"), Some("If"), Some("Kalends-Merge"), None];
     for guard in guards {
