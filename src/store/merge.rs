@@ -278,7 +278,8 @@ impl Plan {
             }
         }
         self.touches |= !self.remove.is_empty();
-        if is_partial && !self.remove.is_empty() && is_misread(&sent, base, here) {
+        let is_doubtful = || !self.take.is_empty() || is_misread(&sent, base, here);
+        if is_partial && !self.remove.is_empty() && is_doubtful() {
             self.kept += self.remove.len();
             self.remove.clear();
         }
