@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::disk::{Directory, EntryKind};
 use super::file::{File, Files, Looked};
 use super::last_good::LastGood;
-use super::props::{Props, Stamps};
+use super::props::{METADATA, PROPS, Props, Stamps};
 use super::stamp::Stamp;
 use crate::error::Result;
 
@@ -55,6 +55,17 @@ pub struct Listing {
 /// Whether a file of this name holds items.
 pub fn is_item(name: &str) -> bool {
     name.ends_with(".ics") && !name.starts_with('.')
+}
+
+/// Whether a file of this name is a calendar's own: an item's, or one in which it speaks of itself; not who may see it.
+pub fn is_own(name: &str) -> bool {
+    is_item(name) || name == PROPS || METADATA.contains(&name)
+}
+
+/// The names of a calendar's own files.
+pub fn own_files(calendar: &Directory) -> Result<Vec<String>> {
+    let files = calendar.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
+    Ok(files.map(|(name, _)| name).filter(|name| is_own(name)).collect())
 }
 
 /// Lists the items' files in `directory`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::file::named;
+use super::listing::is_item;
 use super::timeline::{Then, Timeline};
 use crate::error::Result;
 use crate::ical::item::{Item, Key, KeyMap, cut};
@@ -25,7 +26,7 @@ impl Newer {
     pub fn of(timeline: &Timeline<'_>, then: &Then) -> Result<Newer> {
         let mut newer = Newer::default();
         for (name, newest) in &then.newest {
-            if !name.ends_with(".ics") || then.files.get(name) == Some(newest) {
+            if !is_item(name) || then.files.get(name) == Some(newest) {
                 continue;
             }
             let content = timeline.bytes(newest)?;

@@ -10,12 +10,13 @@ use super::Store;
 use super::calendar::{State, content_hash};
 use super::commit::{Commit, Made, Operation};
 use super::disk::{Directory, EntryKind};
+use super::listing::{is_item, own_files};
 use super::newer::Newer;
 use super::origin::Origin;
 use super::place::Path;
 use super::props::PROPS;
 use super::record::{Cause, Did};
-use super::timeline::{Files, Then, Timeline, Version, files_of};
+use super::timeline::{Files, Then, Timeline, Version};
 use super::tree::Found;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key};
@@ -122,7 +123,7 @@ impl Store {
         let calendar = place.below_home();
         let here = match self.tree.find(place)? {
             Found::Calendar(directory) => {
-                let names = files_of(&directory)?.into_iter();
+                let names = own_files(&directory)?.into_iter();
                 names.map(|name| (name.clone(), Version(calendar.join(name)))).collect()
             }
             Found::Folder(_) => return Err(refuse("this is a folder; name a calendar in it".to_owned())),
@@ -206,7 +207,7 @@ impl Store {
 
     /// Copies what is no item and says nothing of the calendar either, but was in its directory: rights, strays.
     fn copy_rest(&self, from: &Directory, into: &Directory) -> Result<()> {
-        let own: BTreeSet<String> = files_of(from)?.into_iter().collect();
+        let own: BTreeSet<String> = own_files(from)?.into_iter().collect();
         for (name, kind) in from.entries()? {
             match kind {
                 EntryKind::File if own.contains(&name) => {}
@@ -217,7 +218,7 @@ impl Store {
                 }
                 EntryKind::Directory => {
                     let (from, into) = (from.existing(&name)?, into.make_unsynced(&name)?);
-                    for name in files_of(&from)? {
+                    for name in own_files(&from)? {
                         if let Some((content, _)) = from.read(&name)? {
                             self.copy_in(&content, &into, &name)?;
                         }
@@ -306,7 +307,7 @@ impl Looked<'_> {
     /// The bytes of a version as they come back.
     fn content(&self, name: &str, version: &Version, newer: &Newer) -> Result<Vec<u8>> {
         let content = self.timeline.bytes(version)?;
-        Ok(if name.ends_with(".ics") { newer.outdone(content, name) } else { content })
+        Ok(if is_item(name) { newer.outdone(content, name) } else { content })
     }
 
     /// Nothing if that is there already.

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 
 use super::disk::{Directory, EntryKind};
 use super::history::{Entry, Kept, entries, removals, removed, spelled};
+use super::listing::{is_item, is_own, own_files};
 use super::log::records_from;
 use super::made;
-use super::props::{METADATA, PROPS};
+use super::props::PROPS;
 use super::record::{Cause, Did, Record};
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, cut};
@@ -186,7 +187,7 @@ impl<'h> Timeline<'h> {
             return Ok(());
         };
         (then.files, then.expired) = Default::default();
-        for name in files_of(&kept)? {
+        for name in own_files(&kept)? {
             then.meet(&name, Version(at.join(&name)));
         }
         then.directory = Some(at);
@@ -206,7 +207,7 @@ impl<'h> Timeline<'h> {
             for name in record.added.iter().chain(&record.replaced).filter_map(|file| name_in(file, calendar))
             {
                 let is_known = then.files.contains_key(name) || then.expired.contains(name);
-                missing += usize::from(told.insert(name) && !is_known && name.ends_with(".ics"));
+                missing += usize::from(told.insert(name) && !is_known && is_item(name));
             }
         }
         missing
@@ -243,7 +244,7 @@ impl<'h> Timeline<'h> {
         }
         for record in &self.changes {
             let Some((at, kept)) = self.removed(record, calendar) else { continue };
-            for name in files_of(&kept)? {
+            for name in own_files(&kept)? {
                 note(&name, &Version(at.join(&name)))?;
             }
         }
@@ -273,16 +274,6 @@ fn of<'v>(versions: &'v Versions, record: &Record) -> impl Iterator<Item = (&'v 
     let change = record.change.clone();
     let of = versions.range((change.clone(), PathBuf::new())..);
     of.take_while(move |((of, _), _)| *of == change).map(|((_, file), version)| (file.as_path(), version))
-}
-
-/// The files that are a calendar's own: items and what it says of itself, not who may see it.
-pub fn files_of(calendar: &Directory) -> Result<Vec<String>> {
-    let files = calendar.entries()?.into_iter().filter(|(_, kind)| *kind == EntryKind::File);
-    Ok(files.map(|(name, _)| name).filter(|name| is_own(name)).collect())
-}
-
-fn is_own(name: &str) -> bool {
-    name == PROPS || METADATA.contains(&name) || name.ends_with(".ics") && !name.starts_with('.')
 }
 
 /// Whether a change touched a calendar, or one of these files of it.

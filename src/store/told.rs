@@ -6,10 +6,11 @@ use std::path::{Path as FsPath, PathBuf};
 use jiff::Timestamp;
 
 use super::Store;
+use super::listing::{is_item, own_files};
 use super::place::Path;
 use super::record::{Cause, Did, Record};
 use super::restore::Moment;
-use super::timeline::{Timeline, Version, files_of};
+use super::timeline::{Timeline, Version};
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key};
 use crate::ical::text::summary;
@@ -164,7 +165,7 @@ impl Store {
         };
         let Some((at, found)) = found else { return Ok(Vec::new()) };
         let mut items = Vec::new();
-        for name in files_of(&found)? {
+        for name in own_files(&found)? {
             let file = calendar.join(&name).to_string_lossy().into_owned();
             let version = Some(Version(at.join(&name)));
             let shown = if is_removal {
@@ -197,7 +198,7 @@ impl Store {
         let looked = self.look_back(home, place, uid, moment)?;
         let (mut then, mut now) = (BTreeMap::new(), BTreeMap::new());
         let names: BTreeSet<&String> = looked.then.files.keys().chain(looked.here.keys()).collect();
-        for name in names.into_iter().filter(|name| name.ends_with(".ics")) {
+        for name in names.into_iter().filter(|name| is_item(name)) {
             let (was, is) = (looked.then.files.get(name), looked.here.get(name));
             if was != is {
                 gather(&looked.timeline, name, was, &mut then)?;

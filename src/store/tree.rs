@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::disk::{Directory, EntryKind};
 use super::is_half_of_main;
 use super::last_good::LastGood;
+use super::listing::own_files;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
 use super::replay::{Standing, standing};
 use super::rights::KnownRights;
-use super::timeline::files_of;
 use crate::error::Result;
 
 pub const USERS: &str = "users";
@@ -164,7 +164,7 @@ fn members(folder: &Directory) -> Result<Vec<Name>> {
 /// Whether a Calendar is one only because nothing is in it that is a calendar's, nor a visible sub-directory yet: by one that is
 /// made in it, it becomes a Folder. So it is with one whose only calendar was removed and that has an `.acl.json`.
 fn is_bare(calendar: &Directory) -> Result<bool> {
-    Ok(files_of(calendar)?.is_empty())
+    Ok(own_files(calendar)?.is_empty())
 }
 
 /// Neither `.props.json` nor metadata, and a visible sub-directory.
