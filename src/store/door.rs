@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::draft::Draft;
-use super::place::{Home, Name, Path, Place};
+use super::place::{Name, Path, Place};
 use super::rights::nearest;
 use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
@@ -37,23 +37,6 @@ pub(super) struct Admitted {
     pub role: Role,
     pub parts: Vec<Part>,
 }
-
-impl Place {
-    /// The calendars that it is made of; new items that are no tasks go to the first.
-    pub(super) fn paths(&self) -> Vec<Path> {
-        match self {
-            Place::Calendar(path) => vec![path.clone()],
-            Place::Main(user) => MAIN
-                .iter()
-                .filter_map(|name| Name::new(name))
-                .map(|name| Path { home: Home::User(user.clone()), names: vec![name] })
-                .collect(),
-        }
-    }
-}
-
-/// The two calendars of every home, which are its main.ics: events, tasks.
-pub const MAIN: [&str; 2] = ["Calendar", "Tasks"];
 
 /// Whether `role` is enough; if not, what the asker may know about it.
 pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {

@@ -296,7 +296,7 @@ impl Store {
         let unfit = || Error::Forbidden(format!("the user name {user:?} cannot name a home"));
         let name = Name::new(user).filter(|name| name.as_str() == user).ok_or_else(unfit)?;
         let home = self.tree.home_on_disk(&Home::User(name));
-        for calendar in door::MAIN.map(|name| home.join(name)) {
+        for calendar in place::MAIN.map(|name| home.join(name)) {
             if let Some(there) = self.tree.root.directory(&calendar)?
                 && (there.kind(props::PROPS)?.is_some() || there.count()? > 0)
             {
@@ -321,7 +321,7 @@ impl Store {
         let who = &origin.who;
         self.open(who, place, Role::Viewer)?;
         let path = match place {
-            Place::Calendar(path) if !is_half_of_main(&path.home, &path.names) => path,
+            Place::Calendar(path) if !path.home.shows_in_main(&path.names) => path,
             _ => return Err(Error::Forbidden("this calendar cannot be removed".to_owned())),
         };
         self.open(who, place, Role::Master)?;
@@ -346,10 +346,6 @@ impl Store {
 /// A kill right after something is made must not leave it with less than the mode that it is given next.
 fn private_from_the_start() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
-}
-
-fn is_half_of_main(home: &Home, names: &[Name]) -> bool {
-    matches!(names, [name] if *home != Home::Public && door::MAIN.contains(&name.as_str()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 pub use crate::name::Name;
 
+/// The two calendars of every user's home, which are its main.ics: events, tasks.
+pub const MAIN: [&str; 2] = ["Calendar", "Tasks"];
+
 /// A tree with one owner, or the tree that nobody owns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Home {
@@ -20,6 +23,11 @@ impl Home {
             Home::User(name) => Some(name.as_str()),
             Home::Public => None,
         }
+    }
+
+    /// Whether these names lead from here to one of the two calendars that main.ics shows.
+    pub fn shows_in_main(&self, names: &[Name]) -> bool {
+        matches!(names, [name] if *self != Home::Public && MAIN.contains(&name.as_str()))
     }
 }
 
@@ -92,6 +100,18 @@ impl Place {
         match self {
             Place::Main(user) => Home::User(user.clone()),
             Place::Calendar(path) => path.home.clone(),
+        }
+    }
+
+    /// The calendars that it is made of; new items that are no tasks go to the first.
+    pub fn paths(&self) -> Vec<Path> {
+        match self {
+            Place::Calendar(path) => vec![path.clone()],
+            Place::Main(user) => MAIN
+                .iter()
+                .filter_map(|name| Name::new(name))
+                .map(|name| Path { home: Home::User(user.clone()), names: vec![name] })
+                .collect(),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::disk::{Directory, EntryKind};
-use super::is_half_of_main;
 use super::last_good::LastGood;
 use super::listing::own_files;
 use super::place::{Home, Name, Path};
@@ -84,9 +83,7 @@ impl Tree {
         for (above, parent) in parents.iter().enumerate() {
             match self.step(directory, parent)? {
                 Found::Folder(folder) => directory = folder,
-                Found::Calendar(bare)
-                    if is_bare(&bare)? && !is_half_of_main(&path.home, &parents[..=above]) =>
-                {
+                Found::Calendar(bare) if is_bare(&bare)? && !path.home.shows_in_main(&parents[..=above]) => {
                     directory = bare;
                 }
                 Found::Missing => return Ok(Found::Missing),

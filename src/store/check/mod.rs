@@ -37,7 +37,7 @@ use super::history::HISTORY;
 use super::last_good::LastGood;
 use super::origin::Origin;
 use super::owners::Owners;
-use super::place::Home;
+use super::place::{Home, MAIN};
 use super::record::{Cause, Did};
 use super::replay::JOURNALS;
 use super::staging::TMP;
@@ -296,8 +296,7 @@ impl Walk<'_, '_> {
             _ => places::directory(asked, path, path == top),
         };
         self.all_below(Some(home), &top, look, |path, visit| {
-            let is_main =
-                path.parent() == Some(&top) && places::is_half_of_main(path) && *home != Home::Public;
+            let is_main = *home != Home::Public && MAIN.iter().any(|name| path == top.join(name));
             main.extend(visit.keys.filter(|_| is_main).map(|keys| (path.to_path_buf(), keys)));
         });
         if let [(calendar, first), (tasks, second)] = main.as_slice()

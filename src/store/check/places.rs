@@ -3,7 +3,6 @@
 use std::path::Path as FsPath;
 
 use super::super::disk::Directory;
-use super::super::door::MAIN;
 use super::super::history::HISTORY;
 use super::super::props::{METADATA, PROPS, Props};
 use super::super::staging::{self, TMP};
@@ -186,11 +185,6 @@ pub fn own(asked: &Asked<'_>, directory: &Directory, path: &FsPath, seen: &Seen,
         visit.repairs.modes.push(seen.clone());
     }
     visit.found.push(finding);
-}
-
-/// Whether it is called as one of the two calendars that main.ics shows.
-pub fn is_half_of_main(path: &FsPath) -> bool {
-    MAIN.iter().any(|name| path.file_name() == Some(name.as_ref()))
 }
 
 /// What is wrong with the two calendars of main.ics together.
