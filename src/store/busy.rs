@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::Store;
-use super::calendar::{Contents, Stored};
+use super::calendar::Contents;
+use super::file::Stored;
 use super::gist::Gist;
 use super::owners::holds;
 use super::place::{Home, Path};

@@ -4,21 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::content::{ContentHash, State};
 use super::disk::Directory;
+use super::file::{File, Files, Looked, Stored, doubles};
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
-use super::listing::{Listing, a_moment, is_item, list, look, look_again};
+use super::listing::{Listing, Shape, a_moment, is_item, list, look, look_again};
 use super::props::{Props, Stamps};
+use super::stamp::Stamp;
 use super::threads::side_by_side;
 use crate::error::Result;
 use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::scan::Class;
-
-pub use super::file::{ContentHash, State, Stored, content_hash, named};
-pub use super::listing::Shape;
-
-use super::file::{File, Files, Looked, doubles};
-use super::stamp::Stamp;
 
 /// How much memory an item takes beside its text, in bytes: what the allocator gives for its many small parts, measured.
 pub const BESIDE_THE_TEXT: usize = 1_200;
@@ -325,6 +322,7 @@ pub fn precedence(item: &Item, modified: SystemTime) -> (u64, u64, SystemTime) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::content_hash;
     use super::*;
 
     struct Tree {

@@ -8,13 +8,12 @@ use std::path::{Path as FsPath, PathBuf};
 
 use parking_lot::Mutex;
 
-use super::calendar::State;
-use super::content::Content;
+use super::content::{Content, State};
 use super::disk::Directory;
 use super::history::{self, HISTORY, Kept};
 use super::journal::encode;
 use super::log::{Left, Log};
-use super::operation::{above, are_as_looked_at, file_name};
+use super::operation::{Operation, above, are_as_looked_at, file_name};
 use super::record::{Cause, Record};
 use super::replay::{JOURNALS, SYNC_EACH, tag};
 use super::single::Single;
@@ -22,8 +21,6 @@ use super::staging::Staging;
 use super::stamp::Stamp;
 use super::took::took;
 use crate::error::Result;
-
-pub use super::operation::Operation;
 
 /// Up to this many files are put in place before the answer, so that whoever saves sees them at once. Not more than are synced
 /// each by itself: whoever syncs the file system instead must have opened it before (see `replay`).
@@ -182,7 +179,7 @@ fn with_lost(mut commit: Commit, change: &str) -> Commit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::calendar::content_hash;
+    use super::super::content::content_hash;
     use super::super::log::records_from;
     use super::super::record::Did;
     use super::*;

@@ -1,10 +1,26 @@
-//! What a commit puts into a file: bytes, or an item whose file is put together only as it is written.
+//! What a commit finds under a name and what it puts there: bytes, or an item whose file is put together only as it is written.
 
 use std::sync::Arc;
 
-use super::calendar::ContentHash;
 use crate::ical::item::Item;
 
+/// A hash of a file's bytes.
+pub type ContentHash = [u8; 32];
+
+/// What is under a name, as a commit finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Absent,
+    Bytes(ContentHash),
+    /// Too large, not to be opened, or no regular file.
+    Unreadable,
+}
+
+pub fn content_hash(content: &[u8]) -> ContentHash {
+    *blake3::hash(content).as_bytes()
+}
+
+/// What is put under a name.
 #[derive(Debug)]
 pub enum Content {
     Bytes(Vec<u8>),

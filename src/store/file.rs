@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::busy::OfItem;
+use super::content::{ContentHash, State, content_hash};
 use super::disk::Directory;
 use super::last_good::LastGood;
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key, KeyMap, cut, derived_uid};
-
-/// A hash of a file's bytes.
-pub type ContentHash = [u8; 32];
 
 /// The files of a calendar by name.
 pub type Files = BTreeMap<Arc<str>, Arc<File>>;
@@ -42,19 +40,6 @@ pub struct File {
     pub items: Vec<Arc<Stored>>,
     /// Whether that is not what the file says now: then only this memory has it, or the cache.
     pub broken: bool,
-}
-
-/// What is under a name, as a commit finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Absent,
-    Bytes(ContentHash),
-    /// Too large, not to be opened, or no regular file.
-    Unreadable,
-}
-
-pub fn content_hash(content: &[u8]) -> ContentHash {
-    *blake3::hash(content).as_bytes()
 }
 
 /// The files that have an item of which `served` has another file's version.

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::busy::Worked;
-use super::calendar::Shape;
 use super::disk::Directory;
+use super::listing::Shape;
 use super::listing::{Listing, list};
 use super::props::Props;
 use super::stamp::Stamp;

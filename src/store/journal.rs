@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::calendar::{ContentHash, State};
-use super::commit::{Commit, Operation};
-use super::content::Content;
+use super::commit::Commit;
+use super::content::{Content, ContentHash, State};
+use super::operation::Operation;
 use super::record::Record;
 
 const MAGIC: &str = "kalends journal 1\n";

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::calendar::Stored;
+use super::file::Stored;
 
 /// What makes backup programs pass a directory over (the Cache Directory Tagging Specification).
 const TAG: (&str, &str) = (
@@ -121,7 +121,8 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::time::SystemTime;
 
-    use super::super::file::{File, content_hash};
+    use super::super::content::content_hash;
+    use super::super::file::File;
     use super::*;
     use crate::ical::item::cut;
 

@@ -92,10 +92,11 @@ use crate::acl::Role;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use census::Census;
-use commit::{Commit, Journals, Made, Operation};
+use commit::{Commit, Journals, Made};
 use disk::Directory;
 use expiry::Bounds;
 use last_good::LastGood;
+use operation::Operation;
 use owners::Owners;
 use place::{Home, Name, Place};
 use slots::Slots;
@@ -353,7 +354,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::calendar::{State, content_hash};
+    use super::content::{State, content_hash};
     use super::place::Path;
     use super::*;
 

@@ -4,8 +4,7 @@ use std::path::{Path as FsPath, PathBuf};
 
 use rustix::io::Errno;
 
-use super::calendar::{State, content_hash};
-use super::content::Content;
+use super::content::{Content, State, content_hash};
 use super::disk::{Directory, There};
 use super::history::Kept;
 use super::stamp::Stamp;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Store;
-use super::calendar::{ContentHash, State, content_hash};
-use super::commit::Operation;
+use super::content::{ContentHash, State, content_hash};
 use super::disk::Directory;
 use super::door::admit;
+use super::operation::Operation;
 use super::origin::Origin;
 use super::place::Home;
 use super::record::{Cause, Did};

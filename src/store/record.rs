@@ -8,9 +8,9 @@ use jiff::fmt::strtime;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::calendar::State;
-use super::commit::Operation;
+use super::content::State;
 use super::history::{TIME, spelled};
+use super::operation::Operation;
 use super::origin::Origin;
 
 /// What kind of change it was.

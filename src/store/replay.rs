@@ -327,9 +327,9 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
 
-    use super::super::calendar::State;
-    use super::super::commit::{Commit, Made, Operation};
-    use super::super::content::Content;
+    use super::super::commit::{Commit, Made};
+    use super::super::content::{Content, State};
+    use super::super::operation::Operation;
     use super::super::record::Cause;
     use super::*;
 
@@ -441,7 +441,7 @@ mod tests {
             let (home, at) = (tree.path().join(HOME), tree.path().join(HOME).join(file));
             std::fs::create_dir(home.join("Calendar")).expect("mkdir");
             std::fs::write(&at, "old").expect("write");
-            let before = State::Bytes(super::super::calendar::content_hash(b"old"));
+            let before = State::Bytes(super::super::content::content_hash(b"old"));
             let journal = commit_of(&journals, [before, State::Absent]);
             // As if it had died before the new file was there.
             std::fs::remove_file(&at).expect("removed");

@@ -7,11 +7,12 @@ use std::path::Path as FsPath;
 use jiff::Timestamp;
 
 use super::Store;
-use super::calendar::{State, content_hash};
-use super::commit::{Commit, Made, Operation};
+use super::commit::{Commit, Made};
+use super::content::{State, content_hash};
 use super::disk::{Directory, EntryKind};
 use super::listing::{is_item, own_files};
 use super::newer::Newer;
+use super::operation::Operation;
 use super::origin::Origin;
 use super::place::Path;
 use super::props::PROPS;

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::Store;
-use super::calendar::{State, content_hash};
-use super::commit::Operation;
+use super::content::{State, content_hash};
 use super::disk::{Directory, There};
+use super::operation::Operation;
 use super::origin::Origin;
 use super::place::{Name, Path};
 use super::recent::Recent;

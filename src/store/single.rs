@@ -1,10 +1,11 @@
 //! A commit of one file: staged, looked at once more, put in place of what is there, synced; or as if nothing had been done.
 
-use super::calendar::State;
-use super::commit::{Made, Operation};
+use super::commit::Made;
+use super::content::State;
 use super::disk::Directory;
 use super::history::{self, HISTORY};
 use super::log::Log;
+use super::operation::Operation;
 use super::record::Record;
 use super::staging::{Staged, Staging};
 use super::took::took;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::calendar::{Calendar, Contents, Shape};
+use super::calendar::{Calendar, Contents};
 use super::disk::Directory;
 use super::gist::{Digest, Gist};
+use super::listing::Shape;
 use super::place::{Path, Place};
 use super::rights::{Rights, nearest};
 use super::snapshot::Snapshot;

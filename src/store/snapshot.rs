@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::calendar::{Contents, Stored};
+use super::calendar::Contents;
+use super::file::Stored;
 use crate::acl::Role;
 use crate::ical::item::Item;
 use crate::ical::meaning::Hash;

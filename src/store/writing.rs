@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::base::Here;
-use super::calendar::{Calendar, Change, State, Stored};
-use super::commit::Operation;
-use super::content::Content;
+use super::calendar::{Calendar, Change};
+use super::content::{Content, State};
 use super::door::Part;
+use super::file::Stored;
 use super::merge::Plan;
+use super::operation::Operation;
 use super::place::{MAIN, Path};
 use super::props::PROPS;
 use super::rights::Rights;

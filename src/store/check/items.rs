@@ -5,8 +5,9 @@ use std::path::Path as FsPath;
 use std::time::{Duration, SystemTime};
 
 use super::super::busy::{MOST_OF_ITEM, with_text};
-use super::super::calendar::{content_hash, named};
+use super::super::content::content_hash;
 use super::super::disk::{Directory, MAX_FILE};
+use super::super::file::named;
 use super::Asked;
 use super::finding::{Finding, Kind};
 use super::keys::{Contested, Keys};

@@ -143,10 +143,11 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::calendar::State;
-    use super::super::super::commit::{Commit, Operation};
+    use super::super::super::commit::Commit;
+    use super::super::super::content::State;
     use super::super::super::journal::encode;
     use super::super::super::last_good::LastGood;
+    use super::super::super::operation::Operation;
     use super::super::super::record::{Cause, Record};
     use super::*;
 

@@ -7,10 +7,11 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use super::super::Store;
-use super::super::calendar::{ContentHash, State, content_hash, named};
-use super::super::commit::{Commit, Made, Operation};
-use super::super::content::Content;
+use super::super::commit::{Commit, Made};
+use super::super::content::{Content, ContentHash, State, content_hash};
 use super::super::disk::Directory;
+use super::super::file::named;
+use super::super::operation::Operation;
 use super::super::place::Home;
 use super::super::record::Cause;
 use super::access::{Service, as_service, mend};
