@@ -11,17 +11,18 @@ use parking_lot::Mutex;
 use super::content::{Content, State};
 use super::disk::Directory;
 use super::history::{self, HISTORY, Kept};
-use super::journal::encode;
+use super::journal::{JOURNALS, encode, tag};
 use super::log::{Left, Log};
 use super::operation::{Operation, above, are_as_looked_at, file_name};
 use super::record::{Cause, Record};
-use super::replay::{JOURNALS, SYNC_EACH, tag};
 use super::single::Single;
 use super::staging::Staging;
 use super::stamp::Stamp;
 use super::took::took;
 use crate::error::Result;
 
+/// From this many files on, one sync of the file system costs less than one of each file.
+pub(super) const SYNC_EACH: usize = 64;
 /// Up to this many files are put in place before the answer, so that whoever saves sees them at once. Not more than are synced
 /// each by itself: whoever syncs the file system instead must have opened it before (see `replay`).
 const AT_ONCE: usize = SYNC_EACH;
@@ -147,7 +148,9 @@ impl Journals {
     fn journal(&self, home: &Directory, commit: &Commit, record: &Record) -> Result<Option<String>> {
         let journals = self.root.make(JOURNALS)?;
         let name = format!("{}-{}", tag(&commit.home), record.change);
-        let staged = self.staging.write_with(&journals, |file| encode(commit, record, file))?;
+        let staged = self
+            .staging
+            .write_with(&journals, |file| encode(&commit.home, record, &commit.operations, file))?;
         // Looked at as late as can be: writing has taken its time.
         if !are_as_looked_at(home, &commit.operations)? {
             return Ok(None);

@@ -8,11 +8,10 @@ use jiff::{Timestamp, ToSpan};
 
 use super::Store;
 use super::disk::{Directory, EntryKind};
-use super::history::{self, Kept, REMOVED, spelled};
-use super::log::{LOGS, day_of};
+use super::history::{self, Kept, LOGS, REMOVED, spelled, time_of};
+use super::log::day_of;
 use super::made;
 use super::place::Home;
-use super::record::time_of;
 use crate::config::Config;
 use crate::error::{Error, Result};
 

@@ -11,27 +11,40 @@ use std::fs::File;
 use std::path::{Path as FsPath, PathBuf};
 
 use jiff::Timestamp;
+use jiff::fmt::strtime;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::disk::{Directory, EntryKind};
-use super::log::LOGS;
-use super::record::time_of;
 use super::staging::Staging;
 use crate::error::{Error, Result};
 
 pub const HISTORY: &str = ".history";
 pub const REMOVED: &str = ".history/removed";
+/// A directory of their own: a history has as many names as there were changes, and each commit looks for the newest log.
+pub const LOGS: &str = ".history/log";
 /// Between a file's name and its change's. No change has it in its name.
 const BEFORE_THE_CHANGE: char = '~';
 /// In bytes. What would be longer with its change's name is alone in a directory that has that name.
 const LONGEST_NAME: usize = 255;
 /// How a change's name says its time: `20261123T183000.123456Z`, in UTC.
-pub const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
+const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
 
 /// A time as names of changes carry it.
 pub fn spelled(time: Timestamp) -> String {
     time.strftime(TIME).to_string()
+}
+
+/// When a change was made, by its name.
+pub fn time_of(change: &str) -> Option<Timestamp> {
+    let time = change.split('-').next()?;
+    strtime::parse(TIME, time)
+        .ok()?
+        .to_datetime()
+        .ok()?
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()
+        .map(|time| time.timestamp())
 }
 
 /// The name of a change in the history, by its journal's, which has the home's tag before it.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::commit::Commit;
 use super::content::{Content, ContentHash, State};
 use super::operation::Operation;
 use super::record::Record;
 
+/// Where journals are, below the data directory.
+pub const JOURNALS: &str = ".journal";
 const MAGIC: &str = "kalends journal 1\n";
 /// How many bytes the checksum at the end has.
 const CHECKSUM: u64 = 32;
@@ -102,14 +103,19 @@ fn lines<S: Serializer>(operations: &[Operation], serializer: S) -> Result<S::Ok
     }))
 }
 
-/// Writes the journal of a commit, with its record. Nothing of it is in memory beside the commit.
-pub fn encode(commit: &Commit, record: &Record, out: impl Write) -> io::Result<()> {
-    let head = Written { home: &commit.home, record, operations: &commit.operations };
+/// What the names of a home's journals start with.
+pub fn tag(home: &FsPath) -> String {
+    blake3::hash(home.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
+}
+
+/// Writes the journal of a commit to `home` of these operations. Nothing of it is in memory beside them.
+pub fn encode(home: &FsPath, record: &Record, operations: &[Operation], out: impl Write) -> io::Result<()> {
+    let head = Written { home, record, operations };
     let mut hashed = BufWriter::with_capacity(1 << 16, Hashed { out, hasher: blake3::Hasher::new() });
     hashed.write_all(MAGIC.as_bytes())?;
     serde_json::to_writer(&mut hashed, &head)?;
     hashed.write_all(b"\n")?;
-    for content in commit.operations.iter().filter_map(|operation| operation.after.as_ref()) {
+    for content in operations.iter().filter_map(|operation| operation.after.as_ref()) {
         content.parts().into_iter().try_for_each(|part| hashed.write_all(part))?;
     }
     let Hashed { mut out, hasher } = hashed.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -322,16 +328,14 @@ mod tests {
             stamp: None,
             after: after.map(|after| after.as_bytes().to_vec().into()),
         };
-        let operations = vec![
+        let operations = [
             operation("Calendar/a.ics", State::Unreadable, Some("A")),
             operation("Calendar/b.ics", State::Absent, Some("b")),
             operation("Calendar/c.ics", State::Unreadable, None),
         ];
-        let commit =
-            Commit { home: "users/alice".into(), operations, lost: Vec::new(), cause: Cause::default() };
-        let record = Record::new("x".to_owned(), &commit.cause, &commit.operations);
+        let record = Record::new("x".to_owned(), &Cause::default(), &operations);
         let mut bytes = Vec::new();
-        encode(&commit, &record, &mut bytes).expect("encoded");
+        encode("users/alice".as_ref(), &record, &operations, &mut bytes).expect("encoded");
         let body = std::str::from_utf8(&bytes[..bytes.len() - 32]).expect("text");
         let journal = decoded(body, "y").expect("known").expect("whole");
         assert_eq!((&journal.record, journal.count), (&record, 3));

@@ -15,13 +15,11 @@ use rustix::fs::OFlags;
 use serde::Deserialize;
 
 use super::disk::{Directory, FILE_MODE};
-use super::history;
-use super::record::{Record, time_of};
+use super::history::{self, LOGS, time_of};
+use super::record::Record;
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
 
-/// A directory of their own: a history has as many names as there were changes, and each commit looks for the newest log.
-pub const LOGS: &str = ".history/log";
 const ENDING: &str = ".log";
 /// How many characters of a change's name are its day.
 const DAY: usize = 8;

@@ -54,6 +54,7 @@ mod slots;
 mod snapshot;
 mod staging;
 mod stamp;
+mod standing;
 mod threads;
 mod timeline;
 mod told;
@@ -451,7 +452,7 @@ mod tests {
     fn a_commit_of_another_process_that_cannot_be_applied_makes_nobody_take_half_of_it() {
         let tree = Tree::new();
         let on_disk = tree.store.tree.home_on_disk(&tree.home);
-        let name = format!("{}-20261124T000000.000000Z-1", replay::tag(&on_disk));
+        let name = format!("{}-20261124T000000.000000Z-1", journal::tag(&on_disk));
         let body = b"kalends journal 2\n{}\n".to_vec();
         tree.write(&format!(".journal/{name}"), &[&body[..], blake3::hash(&body).as_bytes()].concat());
         assert!(tree.store.lock(&tree.home).is_err());

@@ -4,12 +4,11 @@
 use std::net::IpAddr;
 use std::path::Path as FsPath;
 
-use jiff::fmt::strtime;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::content::State;
-use super::history::{TIME, spelled};
+use super::history::{spelled, time_of};
 use super::operation::Operation;
 use super::origin::Origin;
 
@@ -138,18 +137,6 @@ fn made(change: &str) -> String {
     let is_ahead =
         time_of(change).is_some_and(|named| named.duration_since(now) > SignedDuration::from_secs(1));
     if is_ahead { spelled(now) } else { String::new() }
-}
-
-/// When a change was made, by its name.
-pub fn time_of(change: &str) -> Option<Timestamp> {
-    let time = change.split('-').next()?;
-    strtime::parse(TIME, time)
-        .ok()?
-        .to_datetime()
-        .ok()?
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .ok()
-        .map(|time| time.timestamp())
 }
 
 #[cfg(test)]

@@ -12,20 +12,15 @@ use std::time::SystemTime;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::commit::Journals;
+use super::commit::{Journals, SYNC_EACH};
 use super::disk::{Directory, EntryKind};
-use super::history::{self, HISTORY, Kept};
-use super::journal::{Journal, Line, is_torn, spelled};
+use super::history::{self, HISTORY, Kept, LOGS};
+use super::journal::{JOURNALS, Journal, Line, is_torn, spelled, tag};
 use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
 use super::staging::Staging;
-use super::stamp::Stamp;
 use super::took::took;
 use crate::error::{Error, Result};
-
-pub const JOURNALS: &str = ".journal";
-/// From this many files on, one sync of the file system costs less than one of each file.
-pub(super) const SYNC_EACH: usize = 64;
 
 /// What is under a journal's name.
 enum Waiting {
@@ -253,36 +248,9 @@ impl Placing<'_> {
     }
 }
 
-/// What tells whether a home's files are one state: to be asked before and after they are read by who does not hold the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// A commit is made and not on disk in full.
-    pub is_half: bool,
-    /// Of the newest log, which each commit makes longer.
-    log: Option<Stamp>,
-}
-
-/// How the home at `home` below the data directory stands.
-pub fn standing(root: &Directory, home: &FsPath) -> Result<Standing> {
-    let tag = tag(home);
-    let journals = root.directory(JOURNALS)?.map(|journals| journals.entries()).transpose()?;
-    let is_half = journals.is_some_and(|journals| journals.iter().any(|(name, _)| name.starts_with(&tag)));
-    let logs = root.directory(home.join(log::LOGS))?;
-    let log = match &logs {
-        Some(logs) => log::newest_log(logs)?.map(|log| logs.stamp(&log)).transpose()?.flatten(),
-        None => None,
-    };
-    Ok(Standing { is_half, log })
-}
-
 /// Whether what is under a name now is left of `content` after a power cut.
 fn is_left_of(directory: &Directory, name: &str, content: &[u8]) -> Result<bool> {
     Ok(directory.read(name)?.is_some_and(|(found, _)| is_torn(&found, content)))
-}
-
-/// What a home's journals start with.
-pub(super) fn tag(home: &FsPath) -> String {
-    blake3::hash(home.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
 }
 
 /// Makes durable what a journal has changed: files, directories, what the history keeps of them, and the record.
@@ -293,7 +261,7 @@ fn sync_all(home: &Directory, journal: &Journal) -> Result<()> {
     let lines: Result<Vec<Line>, _> = journal.lines().collect();
     let lines = lines.map_err(|error| Error::io(JOURNALS, error))?;
     let files = || lines.iter().map(|line| FsPath::new(&line.file));
-    let mut kept = BTreeSet::from([PathBuf::from(log::LOGS)]);
+    let mut kept = BTreeSet::from([PathBuf::from(LOGS)]);
     for place in files().flat_map(|file| Kept::ALL.map(|kept| kept.place(&journal.record.change, file))) {
         kept.extend(history::above(&place).map(FsPath::to_path_buf));
     }

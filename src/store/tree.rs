@@ -7,8 +7,8 @@ use super::last_good::LastGood;
 use super::listing::own_files;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
-use super::replay::{Standing, standing};
 use super::rights::KnownRights;
+use super::standing::Standing;
 use crate::error::Result;
 
 pub const USERS: &str = "users";
@@ -71,9 +71,8 @@ impl Tree {
         self.root.directory(self.home_on_disk(home))
     }
 
-    /// See [`standing`].
     pub fn standing(&self, home: &Home) -> Result<Standing> {
-        standing(&self.root, &self.home_on_disk(home))
+        Standing::of(&self.root, &self.home_on_disk(home))
     }
 
     /// What `path` leads to. A home's root is a Folder.

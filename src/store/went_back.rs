@@ -17,10 +17,10 @@ use rustix::fs::{Mode, OFlags};
 use super::Store;
 use super::disk::Directory;
 use super::expiry::Bounds;
-use super::history::spelled;
-use super::log::{self, LOGS, Spot};
+use super::history::{LOGS, spelled, time_of};
+use super::log::{self, Spot};
 use super::place::{Home, Path};
-use super::record::{self, Cause, Did};
+use super::record::{Cause, Did};
 use super::tree::Tree;
 use crate::error::{Error, Result};
 
@@ -175,7 +175,7 @@ fn encode(by_home: &BTreeMap<Home, Known>) -> String {
 fn decode(text: &str) -> BTreeMap<Home, Known> {
     let known = |line: &str| {
         let (change, home) = line.split_once(' ')?;
-        record::time_of(change)?;
+        time_of(change)?;
         let path: Path = home.parse().ok()?;
         path.names.is_empty().then(|| (path.home, Known::Told(change.to_owned())))
     };

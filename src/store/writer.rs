@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::disk::Directory;
 use super::place::{Home, Path};
-use super::replay::Standing;
+use super::standing::Standing;
 use crate::error::{Error, Result};
 
 pub const LOCK: &str = ".lock";

@@ -2,9 +2,8 @@
 
 use std::path::Path as FsPath;
 
-use super::super::history::{self, HISTORY, Kept, REMOVED};
-use super::super::log::{LOGS, day_of};
-use super::super::record::time_of;
+use super::super::history::{self, HISTORY, Kept, LOGS, REMOVED, time_of};
+use super::super::log::day_of;
 use super::finding::{Finding, Kind};
 use super::look::{Seen, list};
 use super::places::{is_ours, own};

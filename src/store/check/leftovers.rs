@@ -7,8 +7,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::disk::Directory;
-use super::super::journal::Journal;
-use super::super::replay::JOURNALS;
+use super::super::journal::{JOURNALS, Journal};
 use super::super::staging::{self, TMP};
 use super::super::tree::Tree;
 use super::super::writer;
@@ -143,7 +142,6 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::commit::Commit;
     use super::super::super::content::State;
     use super::super::super::journal::encode;
     use super::super::super::last_good::LastGood;
@@ -163,11 +161,9 @@ mod tests {
             stamp: None,
             after: Some(b"a".to_vec().into()),
         };
-        let cause = Cause::default();
-        let commit = Commit { home: home.into(), operations: vec![operation], lost: Vec::new(), cause };
-        let record = Record::new("x".to_owned(), &commit.cause, &commit.operations);
+        let record = Record::new("x".to_owned(), &Cause::default(), std::slice::from_ref(&operation));
         let mut bytes = Vec::new();
-        encode(&commit, &record, &mut bytes).expect("encoded");
+        encode(home.as_ref(), &record, &[operation], &mut bytes).expect("encoded");
         bytes
     }
 

@@ -5,9 +5,9 @@ use std::path::Path as FsPath;
 
 use jiff::Timestamp;
 
+use super::super::journal::JOURNALS;
 use super::super::links::LINKS;
 use super::super::place::Home;
-use super::super::replay::JOURNALS;
 use super::super::rights;
 use super::super::staging::TMP;
 use super::super::tree::USERS;
