@@ -64,3 +64,82 @@ impl Slot {
         Ok(self.placed(Some(held), Some(kept), texts))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::Store;
+    use super::super::commit::{Commit, Made};
+    use super::super::content::{State, content_hash};
+    use super::super::lock::tests::{ITEM, Tree};
+    use super::super::operation::Operation;
+    use super::super::place::{Home, Name, Path};
+    use super::super::record::Cause;
+    use super::*;
+
+    const FILES: [&str; 2] = ["Calendar/0.ics", "Calendar/9.ics"];
+
+    fn item(uid: &str, version: usize) -> String {
+        ITEM.replace("UID:a", &format!("UID:{uid}")).replace("SUMMARY:old", &format!("SUMMARY:{version}"))
+    }
+
+    /// Makes this version of both files out of the one before, in one commit.
+    fn save(store: &Store, home: &Home, version: usize) {
+        let operation = |file: &&str| Operation {
+            file: file.into(),
+            before: State::Bytes(content_hash(item(file, version - 1).as_bytes())),
+            stamp: None,
+            after: Some(item(file, version).into_bytes().into()),
+        };
+        let on_disk = store.tree.home_on_disk(home);
+        let operations = FILES.iter().map(operation).collect();
+        let commit = Commit { home: on_disk.clone(), operations, lost: Vec::new(), cause: Cause::default() };
+        let locked = store.lock(home).expect("locked");
+        let made = store.journals.commit(&locked.directory, commit).expect("made");
+        let Made::Journaled(journal) = made else { panic!("a journal") };
+        store.journals.apply(&on_disk, &journal).expect("applied");
+    }
+
+    /// Which version of each of the two the text of a calendar has.
+    fn versions(text: &str) -> [usize; 2] {
+        FILES.map(|file| {
+            let (_, text) = text.split_once(&format!("UID:{file}\r\n")).expect("the item");
+            let (_, text) = text.split_once("SUMMARY:").expect("a summary");
+            text.split_once('\r').expect("a line").0.parse().expect("a version")
+        })
+    }
+
+    #[test]
+    fn who_reads_beside_another_process_that_never_rests_sees_one_state() {
+        let tree = Tree::new();
+        let write = |file: &str, text: String| tree.write(&format!("users/alice/{file}"), text.as_bytes());
+        // What takes a while to be read, between the two.
+        (0..200).for_each(|n| write(&format!("Calendar/5-{n}.ics"), item(&n.to_string(), n)));
+        FILES.iter().for_each(|file| write(file, item(file, 0)));
+        let other = tree.another_process();
+        let path = Path { home: tree.home.clone(), names: vec![Name::new("Calendar").expect("a name")] };
+        let look = |round: usize| {
+            // Every other time with nothing in memory.
+            if round.is_multiple_of(2) {
+                tree.store.slots.forget(&path);
+            }
+            versions(&tree.text())
+        };
+        let (begun, done) = (Instant::now(), AtomicBool::new(false));
+        let is_over = || done.load(Ordering::SeqCst) || begun.elapsed() > Duration::from_secs(15);
+        let seen: Vec<[usize; 2]> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for version in (1..).take_while(|_| !is_over()) {
+                    save(&other, &tree.home, version);
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
+            let seen = (0..12).map(look).collect();
+            done.store(true, Ordering::SeqCst);
+            seen
+        });
+        assert!(seen.iter().all(|[one, other]| one == other), "{seen:?}");
+        assert!(seen.windows(2).filter(|seen| seen[0] != seen[1]).count() > 4, "it follows: {seen:?}");
+    }
+}
