@@ -69,6 +69,9 @@ pub enum Error {
     /// The disk or the quota is full; nothing was changed.
     #[error("{path}: no space left", path = path.display())]
     NoSpace { path: PathBuf },
+    /// What is written beside the homes cannot be put there, for it is on another mount or subvolume; nothing was changed.
+    #[error("{path}: on another mount than the data directory, where nothing can be saved", path = path.display())]
+    OtherMount { path: PathBuf },
     /// The configuration or another file of the admin's is wrong: file, line and key are in the message.
     #[error("{0}")]
     Config(String),
@@ -80,12 +83,13 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of the system at `path`; a full disk or quota is told apart.
+    /// An error of the system at `path`; a full disk or quota is told apart, and what is on another mount.
     pub fn io(path: impl Into<PathBuf>, source: impl Into<std::io::Error>) -> Error {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        use std::io::ErrorKind::{CrossesDevices, QuotaExceeded, StorageFull};
         let (path, source) = (path.into(), source.into());
         match source.kind() {
             StorageFull | QuotaExceeded => Error::NoSpace { path },
+            CrossesDevices => Error::OtherMount { path },
             _ => Error::Io { path, source },
         }
     }
@@ -103,7 +107,7 @@ impl Error {
 
     /// Whether the system does not let us, whatever is at the path: until somebody gives us the right, or unmounts something.
     pub fn is_refused(&self) -> bool {
-        self.is_one_of(&[Errno::ACCESS, Errno::PERM, Errno::XDEV])
+        matches!(self, Error::OtherMount { .. }) || self.is_one_of(&[Errno::ACCESS, Errno::PERM])
     }
 
     fn is_one_of(&self, errors: &[Errno]) -> bool {

@@ -28,7 +28,9 @@ impl ResponseError for Error {
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::ContentEncoding | Error::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Error::Config(_) | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Config(_) | Error::OtherMount { .. } | Error::Io { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy | Error::Displaced => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -77,6 +79,9 @@ impl Error {
             Error::Config(_) | Error::Io { .. } => "the server failed; its log says more".to_owned(),
             Error::LoginUnavailable(_) => "logins cannot be checked now".to_owned(),
             Error::NoSpace { .. } => "no space left; nothing was changed".to_owned(),
+            Error::OtherMount { .. } => {
+                "this is on another mount than the data directory, where nothing can be saved".to_owned()
+            }
             shown => shown.to_string(),
         }
     }
@@ -122,6 +127,11 @@ mod tests {
                 Error::io(SECRET, io::ErrorKind::PermissionDenied),
                 500,
                 "the server failed; its log says more\n",
+            ),
+            (
+                Error::io(SECRET, io::ErrorKind::CrossesDevices),
+                500,
+                "this is on another mount than the data directory, where nothing can be saved\n",
             ),
             (Error::GroupsUnknown, 503, "the groups of the user cannot be learned now\n"),
             (Error::LoginUnavailable(text(SECRET)), 503, "logins cannot be checked now\n"),

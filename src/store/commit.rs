@@ -152,7 +152,7 @@ impl Journals {
             .staging
             .write_with(&journals, |file| encode(&commit.home, record, &commit.operations, file))?;
         // Looked at as late as can be: writing has taken its time.
-        if !are_as_looked_at(home, &commit.operations)? {
+        if !are_as_looked_at(home, &commit.operations, &self.staging)? {
             return Ok(None);
         }
         staged.place(&journals, &name)?;

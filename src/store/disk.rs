@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use rustix::fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, Mount};
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
 
@@ -329,6 +329,11 @@ impl Directory {
     pub fn remote(&self) -> Result<Option<&'static str>> {
         let found = FileSystem::of(&self.fd).map_err(|error| Error::io(&self.path, error))?;
         Ok(found.remote)
+    }
+
+    /// The mount that this very directory is on.
+    pub fn mount(&self) -> Result<Mount> {
+        Mount::of(&self.fd).map_err(|error| Error::io(&self.path, error))
     }
 
     /// Makes the names in this directory durable.

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::fs::fstatfs;
+use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
 use rustix::io::Result;
 
 /// On which what is made durable brings along all that was done before it, in any directory: ext4 and xfs have one journal,
@@ -52,5 +52,21 @@ impl FileSystem {
             Some(_) => Duration::from_secs(2),
             None => Duration::from_millis(20),
         }
+    }
+}
+
+/// Within which a file can be renamed from any directory to any other: a mount, and on btrfs one of its subvolumes. A directory
+/// that is mounted once more is on the same device, and that the subvolumes are on one mount does not help.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mount {
+    id: u64,
+    device: (u32, u32),
+}
+
+impl Mount {
+    pub fn of(directory: impl AsFd) -> Result<Mount> {
+        let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+        // Before Linux 5.8 the first is 0.
+        Ok(Mount { id: found.stx_mnt_id, device: (found.stx_dev_major, found.stx_dev_minor) })
     }
 }

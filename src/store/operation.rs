@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::content::{Content, State, content_hash};
 use super::disk::{Directory, There};
 use super::history::Kept;
+use super::staging::Staging;
 use super::stamp::Stamp;
 use super::threads::side_by_side;
 use crate::error::{Error, Result};
@@ -27,13 +28,13 @@ pub struct Operation {
 /// Whether all files are as `before` says, by their stamps as far as those tell.
 ///
 /// # Errors
-/// `Io` also where the system would not let us change them: to find that out after the commit would be too late.
-pub fn are_as_looked_at(home: &Directory, operations: &[Operation]) -> Result<bool> {
-    let looked = side_by_side(operations, |operations| Ok(vec![are_as_before(home, operations)?]))?;
+/// `Io`, `OtherMount` also where the system would not let us change them: to find that out after the commit would be too late.
+pub fn are_as_looked_at(home: &Directory, operations: &[Operation], staging: &Staging) -> Result<bool> {
+    let looked = side_by_side(operations, |operations| Ok(vec![are_as_before(home, operations, staging)?]))?;
     Ok(looked.into_iter().all(|as_before| as_before))
 }
 
-fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
+fn are_as_before(home: &Directory, operations: &[Operation], staging: &Staging) -> Result<bool> {
     let mut opened: Option<(&FsPath, Option<Directory>)> = None;
     for operation in operations {
         let path = above(&operation.file);
@@ -41,8 +42,8 @@ fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
         let directory = match opened.take().filter(|(known, _)| *known == path) {
             Some((_, directory)) => directory,
             None => {
-                ask_to_change(home, path)?;
-                ask_to_change(home, &FsPath::new(Kept::Version.directory()).join(path))?;
+                ask_to_change(home, path, staging)?;
+                ask_to_change(home, &FsPath::new(Kept::Version.directory()).join(path), staging)?;
                 home.directory(path)?
             }
         };
@@ -62,15 +63,17 @@ fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
 }
 
 /// Asks whether files may be put into a directory of the home and taken from it, or it be made.
-fn ask_to_change(home: &Directory, path: &FsPath) -> Result<()> {
+fn ask_to_change(home: &Directory, path: &FsPath, staging: &Staging) -> Result<()> {
     for above in path.ancestors() {
-        let refused = |errno: Errno| Err(Error::io(home.path().join(above), errno));
         match home.directory(above)? {
-            // A name in one file system leads to nothing in another.
-            Some(directory) if directory.identity()?.0 != home.identity()?.0 => return refused(Errno::XDEV),
-            Some(directory) => return directory.ask_to_change(),
+            Some(directory) => {
+                staging.ask_to_reach(&directory)?;
+                return directory.ask_to_change();
+            }
             // A file, perhaps, that has the name of what is to be made.
-            None if home.look(above)? != There::Nothing => return refused(Errno::NOTDIR),
+            None if home.look(above)? != There::Nothing => {
+                return Err(Error::io(home.path().join(above), Errno::NOTDIR));
+            }
             None => {}
         }
     }
@@ -130,7 +133,8 @@ mod tests {
             after: None,
         };
         let operations: Vec<Operation> = operations.iter().map(operation).collect();
-        are_as_looked_at(home, &operations).is_err()
+        let staging = Staging::open(home).expect("staging");
+        are_as_looked_at(home, &operations, &staging).is_err()
     }
 
     #[test]

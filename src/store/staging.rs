@@ -89,6 +89,18 @@ impl Staging {
         Ok(Staging { root: root.existing("")?, own, next: AtomicU64::new(0) })
     }
 
+    /// Asks whether what is staged can be put into `target`.
+    ///
+    /// # Errors
+    /// `OtherMount` if not.
+    pub fn ask_to_reach(&self, target: &Directory) -> Result<()> {
+        let own = self.own.lock().clone();
+        match own.directory.mount()? == target.mount()? {
+            true => Ok(()),
+            false => Err(Error::OtherMount { path: target.path().to_path_buf() }),
+        }
+    }
+
     /// Has `make` make something of a new name in the staging directory: in another one if that was removed, as when a backup
     /// is put back that lacks `.tmp/`.
     fn stage<T>(&self, make: impl Fn(&Directory, &str) -> Result<T>) -> Result<(Arc<Own>, String, T)> {

@@ -1,13 +1,18 @@
 //! Items and directories that are somebody else's, as `sudo cp` leaves them, where the service has no right that its user has
 //! not.
 
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
 
-use crate::mounted::Mounted;
+use rustix::process::Signal;
+
+use crate::mounted::{Mounted, filled};
 use crate::need::need;
 use crate::server::{Server, eventually, runs};
 use crate::strace::Strace;
-use crate::versions::{replaced, version_of};
+use crate::versions::{replaced, version, version_of};
 
 const ADDRESS: &str = "/ical/folder/Foreign.ics";
 const DIRECTORY: &str = "users/alice/Foreign";
@@ -62,14 +67,54 @@ fn a_save_of_one_or_several_files_into_a_directory_that_cannot_be_written_to_is_
     }
 }
 
+/// Puts a part of a tree on another mount than the rest, or on what is as good as one.
+type SetApart = fn(&Path) -> Option<Mounted>;
+
+fn home_in_memory(data: &Path) -> Option<Mounted> {
+    filled(&data.join("users/alice"), |home| Mounted::on(home, "tmpfs", "size=8m"))
+}
+
+/// One file system, and no rename all the same.
+fn calendar_once_more(data: &Path) -> Option<Mounted> {
+    let calendar = data.join("users/alice/Work/Projects");
+    Mounted::by(&calendar, &["--bind", calendar.to_str()?])
+}
+
+/// One mount, and no rename all the same.
+fn home_as_subvolume(data: &Path) -> Option<Mounted> {
+    let does = |program: &str, words: &[&str]| {
+        need("btrfs-progs", program)
+            && Command::new(program).args(words).output().is_ok_and(|output| output.status.success())
+    };
+    let image = data.with_extension("image");
+    File::create(&image).and_then(|file| file.set_len(128 << 20)).expect("an image");
+    let image = image.to_str()?;
+    let formatted = does("mkfs.btrfs", &[image]);
+    let mounted = filled(data, |data| {
+        std::fs::create_dir_all(data).expect("a directory");
+        formatted.then(|| Mounted::by(data, &["-t", "btrfs", "-o", "loop", image])).flatten()
+    })?;
+    let made = filled(&data.join("users/alice"), |home| {
+        does("btrfs", &["subvolume", "create", home.to_str().unwrap_or("")])
+    });
+    made.then_some(mounted)
+}
+
 #[test]
-fn a_save_of_one_or_several_files_into_what_is_mounted_there_is_refused_and_changes_nothing() {
-    for events in [1, 3] {
-        let s = Server::start();
-        let Some(_mounted) = Mounted::on(&s.path(DIRECTORY), "tmpfs", "size=1m") else { return };
-        replaced(&s, ADDRESS, 0, events).status(500);
-        assert!(!s.has_journal() && s.files_now(DIRECTORY).is_empty());
-        assert!(!s.path("users/alice/.history/lost").exists());
+fn a_save_of_one_or_several_files_to_another_mount_or_subvolume_is_refused_and_changes_nothing() {
+    const PROJECTS: &str = "/ical/folder/Work/Projects.ics";
+    for set_apart in [home_in_memory as SetApart, calendar_once_more, home_as_subvolume] {
+        let mut mounted = None;
+        let mut s = Server::prepared(|data| mounted = set_apart(data));
+        let Some(_mounted) = mounted else { continue };
+        let (text, tree) = (s.get(PROJECTS, "alice").text(), s.tree("users/alice/Work"));
+        for events in [1, 3, 80] {
+            let answer = s.put(PROJECTS, "alice", version(0, events)).status(500).text();
+            assert!(answer.contains("another mount"), "{answer}");
+            assert!(!s.has_journal() && s.tree("users/alice/Work") == tree, "{events}");
+        }
+        s.restart(Signal::KILL);
+        assert_eq!(s.get(PROJECTS, "alice").status(200).text(), text);
     }
 }
 

@@ -36,6 +36,7 @@ pub enum Kind {
     JournalHomeless,
     UnreachableName,
     SpecialFile,
+    OtherMount,
     Shadowed,
     SeveralItems,
     NoUid,
@@ -71,7 +72,7 @@ use Kind::*;
 use Severity::{Damage, Note, Warning};
 
 /// Every kind with its name and weight.
-const KINDS: [(Kind, &str, Severity); 39] = [
+const KINDS: [(Kind, &str, Severity); 40] = [
     (HalfFile, "half-file", Damage),
     (Unparsable, "unparsable", Damage),
     (TooLarge, "too-large", Damage),
@@ -82,6 +83,7 @@ const KINDS: [(Kind, &str, Severity); 39] = [
     (JournalHomeless, "journal-homeless", Damage),
     (UnreachableName, "unreachable-name", Damage),
     (SpecialFile, "special-file", Damage),
+    (OtherMount, "other-mount", Damage),
     (Shadowed, "shadowed-file", Damage),
     (SeveralItems, "several-items", Warning),
     (NoUid, "no-uid", Warning),

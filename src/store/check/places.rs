@@ -173,8 +173,12 @@ pub fn is_ours(seen: &Seen) -> bool {
     !seen.is_hidden() || HIDDEN.iter().any(|name| seen.name == *name)
 }
 
-/// Judges owner and mode.
+/// Judges owner and mode, and whether it is on the mount that `directory` is on.
 pub fn own(asked: &Asked<'_>, directory: &Directory, path: &FsPath, seen: &Seen, visit: &mut Visit) {
+    if seen.is_directory() && is_on_another_mount(directory, seen) {
+        let words = "on another mount or subvolume than what it is in: nothing can be saved there";
+        visit.found.push(Finding::new(Kind::OtherMount, path, words));
+    }
     let Some(finding) = asked.judge(directory, path, seen) else { return };
     // Made by whoever writes first, under their umask.
     let is_lock = seen.name == writer::LOCK || path.starts_with(TMP) && seen.name == staging::LOCK;
@@ -185,6 +189,13 @@ pub fn own(asked: &Asked<'_>, directory: &Directory, path: &FsPath, seen: &Seen,
         visit.repairs.modes.push(seen.clone());
     }
     visit.found.push(finding);
+}
+
+/// What cannot be opened is named elsewhere.
+fn is_on_another_mount(directory: &Directory, seen: &Seen) -> bool {
+    let mount = |directory: &Directory| directory.mount().ok();
+    let below = directory.directory(&seen.name).ok().flatten();
+    below.is_some_and(|below| mount(&below) != mount(directory))
 }
 
 /// What is wrong with the two calendars of main.ics together.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Tree, component, event, file};
+use crate::mounted::Mounted;
 use crate::need::need;
 
 /// Whether files may be given away.
@@ -410,4 +411,15 @@ fn a_process_that_was_killed_while_it_wrote_nothing_leaves_nothing_to_name() {
     directory.set_modified(an_hour_ago).expect("a time");
     let output = tree.run(&[]);
     assert_eq!((output.status.code(), tree.found()), (Some(0), Vec::new()));
+}
+
+#[test]
+fn what_is_mounted_in_a_tree_is_named() {
+    let tree = Tree::new();
+    tree.write("users/alice/Work/Plans/a.ics", event("1", ""));
+    let calendar = tree.path("users/alice/Work/Plans");
+    let Some(_mounted) = Mounted::by(&calendar, &["--bind", calendar.to_str().expect("UTF-8")]) else {
+        return;
+    };
+    assert_eq!(tree.found(), ["other-mount users/alice/Work/Plans"]);
 }
