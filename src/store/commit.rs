@@ -13,7 +13,7 @@ use super::disk::Directory;
 use super::history::{self, HISTORY, Kept};
 use super::journal::{JOURNALS, encode, tag};
 use super::log::{Left, Log};
-use super::operation::{Operation, above, are_as_looked_at, file_name};
+use super::operation::{Operation, above, are_as_looked_at, ask_for_room, file_name};
 use super::record::{Cause, Record};
 use super::single::Single;
 use super::staging::Staging;
@@ -155,6 +155,7 @@ impl Journals {
         if !are_as_looked_at(home, &commit.operations, &self.staging)? {
             return Ok(None);
         }
+        ask_for_room(home, &commit.operations)?;
         staged.place(&journals, &name)?;
         journals.sync().inspect_err(|_| {
             // It may or may not be there after a power cut; the client is told that it is not.

@@ -1,9 +1,9 @@
-//! What kind of file system something is on, by `statfs(2)`, and what can be relied on there.
+//! What kind of file system something is on, by `statfs(2)`, what can be relied on there, and whether there is room.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
+use rustix::fs::{AtFlags, StatxFlags, fstatfs, fstatvfs, statx};
 use rustix::io::Result;
 
 /// On which what is made durable brings along all that was done before it, in any directory: ext4 and xfs have one journal,
@@ -69,4 +69,25 @@ impl Mount {
         // Before Linux 5.8 the first is 0.
         Ok(Mount { id: found.stx_mnt_id, device: (found.stx_dev_major, found.stx_dev_minor) })
     }
+}
+
+/// Whether changes of so many names, with new content of these lengths, have room on the file system that `directory` is on: by
+/// what it says, which is nothing of quotas.
+pub fn has_room(directory: impl AsFd, changes: impl Iterator<Item = Option<usize>>) -> Result<bool> {
+    /// In bytes, what files are given at once. Where a block is said to be larger, as by NFS and Ceph, none is filled by a file.
+    const PIECE: u64 = 4096;
+    /// More than an inode and the names of one change take, in bytes.
+    const NAMES: u64 = 1024;
+    /// More than a commit takes beside that for its directories in the history and its line in the log.
+    const DIRECTORIES: u64 = 8 * PIECE;
+    let stat = fstatvfs(directory)?;
+    let (mut files, mut bytes) = (0, DIRECTORIES);
+    for length in changes {
+        files += u64::from(length.is_some());
+        bytes += NAMES + length.map_or(0, |length| (length as u64).next_multiple_of(PIECE));
+    }
+    // Some count no blocks, some no inodes.
+    let fits = |needed: u64, free: u64, of: u64| of == 0 || needed <= free;
+    Ok(fits(bytes.div_ceil(stat.f_frsize.max(1)), stat.f_bavail, stat.f_blocks)
+        && fits(files, stat.f_favail, stat.f_files))
 }

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::content::{Content, State, content_hash};
 use super::disk::{Directory, There};
+use super::file_system::has_room;
 use super::history::Kept;
 use super::staging::Staging;
 use super::stamp::Stamp;
@@ -32,6 +33,20 @@ pub struct Operation {
 pub fn are_as_looked_at(home: &Directory, operations: &[Operation], staging: &Staging) -> Result<bool> {
     let looked = side_by_side(operations, |operations| Ok(vec![are_as_before(home, operations, staging)?]))?;
     Ok(looked.into_iter().all(|as_before| as_before))
+}
+
+/// Asks whether there is room for all files, whose journal may have taken much less: what no longer finds any after the commit
+/// would keep the home from being read.
+///
+/// # Errors
+/// `NoSpace` if there is not.
+pub fn ask_for_room(home: &Directory, operations: &[Operation]) -> Result<()> {
+    let lengths = operations.iter().map(|operation| operation.after.as_ref().map(Content::length));
+    match has_room(home.fd(), lengths) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::io(home.path(), Errno::NOSPC)),
+        Err(error) => Err(Error::io(home.path(), error)),
+    }
 }
 
 fn are_as_before(home: &Directory, operations: &[Operation], staging: &Staging) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! Crashes and failing disks: whatever happens during a save, the calendar is its old or its new state, never half of one,
 //! and nothing acknowledged is missing. `strace` stops or fails the server at each call that changes files.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -233,4 +234,25 @@ fn a_full_disk_is_a_507_and_changes_nothing() {
     assert_eq!(served(&s, 5), 3);
     drop(s);
     drop(mounted);
+}
+
+#[test]
+fn a_disk_with_room_for_a_journal_and_not_for_its_files_is_full() {
+    const EVENTS: usize = 200;
+    let Some((mut s, _mounted)) = started_on("tmpfs", "size=8m") else { return };
+    assert_eq!(save(&s, 1, EVENTS), Some(201));
+    s.settle();
+    let before = s.tree("users/alice");
+    let filler = std::fs::File::create(s.path("filler")).expect("a file");
+    while (&filler).write_all(&[0; 4096]).is_ok() {}
+    // Less than a block for each file.
+    filler.set_len(filler.metadata().expect("a file").len() - 400_000).expect("some room");
+    assert_eq!(save(&s, 2, EVENTS), Some(507));
+    assert!(!s.has_journal() && s.tree("users/alice") == before);
+    s.restart(Signal::KILL);
+    assert_eq!(served(&s, EVENTS), 1);
+    drop(filler);
+    std::fs::remove_file(s.path("filler")).expect("room again");
+    assert_eq!(save(&s, 3, EVENTS), Some(204));
+    assert_eq!(served(&s, EVENTS), 3);
 }
