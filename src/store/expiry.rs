@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 /// What is younger than so many minutes stays, however much it is: it may still be being made.
 const YOUNG: i64 = 10;
 
+/// What sorts before all changes: what was put aside, and whose removal was cut short.
+const ASIDE: &str = "";
+
 /// What a home's history may come to.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -98,11 +101,15 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
         if !is_before(&young) || !is_before(&oldest) && bytes <= bounds.bytes {
             continue;
         }
-        for Entry { place, bytes: its, .. } in change {
-            remove(&here.join(place)).map_err(|error| Error::io(home.path().join(place), error))?;
-            bytes -= its;
+        for Entry { name, place, bytes: its, .. } in change {
+            match remove(&here.join(place)).map_err(|error| Error::io(home.path().join(place), error)) {
+                Ok(()) => (bytes, expired) = (bytes - its, true),
+                // Out of sight before: it holds up nobody.
+                Err(error) if name == ASIDE => tracing::warn!("history: {error}"),
+                // What is later must not go before it: by what is kept a restore tells what has expired.
+                Err(error) => return Err(error),
+            }
         }
-        expired = true;
     }
     Ok(expired)
 }
@@ -163,11 +170,10 @@ fn entries(home: &Directory) -> Result<Vec<Entry>> {
         entries.push(entry(&change, &history::removed(&change), false));
     }
     if let Some(removed) = home.directory(REMOVED)? {
-        // What was put aside, and whose removal was cut short.
         let names = removed.entries()?.into_iter().map(|(name, _)| name);
         let aside =
             names.filter(|name| name.strip_prefix('.').is_some_and(|change| time_of(change).is_some()));
-        entries.extend(aside.map(|name| entry("", &FsPath::new(REMOVED).join(name), false)));
+        entries.extend(aside.map(|name| entry(ASIDE, &FsPath::new(REMOVED).join(name), false)));
     }
     if let Some(logs) = home.directory(LOGS)? {
         for (log, _) in logs.entries()? {
@@ -274,6 +280,31 @@ mod tests {
             write(history.join(format!("removed/.{other}/Work/a.ics")), 10);
         });
         assert_eq!(left, [format!("c.ics~{other}")]);
+    }
+
+    #[test]
+    fn what_was_put_aside_and_cannot_go_keeps_nothing_else() {
+        let chattr = |how: &str, path: &FsPath| {
+            std::process::Command::new("chattr")
+                .arg(how)
+                .arg(path)
+                .output()
+                .is_ok_and(|it| it.status.success())
+        };
+        let (tree, change) = (tempfile::tempdir().expect("a directory"), "20260101T000000.000000Z-1");
+        let history = tree.path().join(HISTORY);
+        let aside = history.join(format!("removed/.{change}/Work/a.ics"));
+        write(aside.clone(), 10);
+        version(&history, change, 10);
+        if !chattr("+i", &aside) {
+            println!("skipped: nothing can be made immutable here");
+            return;
+        }
+        let home = Directory::root(tree.path()).expect("open");
+        let expired = expire(&home, NOW.parse().expect("a time"), Bounds { days: 30, bytes: u64::MAX });
+        assert!(chattr("-i", &aside));
+        assert!(matches!(expired, Ok(true)) && aside.exists());
+        assert_eq!(history::entries(&home, Kept::Version).expect("a list").len(), 0);
     }
 
     #[test]
