@@ -9,6 +9,7 @@ use std::path::{Path as FsPath, PathBuf};
 use jiff::Timestamp;
 
 use super::disk::{Directory, EntryKind};
+use super::file::named;
 use super::history::{Entry, Kept, entries, removals, removed, spelled};
 use super::listing::{is_item, is_own, own_files};
 use super::log::records_from;
@@ -16,7 +17,7 @@ use super::made;
 use super::props::PROPS;
 use super::record::{Cause, Did, Record};
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, cut};
+use crate::ical::item::{Item, Key, cut};
 
 /// Where the bytes of a version are, below the home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Then {
     pub directory: Option<PathBuf>,
     /// Files whose version of that time has expired.
     pub expired: BTreeSet<String>,
+    /// Of each file that a later save replaced or removed: the oldest of them.
+    saved: BTreeMap<String, String>,
 }
 
 impl<'h> Timeline<'h> {
@@ -162,9 +165,38 @@ impl<'h> Timeline<'h> {
         }
         for name in record.added.iter().filter_map(|file| name_in(file, calendar)) {
             then.files.remove(name);
+        self.drop_renamed(&mut then)?;
             then.expired.remove(name);
         }
         for name in record.replaced.iter().chain(&record.removed).filter_map(|file| name_in(file, calendar)) {
+    /// Drops the files whose items were in others then, and came into these when another tool renamed those. A save is made to
+    /// all files that have the item, so what the oldest save of it did not find was not there.
+    fn drop_renamed(&self, then: &mut Then) -> Result<()> {
+        if then.saved.is_empty() {
+            return Ok(());
+        }
+        let mut files: Vec<(String, Vec<Key>)> = Vec::new();
+        for (name, version) in then.files.iter().filter(|(name, _)| is_item(name)) {
+            let items = named(self.items(version)?, name);
+            files.push((name.clone(), items.map(|item| item.key.clone()).collect()));
+        }
+        let mut oldest: BTreeMap<&Key, &String> = BTreeMap::new();
+        for (name, keys) in &files {
+            // Of a file of several it is not on record which of them was saved.
+            if let ([key], Some(change)) = (keys.as_slice(), then.saved.get(name)) {
+                oldest.entry(key).and_modify(|oldest| *oldest = change.min(*oldest)).or_insert(change);
+            }
+        }
+        let was_elsewhere =
+            |name: &str, key: &Key| oldest.get(key).is_some_and(|it| then.saved.get(name) != Some(*it));
+        let renamed = files
+            .iter()
+            .filter(|(name, keys)| !keys.is_empty() && keys.iter().all(|key| was_elsewhere(name, key)));
+        let renamed: BTreeSet<&String> = renamed.map(|(name, _)| name).collect();
+        then.files.retain(|name, _| !renamed.contains(name));
+        Ok(())
+    }
+
             if let Some(version) = self.version(record, calendar.join(name)) {
                 then.expired.remove(name);
                 then.meet(name, version.clone());
@@ -179,6 +211,9 @@ impl<'h> Timeline<'h> {
         if record.cause.did != Did::Remove {
             (then.files, then.expired, then.directory) = Default::default();
             return Ok(());
+                if record.cause.did == Did::Save {
+                    then.saved.insert(name.to_owned(), record.change.clone());
+                }
         }
         let Some((at, kept)) = self.removed(record, calendar) else {
             if self.may_have_expired(record) {

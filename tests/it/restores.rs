@@ -146,3 +146,27 @@ fn a_restore_that_cannot_be_whole_says_what_other_tools_removed() {
     save(&s, &[event("d", "d", &[])]);
     assert!(!restore(&s, &[PLACE]).contains("other tools"));
 }
+
+#[test]
+fn an_item_whose_file_another_tool_has_renamed_comes_back_once() {
+    for (words, is_saved_since) in
+        [(&[][..], true), (&[], false), (&["--uid", "a"], true), (&["--uid", "a"], false)]
+    {
+        let s = Server::start();
+        let state = |summary: &str| save(&s, &[event("a", summary, &[]), event("z", "Z", &[])]);
+        state("one");
+        let then = now();
+        state("two");
+        s.settle();
+        let name = s.file_with(DIRECTORY, "UID:a");
+        let at = |name: &str| s.path(DIRECTORY).join(name);
+        std::fs::rename(at(&name), at("zz.ics")).expect("renamed");
+        if is_saved_since {
+            state("three");
+        }
+        restore(&s, &[&[PLACE, "--at", &then], words].concat());
+        served(&s, &["Z", "one"]);
+        let files = s.texts(DIRECTORY).into_iter().filter(|text| text.contains("UID:a"));
+        assert_eq!(files.count(), 1, "{words:?}, {is_saved_since}");
+    }
+}
