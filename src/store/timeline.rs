@@ -197,6 +197,17 @@ impl<'h> Timeline<'h> {
         Ok(())
     }
 
+    fn undo(&self, record: &Record, calendar: &FsPath, then: &mut Then) -> Result<()> {
+        if !record.calendar.is_empty() && FsPath::new(&record.calendar) == calendar {
+            return self.undo_whole(record, calendar, then);
+        }
+        for name in record.added.iter().filter_map(|file| name_in(file, calendar)) {
+            then.files.remove(name);
+            then.expired.remove(name);
+            // Of each calendar that we make this is made with it: before, there was none.
+            then.directory.take_if(|_| name == PROPS);
+        }
+        for name in record.replaced.iter().chain(&record.removed).filter_map(|file| name_in(file, calendar)) {
             if let Some(version) = self.version(record, calendar.join(name)) {
                 then.expired.remove(name);
                 then.meet(name, version.clone());

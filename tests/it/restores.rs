@@ -170,3 +170,21 @@ fn an_item_whose_file_another_tool_has_renamed_comes_back_once() {
         assert_eq!(files.count(), 1, "{words:?}, {is_saved_since}");
     }
 }
+
+#[test]
+fn a_moment_before_a_calendar_was_made_is_no_state_of_it() {
+    let s = Server::start();
+    s.put("/ical/folder/Other.ics", "alice", plain(&[&event("o", "O", &[])])).status(201);
+    let before = now();
+    save(&s, &[event("a", "A", &[])]);
+    s.delete(ADDRESS, "alice").status(204);
+    for is_there in [false, true] {
+        if is_there {
+            save(&s, &[event("b", "B", &[]), event("c", "C", &[])]);
+        }
+        let error = kalends(&s, &["restore", PLACE, "--at", &before]).expect_err("it was not there");
+        assert!(error.contains("there was no such calendar then"), "{error}");
+        assert_eq!(s.has(DIRECTORY), is_there);
+    }
+    served(&s, &["B", "C"]);
+}
