@@ -19,6 +19,7 @@ use super::props::PROPS;
 use super::record::{Cause, Did};
 use super::timeline::{Files, Then, Timeline, Version};
 use super::tree::Found;
+use crate::count::counted;
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key};
 
@@ -121,18 +122,7 @@ impl Store {
         moment: Moment,
     ) -> Result<Looked<'h>> {
         let refuse = |why: String| Error::BadRequest(format!("{place}: {why}"));
-        let calendar = place.below_home();
-        let here = match self.tree.find(place)? {
-            Found::Calendar(directory) => {
-                let names = own_files(&directory)?.into_iter();
-                names.map(|name| (name.clone(), Version(calendar.join(name)))).collect()
-            }
-            Found::Folder(_) => return Err(refuse("this is a folder; name a calendar in it".to_owned())),
-            Found::File(..) => {
-                return Err(refuse("this calendar is one file, which Kalends never changes".to_owned()));
-            }
-            Found::Missing | Found::Blocked => Files::new(),
-        };
+        let (calendar, here) = (place.below_home(), self.files_here(place)?);
         let timeline = Timeline::read(home)?;
         let only = uid.map(|uid| timeline.names_of(uid, &calendar, &here)).transpose()?;
         let what = uid.map_or_else(String::new, |uid| format!(" of {uid}"));
@@ -140,25 +130,47 @@ impl Store {
             let why = "it was never here, or another tool removed it, which is in no history";
             return Err(refuse(format!("the history has nothing{what}: {why}")));
         }
-        let last = timeline.last_change(&calendar, only.as_ref());
-        let from = match moment {
-            Moment::BeforeLast => last.ok_or_else(|| refuse(format!("the history has nothing{what}")))?,
-            Moment::At(at) => match timeline.start() {
-                Some(start) if start <= at => timeline.after(at),
-                Some(start) => return Err(refuse(format!("the history starts at {start}"))),
-                None => return Err(refuse("there is no history yet".to_owned())),
-            },
+        let last_before = |until| timeline.last_change(&calendar, only.as_ref(), until);
+        let first_undone = match moment {
+            Moment::BeforeLast => {
+                last_before(timeline.changes.len()).ok_or(format!("the history has nothing{what}"))
+            }
+            Moment::At(at) => timeline.first_after(at),
         };
-        let then = timeline.before(&calendar, &here, from)?;
+        let mut from = first_undone.map_err(refuse)?;
+        let mut then = timeline.before(&calendar, &here, from)?;
+        let removal = last_before(from).filter(|at| timeline.changes[*at].cause.did == Did::Remove);
+        // Made anew, by a program's next save perhaps: then the removal before is meant.
+        if let Some(removal) = removal.filter(|_| moment == Moment::BeforeLast && then.is_nothing()) {
+            (from, then) = (removal, timeline.before(&calendar, &here, removal)?);
+        }
         let counts = |name: &&String| only.as_ref().is_none_or(|only| only.contains(*name));
         if let Some(name) = then.expired.iter().find(counts) {
             return Err(refuse(format!("the version that {name} had then has expired")));
         }
-        if then.files.is_empty() && then.directory.is_none() {
-            return Err(refuse("there was no such calendar then".to_owned()));
+        let missing = timeline.missing(&calendar, &then, from);
+        match missing {
+            0 if then.is_nothing() => Err(refuse("there was no such calendar then".to_owned())),
+            _ if then.is_nothing() => {
+                let files = counted(missing, "file");
+                Err(refuse(format!("other tools removed its {files}: no history has them")))
+            }
+            _ => Ok(Looked { missing: if uid.is_some() { 0 } else { missing }, timeline, here, then, only }),
         }
-        let missing = if uid.is_some() { 0 } else { timeline.missing(&calendar, &then, from) };
-        Ok(Looked { timeline, here, then, only, missing })
+    }
+
+    /// The files of a calendar as it is.
+    fn files_here(&self, place: &Path) -> Result<Files> {
+        let refuse = |why: &str| Err(Error::BadRequest(format!("{place}: {why}")));
+        match self.tree.find(place)? {
+            Found::Calendar(directory) => {
+                let version = |name: &String| Version(place.below_home().join(name));
+                Ok(own_files(&directory)?.into_iter().map(|name| (name.clone(), version(&name))).collect())
+            }
+            Found::Folder(_) => refuse("this is a folder; name a calendar in it"),
+            Found::File(..) => refuse("this calendar is one file, which Kalends never changes"),
+            Found::Missing | Found::Blocked => Ok(Files::new()),
+        }
     }
 
     /// Brings back a calendar that is not there: put together aside, and in place by one rename.

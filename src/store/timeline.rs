@@ -98,24 +98,33 @@ impl<'h> Timeline<'h> {
         places.filter_map(|place| made::kept_at(&self.home.path().join(place))).min()
     }
 
-    /// When the oldest known change was made.
-    pub fn start(&self) -> Option<Timestamp> {
-        self.changes.first().and_then(Record::time)
-    }
-
     /// The first change that is later than `at`.
-    pub fn after(&self, at: Timestamp) -> usize {
-        self.changes.partition_point(|record| record.time().is_none_or(|time| time <= at))
+    ///
+    /// # Errors
+    /// Why that cannot be told: the history does not reach back so far.
+    pub fn first_after(&self, at: Timestamp) -> Result<usize, String> {
+        match self.changes.first().and_then(Record::time) {
+            Some(start) if start <= at => {
+                Ok(self.changes.partition_point(|record| record.time().is_none_or(|time| time <= at)))
+            }
+            Some(start) => Err(format!("the history starts at {start}")),
+            None => Err("there is no history yet".to_owned()),
+        }
     }
 
-    /// The last save or removal that touched `calendar`, or one of these files of it.
-    pub fn last_change(&self, calendar: &FsPath, only: Option<&BTreeSet<String>>) -> Option<usize> {
+    /// The last save or removal before the change at `until` that touched `calendar`, or one of these files of it.
+    pub fn last_change(
+        &self,
+        calendar: &FsPath,
+        only: Option<&BTreeSet<String>>,
+        until: usize,
+    ) -> Option<usize> {
         let counts = |record: &Record| {
             matches!(record.cause.did, Did::Save | Did::Remove | Did::Other)
                 && touched(record, calendar, only)
                 && self.was_made(record)
         };
-        self.changes.iter().rposition(counts)
+        self.changes[..until].iter().rposition(counts)
     }
 
     /// Whether what a change is said to have kept is there, or may have expired: a process may have ended between the
@@ -156,19 +165,10 @@ impl<'h> Timeline<'h> {
         for record in self.changes[from..].iter().rev() {
             self.undo(record, calendar, &mut then)?;
         }
+        self.drop_renamed(&mut then)?;
         Ok(then)
     }
 
-    fn undo(&self, record: &Record, calendar: &FsPath, then: &mut Then) -> Result<()> {
-        if !record.calendar.is_empty() && FsPath::new(&record.calendar) == calendar {
-            return self.undo_whole(record, calendar, then);
-        }
-        for name in record.added.iter().filter_map(|file| name_in(file, calendar)) {
-            then.files.remove(name);
-        self.drop_renamed(&mut then)?;
-            then.expired.remove(name);
-        }
-        for name in record.replaced.iter().chain(&record.removed).filter_map(|file| name_in(file, calendar)) {
     /// Drops the files whose items were in others then, and came into these when another tool renamed those. A save is made to
     /// all files that have the item, so what the oldest save of it did not find was not there.
     fn drop_renamed(&self, then: &mut Then) -> Result<()> {
@@ -211,6 +211,9 @@ impl<'h> Timeline<'h> {
             if let Some(version) = self.version(record, calendar.join(name)) {
                 then.expired.remove(name);
                 then.meet(name, version.clone());
+                if record.cause.did == Did::Save {
+                    then.saved.insert(name.to_owned(), record.change.clone());
+                }
             } else if self.may_have_expired(record) {
                 then.expired.insert(name.to_owned());
             }
@@ -222,9 +225,6 @@ impl<'h> Timeline<'h> {
         if record.cause.did != Did::Remove {
             (then.files, then.expired, then.directory) = Default::default();
             return Ok(());
-                if record.cause.did == Did::Save {
-                    then.saved.insert(name.to_owned(), record.change.clone());
-                }
         }
         let Some((at, kept)) = self.removed(record, calendar) else {
             if self.may_have_expired(record) {
@@ -299,6 +299,11 @@ impl<'h> Timeline<'h> {
 }
 
 impl Then {
+    /// Whether there was no calendar.
+    pub fn is_nothing(&self) -> bool {
+        self.files.is_empty() && self.directory.is_none()
+    }
+
     fn meet(&mut self, name: &str, version: Version) {
         self.newest.entry(name.to_owned()).or_insert_with(|| version.clone());
         self.files.insert(name.to_owned(), version);

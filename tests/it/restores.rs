@@ -188,3 +188,31 @@ fn a_moment_before_a_calendar_was_made_is_no_state_of_it() {
     }
     served(&s, &["B", "C"]);
 }
+
+#[test]
+fn without_a_time_a_calendar_that_was_made_anew_goes_back_to_before_its_removal() {
+    for words in [&[PLACE][..], &[PLACE, "--uid", "a"]] {
+        let s = Server::start();
+        save(&s, &[event("a", "A", &[]), event("b", "B", &[])]);
+        s.delete(ADDRESS, "alice").status(204);
+        save(&s, &[event("a", "new", &[]), event("c", "C", &[])]);
+        restore(&s, words);
+        served(&s, if words.len() == 1 { &["A", "B"] } else { &["A", "C"] });
+        assert!(restore(&s, words).contains("nothing to restore"));
+        save(&s, &[event("a", "newer", &[])]);
+        restore(&s, words);
+        served(&s, if words.len() == 1 { &["A", "B"] } else { &["A"] });
+    }
+}
+
+#[test]
+fn of_a_calendar_that_other_tools_removed_it_is_said_that_they_did() {
+    let s = Server::start();
+    save(&s, &["a", "b"].map(|uid| event(uid, uid, &[])));
+    let then = now();
+    std::fs::remove_dir_all(s.path(DIRECTORY)).expect("removed");
+    eventually("it is gone", || (s.get(ADDRESS, "alice").send().code == 404).then_some(()));
+    save(&s, &[event("c", "C", &[])]);
+    let error = kalends(&s, &["restore", PLACE, "--at", &then]).expect_err("it is nowhere");
+    assert!(error.contains("other tools removed its 2 files"), "{error}");
+}
