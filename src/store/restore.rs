@@ -296,8 +296,10 @@ impl Looked<'_> {
         }
         let mut operations = Vec::new();
         for (key, content) in apart {
-            let name = self.free_name(&key, &after);
-            operations.extend(self.put(&name, content)?);
+            match self.emptied(&key, &after)? {
+                Some(name) => drop(after.insert(name, Some(content))),
+                None => operations.extend(self.put(&self.free_name(&key, &after), content)?),
+            }
         }
         for (name, content) in after {
             match content {
@@ -307,6 +309,18 @@ impl Looked<'_> {
             }
         }
         Ok(operations)
+    }
+
+    /// The file that an item leaves in which it is alone: back there, the same again changes nothing.
+    fn emptied<'n>(&self, key: &Key, after: &BTreeMap<&'n str, Option<Vec<u8>>>) -> Result<Option<&'n str>> {
+        for (name, _) in after.iter().filter(|(_, content)| content.is_none()) {
+            let items =
+                self.here.get(*name).map_or(Ok(Vec::new()), |version| self.timeline.items(version))?;
+            if items.iter().all(|item| item.key == *key) && !items.is_empty() {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     fn free_name(&self, key: &Key, taken: &BTreeMap<&str, Option<Vec<u8>>>) -> String {

@@ -117,6 +117,8 @@ fn an_item_of_a_file_of_several_comes_back_and_leaves_the_others_as_they_are() {
     restore(&s, &[PLACE, "--uid", "a"]);
     let text = served(&s, &["A", "B2"]);
     assert_eq!(uids(&text), ["a", "b"]);
+    let again = restore(&s, &[PLACE, "--uid", "a"]);
+    assert_eq!(again, format!("{PLACE}: nothing to restore, it is as it was\n"));
 }
 
 #[test]
