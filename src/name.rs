@@ -27,8 +27,8 @@ impl Name {
     }
 }
 
-/// Characters that change the direction of what stands around them (Unicode UAX #9): names that lie about themselves.
-fn is_bidi(c: char) -> bool {
+/// Characters that change the direction of what stands around them (Unicode UAX #9): what has them lies about itself.
+pub fn is_bidi(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

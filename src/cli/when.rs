@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::name::is_bidi;
 
 /// The zone of the server's users.
 pub fn zone(config: &Config) -> TimeZone {
@@ -33,12 +34,20 @@ pub fn shown(time: Timestamp, zone: &TimeZone) -> String {
 
 /// Text that somebody else chose: nothing in it may play tricks on a terminal.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_in_a_text_moves_what_stands_around_it() {
+        assert_eq!(
+            plain("a\u{1b}[2K\nb\u{202e}c\u{2066}d\u{200f}\u{fc}"),
+            "a\u{fffd}[2K\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}\u{fc}"
+        );
+    }
 
     #[test]
     fn times_are_read_in_the_servers_zone_or_with_their_own() {
