@@ -197,7 +197,7 @@ fn of_component(component: &Component<'_>, zones: &mut Zones<'_>, found: &mut Ve
         }
         if let Some(tzid) = property.param("TZID").filter(|tzid| zones.is_news(tzid)) {
             let words = format!(
-                "no time zone is called \"{tzid}\" and no VTIMEZONE here defines it: Outlook refuses that, others take it for local time"
+                "no time zone is called \"{tzid}\" and no VTIMEZONE here defines it: it is served with another item's definition of that name; without one Outlook refuses it, and others take it for local time"
             );
             found.push(Fault { what: What::NoZone, line, words });
         }

@@ -13,6 +13,7 @@ use super::finding::{Finding, Kind};
 use super::keys::{Contested, Keys};
 use super::look::Seen;
 use super::mend::Repair;
+use super::zones::Zones;
 use crate::error::Error;
 use crate::ical::busy::found as busy_of;
 use crate::ical::faults::{Fault, What, faults, line_of};
@@ -24,6 +25,7 @@ pub struct Items {
     pub found: Vec<Finding>,
     pub repairs: Vec<Repair>,
     pub keys: Keys,
+    zones: Zones,
     /// A file of which nobody knows here what is served: its last good version, if there is one.
     unknown: Option<String>,
 }
@@ -69,8 +71,9 @@ pub fn items(asked: &Asked<'_>, directory: &Directory, path: &FsPath, all: &[See
         asked.progress.file();
         items.look_at(asked, directory, name, &path.join(name), counts);
     }
-    let (found, contested) = items.keys.judge(directory, path);
+    let (found, mut contested) = items.keys.judge(directory, path);
     items.found.extend(found);
+    contested.stays.extend(items.of_two_zones(path));
     settle(&mut items, path, contested);
     for seen in unserved {
         asked.progress.file();
@@ -126,6 +129,25 @@ fn settle(items: &mut Items, path: &FsPath, contested: Contested) {
 }
 
 impl Items {
+    /// The files that cannot be split, since an item could be served with another zone then. Says so where they are named.
+    fn of_two_zones(&mut self, path: &FsPath) -> Vec<String> {
+        let Items { found, repairs, zones, .. } = self;
+        let mut stays = Vec::new();
+        for repair in repairs {
+            let Repair::Split { file, .. } = repair else { continue };
+            let Some(tzid) = zones.of_two_meanings(file) else { continue };
+            let is_it = |finding: &&mut Finding| {
+                finding.kind == Kind::SeveralItems && finding.path == path.join(&file)
+            };
+            for finding in found.iter_mut().filter(is_it) {
+                finding.words +=
+                    &format!("; it stays whole, for the calendar has two zones called \"{tzid}\"");
+            }
+            stays.push(file.clone());
+        }
+        stays
+    }
+
     /// A file that is not served for its name. It gets another one where none of its items is served from elsewhere.
     fn unserved(&mut self, directory: &Directory, seen: &Seen, path: &FsPath) {
         let to = named_anew(seen);
@@ -140,12 +162,18 @@ impl Items {
         };
         // One that cannot be understood is not served under another name either.
         let items = cut(&content).map(|cut| cut.items).unwrap_or_default();
-        let taken = named(items, &to)
+        let items: Vec<Item> = named(items, &to).collect();
+        let taken = items
+            .iter()
             .find_map(|item| self.keys.holder(&item.key).map(|file| (item.key.uid.clone(), file.to_owned())));
-        self.found.push(match (taken, &self.unknown) {
-            (Some((uid, file)), _) => finding(format!("; UID {uid} is in {file} too, which is served")),
-            (None, Some(file)) => finding(format!("; {file} may have the same item, and cannot be read")),
-            (None, None) => {
+        self.found.push(match (taken, &self.unknown, self.zones.changed_by(&items)) {
+            (Some((uid, file)), ..) => finding(format!("; UID {uid} is in {file} too, which is served")),
+            (None, Some(file), _) => finding(format!("; {file} may have the same item, and cannot be read")),
+            (None, None, Some(tzid)) => {
+                finding(format!("; others name its time zone \"{tzid}\" and do not define it so"))
+            }
+            (None, None, None) => {
+                self.zones.add(&to, &items);
                 self.repairs.push(Repair::Rename { from: seen.name.clone(), to });
                 finding(String::new()).repairable()
             }
@@ -192,6 +220,7 @@ impl Items {
             items.iter().for_each(|item| self.found.extend(uncounted(asked, item, &content, path)));
         }
         self.keys.add(name, items.iter().map(|item| &item.key));
+        self.zones.add(name, &items);
     }
 }
 

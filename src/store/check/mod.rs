@@ -18,6 +18,7 @@ mod names;
 mod places;
 mod sidecars;
 mod top;
+mod zones;
 
 use std::cell::Cell;
 use std::collections::HashSet;

@@ -124,6 +124,52 @@ fn an_export_beside_its_own_items_is_split_without_doubling_any() {
     assert!(tree.files() == before);
 }
 
+/// A time zone that no name explains.
+fn custom_zone(offset: &str) -> String {
+    let offsets = format!("TZOFFSETFROM:{offset}\r\nTZOFFSETTO:{offset}\r\n");
+    format!(
+        "BEGIN:VTIMEZONE\r\nTZID:Custom\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n{offsets}END:STANDARD\r\nEND:VTIMEZONE"
+    )
+}
+
+/// An event in it.
+fn in_custom_zone(uid: &str) -> String {
+    component("VEVENT", uid, "").replace("DTSTART:20261201T100000Z", "DTSTART;TZID=Custom:20261201T100000")
+}
+
+#[test]
+fn no_item_gets_another_time_zone_by_another_files_name() {
+    let tree = Tree::new();
+    let [one, two, nine, bare] = ["r1", "r2", "nine", "bare"].map(in_custom_zone);
+    tree.write("users/alice/Calendar/a-export.ics", file(&[&custom_zone("+0100"), &one, &two]));
+    tree.write("users/alice/Calendar/b.ics", file(&[&custom_zone("+0900"), &nine]));
+    tree.write("users/alice/Calendar/c-bare.ics", file(&[&bare]));
+    let before = tree.files();
+    let left = [
+        "no-time-zone users/alice/Calendar/c-bare.ics:7",
+        "several-items users/alice/Calendar/a-export.ics:17",
+    ];
+    assert_eq!(fixed(&tree), left);
+    assert!(tree.files() == before, "as the first by name the file says what the zone is");
+    let text = String::from_utf8(tree.run(&[]).stdout).expect("UTF-8");
+    assert!(
+        text.contains("it stays whole, for the calendar has two zones called \"Custom\" [several-items]\n"),
+        "{text}"
+    );
+    // With one definition nothing can go wrong.
+    tree.write("users/alice/Calendar/b.ics", file(&[&custom_zone("+0100"), &nine]));
+    assert_eq!(fixed(&tree), left[..1]);
+    // A file that is not served yet would bring its definition along.
+    let tree = Tree::new();
+    tree.write("users/alice/Calendar/c-bare.ics", file(&[&bare]));
+    tree.write("users/alice/Calendar/new", file(&[&custom_zone("+0900"), &nine]));
+    let calendar = tree.path("users/alice/Calendar");
+    fs::rename(calendar.join("new"), calendar.join(OsStr::from_bytes(b"x\xfc.ics"))).expect("renamed");
+    assert_eq!(fixed(&tree), [left[0], "unreachable-name users/alice/Calendar/x\\xfc.ics"]);
+    tree.write("users/alice/Calendar/b.ics", file(&[&custom_zone("+0900"), &one]));
+    assert_eq!(fixed(&tree), left[..1]);
+}
+
 #[test]
 fn names_are_composed_where_that_takes_no_others() {
     let tree = Tree::new();
