@@ -16,6 +16,9 @@ pub enum Error {
     /// Something is over a cap, which is part of the message.
     #[error("too large: {0}")]
     TooLarge(String),
+    /// As `TooLarge`, with the line (from 1) of the text where the cap is passed.
+    #[error("line {line}: too large: {cap}")]
+    OverCap { line: usize, cap: String },
     /// A body with a Content-Encoding: only plain bytes are taken.
     #[error("Content-Encoding is not supported")]
     ContentEncoding,

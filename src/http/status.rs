@@ -25,7 +25,7 @@ impl ResponseError for Error {
             Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooLarge(_) | Error::OverCap { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::ContentEncoding | Error::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Config(_) | Error::OtherMount { .. } | Error::Io { .. } => {
@@ -119,6 +119,7 @@ mod tests {
             (Error::Conflict(text("a folder")), 409, "a folder\n"),
             (Error::PreconditionFailed, 412, "the calendar is not as the precondition says\n"),
             (Error::TooLarge(text("64 MB a calendar")), 413, "too large: 64 MB a calendar\n"),
+            (Error::OverCap { line: 3, cap: text("9 levels") }, 413, "line 3: too large: 9 levels\n"),
             (Error::ContentEncoding, 415, "Content-Encoding is not supported\n"),
             (Error::MediaType("application/json"), 415, "only application/json is taken here\n"),
             (Error::Throttled { retry_after: 7 }, 429, "too many failed logins, try again in 7 seconds\n"),

@@ -77,8 +77,8 @@ pub fn faults(text: &[u8]) -> Vec<Fault> {
     found
 }
 
-/// What `error`, which [`scan`] gave for `text`, comes to.
-fn broken(text: &[u8], error: &Error) -> Fault {
+/// What `error`, for which `text` cannot be cut into items, comes to.
+pub fn broken(text: &[u8], error: &Error) -> Fault {
     let fault = |what, line, words: String| Fault { what, line, words };
     match error {
         Error::Malformed { .. } if text.trim_ascii().is_empty() => {
@@ -90,6 +90,7 @@ fn broken(text: &[u8], error: &Error) -> Fault {
         Error::Malformed { line, expected } => {
             fault(What::Unparsable, Some(*line), format!("expected {expected}"))
         }
+        Error::OverCap { line, cap } => fault(What::Unparsable, Some(*line), cap.clone()),
         other => fault(What::Unparsable, None, other.to_string()),
     }
 }

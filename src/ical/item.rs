@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::line::{Line, Property, lines, logical_len};
 use super::mask;
 use super::meaning::{self, Hash, Look};
-use super::scan::{Class, Component, Kind, MAX_ITEM, Object, scan};
+use super::scan::{Class, Component, Kind, MAX_ITEM, Object, over_cap, scan};
 use super::text::{self, Renames};
 use super::tz;
 use super::zone::{Definition, KnownZones, Zone};
@@ -92,7 +92,7 @@ const MAX_GROWTH: usize = 64 << 20;
 /// Components that Mozilla's programs make up for overrides without a master (X-MOZ-FAKED-MASTER) are left out.
 ///
 /// # Errors
-/// As [`scan`]; `TooLarge` for an item of more than [`MAX_ITEM`] bytes.
+/// As [`scan`]; `OverCap` for an item of more than [`MAX_ITEM`] bytes, `TooLarge` for more than all items may take.
 pub fn cut(bytes: &[u8]) -> Result<Cut> {
     let objects = scan(bytes)?;
     let prodid = objects.first().map(prodid).unwrap_or_default();
@@ -119,8 +119,8 @@ fn grouped(objects: Vec<Object<'_>>) -> Vec<Group<'_>> {
             if component.kind == Kind::Timezone || component.faked {
                 continue;
             }
-            let Component { raw, class, .. } = component;
-            let part = Part { raw, class, zones: known.of(&component, &definitions) };
+            let Component { raw, class, line, .. } = component;
+            let part = Part { raw, class, line, zones: known.of(&component, &definitions) };
             let key = Key { uid: component.uid.unwrap_or_default(), kind: component.kind };
             let at = match &*key.uid {
                 "" => groups.len(),
@@ -178,6 +178,8 @@ struct Group<'a> {
 struct Part<'a> {
     raw: &'a [u8],
     class: Class,
+    /// The line (from 1) of its BEGIN.
+    line: usize,
     zones: Arc<[Zone]>,
 }
 
@@ -186,7 +188,7 @@ impl Group<'_> {
         let Group { key, header, first, more } = self;
         let parts = || std::iter::once(&first).chain(&more);
         if parts().map(|part| part.raw.len()).sum::<usize>() > MAX_ITEM {
-            return Err(Error::TooLarge(format!("an item of more than {MAX_ITEM} bytes")));
+            return Err(over_cap(first.line, format!("an item of more than {MAX_ITEM} bytes")));
         }
         let class = parts().map(|part| part.class).max().unwrap_or_default();
         let raw: Arc<[u8]> = match more.is_empty() {

@@ -105,7 +105,7 @@ pub struct Object<'a> {
 /// Cuts `text`, which holds one VCALENDAR or several one after another.
 ///
 /// # Errors
-/// `Malformed` with the line and what was expected there; `TooLarge` where a cap of this module is passed.
+/// `Malformed` with the line and what was expected there; `OverCap` where a cap of this module is passed.
 pub fn scan(text: &[u8]) -> Result<Vec<Object<'_>>> {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     let mut scanner = Scanner {
@@ -129,6 +129,10 @@ pub fn scan(text: &[u8]) -> Result<Vec<Object<'_>>> {
 
 fn malformed(line: usize, expected: impl Into<String>) -> Error {
     Error::Malformed { line, expected: expected.into() }
+}
+
+pub fn over_cap(line: usize, cap: String) -> Error {
+    Error::OverCap { line, cap }
 }
 
 struct Scanner<'a> {
@@ -168,7 +172,7 @@ impl<'a> Scanner<'a> {
 
     fn check(&self, text: &[u8], line: usize) -> Result<()> {
         if text.len() > MAX_LINE {
-            return Err(Error::TooLarge(format!("line {line} is longer than {MAX_LINE} bytes")));
+            return Err(over_cap(line, format!("a line of more than {MAX_LINE} bytes")));
         }
         if self.clean {
             return Ok(());
@@ -199,7 +203,7 @@ impl<'a> Scanner<'a> {
             let Some(found) = self.next()? else { return Err(malformed(self.line, "END:VCALENDAR")) };
             if let Some(name) = begin(&found) {
                 if object.components.len() == room {
-                    return Err(Error::TooLarge(format!("more than {MAX_COMPONENTS} components")));
+                    return Err(over_cap(found.line, format!("more than {MAX_COMPONENTS} components")));
                 }
                 let kind = Kind::of(name);
                 let blank = self.offset() - start - found.raw.len();
@@ -212,9 +216,10 @@ impl<'a> Scanner<'a> {
             } else {
                 property(&found)?;
                 if object.properties.len() == MAX_PROPERTIES {
-                    return Err(Error::TooLarge(format!(
-                        "more than {MAX_PROPERTIES} properties of one calendar"
-                    )));
+                    return Err(over_cap(
+                        found.line,
+                        format!("more than {MAX_PROPERTIES} properties of one calendar"),
+                    ));
                 }
                 object.properties.push(found.raw);
             }
@@ -242,10 +247,7 @@ impl<'a> Scanner<'a> {
             if let Some(name) = begin(&found) {
                 // The VCALENDAR around everything is one level too.
                 if open.len() + 1 == MAX_DEPTH {
-                    return Err(Error::TooLarge(format!(
-                        "line {}: components nested deeper than {MAX_DEPTH}",
-                        found.line
-                    )));
+                    return Err(over_cap(found.line, format!("components nested deeper than {MAX_DEPTH}")));
                 }
                 open.push(name.to_owned());
             } else if let Some(name) = end(&found) {
@@ -256,25 +258,23 @@ impl<'a> Scanner<'a> {
             } else {
                 properties += 1;
                 if properties > MAX_PROPERTIES {
-                    return Err(Error::TooLarge(format!(
-                        "more than {MAX_PROPERTIES} properties of one component"
-                    )));
+                    return Err(over_cap(
+                        found.line,
+                        format!("more than {MAX_PROPERTIES} properties of one component"),
+                    ));
                 }
                 let own = open.len() == 1;
                 if !is_plain(&found.text) || own && is_told_apart(&found.text) {
                     component.take(&property(&found)?, own);
                 }
                 if component.zones.len() > MAX_ZONES {
-                    return Err(Error::TooLarge(format!(
-                        "line {}: more than {MAX_ZONES} time zones",
-                        found.line
-                    )));
+                    return Err(over_cap(found.line, format!("more than {MAX_ZONES} time zones")));
                 }
             }
         }
         component.raw = &self.text[start..self.offset()];
         if component.raw.len() > MAX_ITEM {
-            return Err(Error::TooLarge(format!("line {line}: a component of more than {MAX_ITEM} bytes")));
+            return Err(over_cap(line, format!("a component of more than {MAX_ITEM} bytes")));
         }
         Ok(component)
     }
@@ -399,7 +399,7 @@ mod tests {
             ),
             (vec!["BEGIN:VCALENDAR", "BEGIN:VEVENT", "A\0:x"], "line 3: expected text without NUL bytes"),
             (vec!["BEGIN:VCALENDAR", "END:VCALENDAR", "trash"], "line 3: expected BEGIN:VCALENDAR"),
-            (deep, "too large: line 9: components nested deeper than 8"),
+            (deep, "line 9: too large: components nested deeper than 8"),
         ] {
             let error = scan(&text(&lines)).expect_err(says);
             assert_eq!(error.to_string(), says);

@@ -16,7 +16,7 @@ use super::mend::Repair;
 use super::zones::Zones;
 use crate::error::Error;
 use crate::ical::busy::found as busy_of;
-use crate::ical::faults::{Fault, What, faults, line_of};
+use crate::ical::faults::{Fault, What, broken, faults, line_of};
 use crate::ical::item::{Item, cut};
 
 /// What is known of a calendar's items.
@@ -204,7 +204,7 @@ impl Items {
                 self.unknown = Some(name.to_owned());
                 // What the scanner takes and is too much to be served has not been named yet.
                 if !self.found.iter().any(|finding| finding.path == path && is_broken(finding.kind)) {
-                    self.found.push(Finding::new(Kind::Unparsable, path, error.to_string()));
+                    self.found.push(finding(path, broken(&content, &error)));
                 }
                 return;
             }

@@ -143,8 +143,8 @@ fn a_hostile_tree_is_checked_to_its_end() {
     let output = tree.run(&["--json"]);
     let found = spelled(&parsed(&output), |finding| finding["kind"] != "mode");
     for expected in [
-        "unparsable users/alice/Calendar/deep.ics",
-        "unparsable users/alice/Calendar/line.ics",
+        "unparsable users/alice/Calendar/deep.ics:11",
+        "unparsable users/alice/Calendar/line.ics:4",
         "unparsable users/alice/Calendar/bytes.ics:1",
         "freebusy-unreadable users/alice/Calendar/bomb.ics:8",
         "special-file users/alice/Loop",

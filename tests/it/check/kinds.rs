@@ -103,6 +103,25 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn what_is_over_a_cap_is_named_with_its_line() {
+    let deep = "BEGIN:X\r\n".repeat(7) + &"END:X\r\n".repeat(7);
+    let half = format!("X-A:{}\r\n", "x".repeat(66)).repeat(80_000);
+    let other_half = format!("RECURRENCE-ID:20261202T100000Z\r\n{half}");
+    let halves = [&half, &other_half].map(|lines| component("VEVENT", "1", lines));
+    for (content, line) in [
+        (event("1", &deep), 14),
+        (event("1", &"X-A:1\r\n".repeat(100_000)), 100_005),
+        (event("1", &format!("X-A:{}\r\n", "x".repeat(1 << 20))), 8),
+        (file(&[&component("VEVENT", "1", &format!("X-A:{}\r\n", "x".repeat(1 << 19)).repeat(20))]), 4),
+        (file(&halves.each_ref().map(String::as_str)), 4),
+        ("BEGIN:VCALENDAR\r\n".to_owned() + &"X-A:1\r\n".repeat(100_001), 100_002),
+    ] {
+        let found = found_in(|tree| tree.write("users/alice/Calendar/a.ics", &content));
+        assert_eq!(found, [format!("unparsable users/alice/Calendar/a.ics:{line}")]);
+    }
+}
+
+#[test]
 fn a_fold_inside_a_character_and_a_file_that_is_too_large_are_named() {
     let split = event("1", "SUMMARY:X\r\n").into_bytes();
     let at = split.windows(2).position(|two| two == b"X\r").expect("the X");
