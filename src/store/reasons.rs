@@ -57,8 +57,13 @@ impl Store {
             return Ok(());
         }
         let owner = self.owners.of(home, &contents.gist);
+        let mut place = path.clone();
+        if contents.read_only {
+            // A loose file is a calendar itself, beside others in a folder.
+            place.names.pop();
+        }
         for stored in contents.items.iter() {
-            let (file, uid) = (format!("{path}/{}", stored.file), stored.item.key.uid.to_string());
+            let (file, uid) = (format!("{place}/{}", stored.file), stored.item.key.uid.to_string());
             match with_text(&stored.item, |text| reasons(text, window, &owner)) {
                 Ok(reasons) => explained.extend(reasons.into_iter().map(|reason| Explained::Stretch {
                     file: file.clone(),

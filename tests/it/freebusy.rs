@@ -447,12 +447,14 @@ fn the_command_says_when_and_why() {
     s.write("users/alice/Off/.props.json", "{\"freebusy\": false}");
     s.write("users/alice/Closed/.acl.json", "{}");
     s.write("users/alice/Closed/b.ics", plain(&[&at("b", 70, &[])]));
+    s.write("users/alice/Work/Loose.ics", plain(&[&at("loose", 80, &[])]));
     let said = command(&s, &["alice"]);
-    assert_eq!(said.lines().count(), 2, "{said}");
+    assert_eq!(said.lines().count(), 3, "{said}");
     let said = command(&s, &["alice", "--why", "--as", "bob"]);
     for line in [
         "tentative: STATUS:TENTATIVE: meeting in alice/Calendar/all.ics",
         "free: TRANSP:TRANSPARENT: seen-through in alice/Calendar/all.ics",
+        ": loose in alice/Work/Loose.ics",
         "left out: odd in alice/Calendar/all.ics: RRULE: FREQ=SOMETIMES is malformed",
         "not counted: alice/Closed: the asker has not the role freebusy there",
         "not counted: alice/Off: its .props.json says \"freebusy\": false",
