@@ -22,8 +22,9 @@ const ROUND: Duration = Duration::from_secs(10 * 60);
 pub fn run(config: Config) -> Result<()> {
     let listen = config.listen.clone();
     let watch = config.watch;
-    let store = Store::open_to_serve(&config)?;
+    // First: what is opened is made where it is not there, and a mistyped path has no logins either.
     let auth = Authenticator::new(&config)?;
+    let store = Store::open_to_serve(&config)?;
     let users = auth.users();
     let site = Site::new(config, store, auth);
     let store = site.store.clone();

@@ -240,6 +240,23 @@ fn two_servers_may_serve_one_tree() {
 }
 
 #[test]
+fn a_server_that_cannot_check_logins_leaves_nothing_where_it_was_pointed_at() {
+    let (data, scratch) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let config = scratch.path().join("kalends.toml");
+    std::fs::write(&config, "[auth]\nmethod = \"file\"\nfile = \"missing\"\n").expect("write");
+    let output = Command::new(env!("CARGO_BIN_EXE_kalends"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .args([&config, data.path()])
+        .env("XDG_CACHE_HOME", scratch.path().join("cache"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command");
+    assert!(!output.status.success());
+    assert_eq!(std::fs::read_dir(data.path()).expect("a directory").count(), 0);
+}
+
+#[test]
 fn man_makes_the_directory_and_writes_a_page_for_each_command() {
     let scratch = tempfile::tempdir().expect("a directory");
     let pages = scratch.path().join("share/man1");
