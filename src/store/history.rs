@@ -101,10 +101,10 @@ impl Kept {
     }
 }
 
-/// Whether a name in `.history/` is one of ours.
-pub fn is_ours(name: &OsStr, is_directory: bool) -> bool {
+/// Whether a name in `.history/` is that of one of our directories.
+pub fn is_ours(name: &OsStr) -> bool {
     let ours = Kept::ALL.map(Kept::directory).into_iter().chain([REMOVED, LOGS]);
-    is_directory && ours.filter_map(|path| FsPath::new(path).file_name()).any(|ours| ours == name)
+    ours.filter_map(|path| FsPath::new(path).file_name()).any(|ours| ours == name)
 }
 
 /// Something that is kept of a file.

@@ -7,6 +7,7 @@ use super::super::log::day_of;
 use super::finding::{Finding, Kind};
 use super::look::{Seen, list};
 use super::places::{is_ours, own};
+use super::top::instead_of;
 use super::{Asked, Visit};
 use crate::error::Result;
 
@@ -19,6 +20,13 @@ pub fn directory(asked: &Asked<'_>, home: &FsPath, place: &FsPath) -> Result<Vis
     for seen in list(&directory)? {
         let (at, place) = (path.join(&seen.name), place.join(&seen.name));
         if !is_ours(&seen) && is_others(&place) {
+            continue;
+        }
+        if place.parent() == Some(FsPath::new(HISTORY))
+            && history::is_ours(&seen.name)
+            && !seen.is_directory()
+        {
+            visit.found.push(instead_of("a directory", &at, &seen));
             continue;
         }
         if !is_of_change(&place, &seen) {
@@ -45,7 +53,7 @@ fn is_others(place: &FsPath) -> bool {
 /// Whether what is at `place`, which is below the home, is kept for a change, or on the way to such.
 fn is_of_change(place: &FsPath, seen: &Seen) -> bool {
     if place.parent() == Some(FsPath::new(HISTORY)) {
-        return history::is_ours(&seen.name, seen.is_directory());
+        return history::is_ours(&seen.name);
     }
     if let Some(below) = Kept::ALL.into_iter().find_map(|kept| place.strip_prefix(kept.directory()).ok()) {
         // A calendar may be called like a version of something: but versions are files.

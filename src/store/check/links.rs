@@ -11,6 +11,7 @@ use super::super::writer;
 use super::finding::{Finding, Kind, Spot, json_words};
 use super::items::unread;
 use super::look::list;
+use super::top::instead_of;
 use crate::error::Result;
 
 /// Whether there is a user of this name; nothing where that cannot be told.
@@ -22,11 +23,12 @@ pub fn links(tree: &Tree, now: Timestamp, is_user: IsUser<'_>) -> Result<Vec<Fin
     let mut found = Vec::new();
     for seen in list(&directory)? {
         let path = FsPath::new(LINKS).join(&seen.name);
-        if seen.name == writer::LOCK {
-            continue;
-        }
-        let name = seen.text().filter(|name| seen.is_file() && LinkId::of_file(name).is_some());
+        let name = seen.text().filter(|name| LinkId::of_file(name).is_some());
         match name {
+            _ if (seen.name == writer::LOCK || name.is_some()) && !seen.is_file() => {
+                found.push(instead_of("a file", &path, &seen));
+            }
+            _ if seen.name == writer::LOCK => {}
             Some(name) => found.extend(of_file(tree, &directory, name, &path, now, is_user)),
             None => {
                 let words = format!("{} whose name is no link's: it opens nothing", seen.what());

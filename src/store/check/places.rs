@@ -4,15 +4,16 @@ use std::path::Path as FsPath;
 
 use super::super::disk::Directory;
 use super::super::history::HISTORY;
+use super::super::place::MAIN;
 use super::super::props::{METADATA, PROPS, Props};
 use super::super::staging::{self, TMP};
-use super::super::tree::is_folder;
+use super::super::tree::{USERS, is_folder};
 use super::super::{published, rights, writer};
 use super::finding::{Finding, Kind};
 use super::keys::Keys;
 use super::look::{Seen, list};
 use super::mend::Repair;
-use super::top::special;
+use super::top::{instead_of, special};
 use super::{Asked, Visit, items, names, sidecars};
 use crate::count::counted;
 use crate::error::Result;
@@ -59,6 +60,7 @@ fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool
     let mut visit = Visit::default();
     let all = list(directory)?;
     rights_and_names(asked, directory, path, &all, &mut visit);
+    let is_users = is_home && path.starts_with(USERS);
     for seen in all.iter().filter(|seen| !seen.is_hidden()) {
         let at = path.join(&seen.name);
         let ending = if seen.is_file() { ".ics" } else { "" };
@@ -79,6 +81,9 @@ fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool
                     visit.found.push(Finding::new(Kind::LooseFile, &at, words));
                 }
                 visit.found.extend(items::loose(asked, directory, name, &at));
+            }
+            Some(name) if is_users && MAIN.contains(&name) && seen.is_file() => {
+                visit.found.push(instead_of("a directory", &at, seen));
             }
             _ if seen.is_file() => {
                 visit.found.push(Finding::new(Kind::StrayFile, &at, "a file that is nothing to a folder"));
@@ -158,7 +163,9 @@ fn rights_and_names(
     visit.found.extend(sidecars::acl(directory, path));
     for seen in all.iter().filter(|seen| is_ours(seen)) {
         let at = path.join(&seen.name);
-        if seen.is_file() || seen.is_directory() {
+        if let Some(wanted) = wanted_instead(seen) {
+            visit.found.push(instead_of(wanted, &at, seen));
+        } else if seen.is_file() || seen.is_directory() {
             own(asked, directory, &at, seen, visit);
         } else if seen.name != rights::FILE {
             visit.found.push(special(&at, seen));
@@ -166,6 +173,16 @@ fn rights_and_names(
     }
     let visible = all.iter().filter(|seen| !seen.is_hidden());
     visit.found.extend(names::clashes(path, visible.filter_map(Seen::text)));
+}
+
+/// What something hidden of ours should be, and is not.
+fn wanted_instead(seen: &Seen) -> Option<&'static str> {
+    match () {
+        () if seen.name == HISTORY => (!seen.is_directory()).then_some("a directory"),
+        // What is wrong with rights is named where they are read.
+        () if seen.is_hidden() && seen.name != rights::FILE => (!seen.is_file()).then_some("a file"),
+        () => None,
+    }
 }
 
 /// Whether it matters: what is hidden and not ours is passed over.

@@ -76,8 +76,7 @@ fn entries(asked: &Asked<'_>) -> Result<Visit> {
         let path = FsPath::new(&seen.name);
         let is_ours = directories.iter().any(|name| seen.name == *name);
         if is_ours && !seen.is_directory() {
-            let words = format!("{} where a directory should be: it is not opened", seen.what());
-            visit.found.push(Finding::new(Kind::SpecialFile, path, words));
+            visit.found.push(instead_of("a directory", path, &seen));
         } else if is_ours {
             own(asked, &asked.tree.root, path, &seen, &mut visit);
         } else if !seen.is_hidden() && !configured(&seen.name) && seen.name != "lost+found" {
@@ -118,7 +117,11 @@ fn homes(asked: &Asked<'_>, path: &FsPath) -> Result<Visit> {
                 own(asked, &users, &path, seen, &mut visit);
             }
             () if seen.is_file() => {
-                visit.found.push(Finding::new(Kind::StrayFile, path, "a file where homes are"));
+                let is_user = seen.text().is_some_and(|name| (asked.is_user)(name) == Some(true));
+                visit.found.push(match is_user {
+                    true => instead_of("a directory", &path, seen),
+                    false => Finding::new(Kind::StrayFile, path, "a file where homes are"),
+                });
             }
             () => visit.found.push(special(&path, seen)),
         }
@@ -126,6 +129,15 @@ fn homes(asked: &Asked<'_>, path: &FsPath) -> Result<Visit> {
     let visible = all.iter().filter(|seen| !seen.is_hidden());
     visit.found.extend(names::clashes(path, visible.filter_map(Seen::text)));
     Ok(visit)
+}
+
+/// What has a name of ours and is something else than that needs: `wanted`, with its article.
+pub fn instead_of(wanted: &str, path: &FsPath, seen: &Seen) -> Finding {
+    let words = format!(
+        "{} where {wanted} should be: it is never opened, and nothing can be put in its place",
+        seen.what()
+    );
+    Finding::new(Kind::SpecialFile, path, words)
 }
 
 /// What is neither file nor directory.

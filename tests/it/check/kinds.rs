@@ -26,7 +26,7 @@ fn found_in(prepare: impl FnOnce(&Tree)) -> Vec<String> {
     let before = tree.files();
     let found = tree.found();
     assert!(tree.files() == before, "a check writes nothing");
-    assert!(!tree.path(".tmp").exists() && !tree.path("users/alice/.lock").exists());
+    assert!(!tree.path(".tmp").exists() && !tree.path("users/alice/.lock").is_file());
     found
 }
 
@@ -235,6 +235,40 @@ fn what_is_no_file_or_lies_where_it_should_not_is_named() {
         tree.make("users/alice/X");
     });
     assert_eq!(shadowed, ["shadowed-file users/alice/X.ics"]);
+}
+
+#[test]
+fn what_has_a_name_of_ours_and_is_something_else_is_damage() {
+    let config = "[auth]\nmethod = \"file\"\nfile = \"passwd\"\n";
+    for (name, is_directory) in [
+        ("users/alice/.lock", true),
+        ("users/alice/.freebusy.ics", true),
+        ("users/alice/Calendar/.props.json", true),
+        ("links/.lock", true),
+        ("users/alice/.history", false),
+        ("users/alice/.history/versions", false),
+        ("users/alice/.history/log", false),
+        ("users/alice/Tasks", false),
+        ("users/bob", false),
+        ("public", false),
+        (".journal", false),
+    ] {
+        let found = found_in(|tree| {
+            tree.write("kalends.toml", config);
+            tree.write("passwd", include_str!("../../../data-example/passwd"));
+            let at = tree.path(name);
+            let _ = fs::remove_dir_all(&at).or_else(|_| fs::remove_file(&at));
+            if is_directory { tree.make(name) } else { tree.write(name, "x") }
+        });
+        assert_eq!(found, [format!("special-file {name}")]);
+    }
+    for name in ["users/alice/.lock", &format!("links/{}.json", "ab".repeat(32))] {
+        let found = found_in(|tree| {
+            tree.make("links");
+            symlink("/", tree.path(name)).expect("symlink");
+        });
+        assert_eq!(found, [format!("special-file {name}")]);
+    }
 }
 
 #[test]
