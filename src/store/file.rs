@@ -152,7 +152,8 @@ impl Looked<'_> {
     /// What was good of the file before it broke: from memory, else from the cache.
     fn kept(&self, directory: &Directory, stamp: Stamp) -> Vec<Arc<Stored>> {
         if let Some(before) = self.before {
-            self.last_good.keep(&self.path(directory), &before.items);
+            let served = before.items.iter().map(|stored| &*stored.item);
+            self.last_good.keep(&self.path(directory), served);
             return before.items.clone();
         }
         let cached = self.last_good.recall(&self.path(directory)).and_then(|content| cut(&content).ok());

@@ -3,11 +3,10 @@
 
 use std::collections::HashSet;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::file::Stored;
+use crate::ical::item::Item;
 
 /// What makes backup programs pass a directory over (the Cache Directory Tagging Specification).
 const TAG: (&str, &str) = (
@@ -60,10 +59,13 @@ impl LastGood {
     }
 
     /// Keeps what was served of `file` before it broke.
-    pub fn keep(&self, file: &FsPath, items: &[Arc<Stored>]) {
-        let Some(directory) = self.directory.as_ref().filter(|_| !items.is_empty()) else { return };
+    pub fn keep<'i>(&self, file: &FsPath, items: impl Iterator<Item = &'i Item>) {
+        let Some(directory) = self.directory.as_ref() else { return };
+        let content: Vec<u8> = items.flat_map(Item::to_file).collect();
+        if content.is_empty() {
+            return;
+        }
         let name = self.name(file);
-        let content: Vec<u8> = items.iter().flat_map(|stored| stored.item.to_file()).collect();
         match write(directory, &name, &content) {
             Ok(()) => drop(self.names.lock().insert(name)),
             Err(error) => tracing::warn!("{}: {error}", directory.join(name).display()),
@@ -119,18 +121,14 @@ fn write(directory: &FsPath, name: &str, content: &[u8]) -> std::io::Result<()> 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::time::SystemTime;
 
-    use super::super::content::content_hash;
-    use super::super::file::File;
     use super::*;
     use crate::ical::item::cut;
 
     const ITEM: &[u8] = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
 
-    fn items() -> Vec<Arc<Stored>> {
-        let item = Arc::new(cut(ITEM).expect("an item").items.remove(0));
-        File::written(&"1.ics".into(), item, content_hash(ITEM), SystemTime::now()).items
+    fn items() -> Vec<Item> {
+        cut(ITEM).expect("an item").items
     }
 
     #[test]
@@ -139,7 +137,7 @@ mod tests {
         let spelled = cache.path().join("data");
         let knows = |data: &FsPath| LastGood::open(cache.path(), data).recall(&data.join("1.ics")).is_some();
         symlink(own.path(), &spelled).expect("a link");
-        LastGood::open(cache.path(), &spelled).keep(&spelled.join("1.ics"), &items());
+        LastGood::open(cache.path(), &spelled).keep(&spelled.join("1.ics"), items().iter());
         assert!(knows(&spelled) && knows(own.path()));
         std::fs::remove_file(&spelled).expect("removed");
         symlink(other.path(), &spelled).expect("a link");
@@ -152,7 +150,7 @@ mod tests {
         let file = data.path().join("1.ics");
         let last_good = LastGood::open(cache.path(), data.path());
         std::fs::remove_dir_all(cache.path()).expect("removed");
-        last_good.keep(&file, &items());
+        last_good.keep(&file, items().iter());
         assert!(LastGood::open(cache.path(), data.path()).recall(&file).is_some());
         assert!(cache.path().join(TAG.0).is_file());
     }
