@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use kalends::ical::item::{Item, Key, KeyMap, cut};
+use kalends::ical::cut::cut;
+use kalends::ical::item::{Item, Key, KeyMap};
 use kalends::store::base::{Base, Here};
 use kalends::store::copies::{Copies, Parents};
 use kalends::store::merge::{HiddenKey, Plan, merge};

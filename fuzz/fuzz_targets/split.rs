@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use kalends::ical::item::{Item, assign_uids, cut};
+use kalends::ical::cut::cut;
+use kalends::ical::item::{Item, assign_uids};
 use kalends::ical::line::lines;
 use kalends::ical::meaning::look;
 use kalends::ical::text::{Renames, push_line};

@@ -66,7 +66,8 @@ fn push_event(text: &mut Vec<u8>, of: &str, stamp: &str, period: &Period) {
 mod tests {
     use super::*;
     use crate::ical::busy::{Owner, found};
-    use crate::ical::item::{Item, cut};
+    use crate::ical::cut::cut;
+    use crate::ical::item::Item;
     use crate::ical::period::TimeRange;
 
     #[test]

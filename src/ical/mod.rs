@@ -3,6 +3,7 @@
 pub mod availability;
 pub mod busy;
 pub mod busy_events;
+pub mod cut;
 pub mod event;
 pub mod faults;
 pub mod freebusy;

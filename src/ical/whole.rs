@@ -238,7 +238,7 @@ impl<'a> Served<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::item::cut;
+    use super::super::cut::cut;
     use super::*;
 
     fn items(texts: &[&str]) -> Vec<Item> {

@@ -408,7 +408,7 @@ mod tests {
             let better = event("UID:1\r\n", "better", "");
             tree.write("1.ics", &better);
             if by_a_save {
-                let item = crate::ical::item::cut(better.as_bytes()).expect("cut").items.remove(0);
+                let item = crate::ical::cut::cut(better.as_bytes()).expect("cut").items.remove(0);
                 let now = Some((Arc::new(item), content_hash(better.as_bytes())));
                 let saved = vec![Change { file: "1.ics".into(), now }];
                 tree.calendar = tree.calendar.map(|before| before.with(saved, SystemTime::now()));

@@ -12,7 +12,8 @@ use super::disk::Directory;
 use super::last_good::LastGood;
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, Key, KeyMap, cut, derived_uid};
+use crate::ical::cut::cut;
+use crate::ical::item::{Item, Key, KeyMap, derived_uid};
 
 /// The files of a calendar by name.
 pub type Files = BTreeMap<Arc<str>, Arc<File>>;

@@ -291,7 +291,7 @@ impl Plan {
 mod tests {
     use super::super::view::View;
     use super::*;
-    use crate::ical::item::cut;
+    use crate::ical::cut::cut;
 
     /// An item called `uid` that says `summary`; `stamp` is its LAST-MODIFIED.
     fn item(uid: &str, summary: &str, stamp: u8) -> Item {

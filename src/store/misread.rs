@@ -91,7 +91,7 @@ fn is_as_here(item: &Item, ours: &Here<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ical::item::cut;
+    use crate::ical::cut::cut;
 
     fn item(kind: &str, uid: &str, more: &str) -> Item {
         let text =

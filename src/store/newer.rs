@@ -10,7 +10,8 @@ use super::file::named;
 use super::listing::is_item;
 use super::timeline::{Then, Timeline};
 use crate::error::Result;
-use crate::ical::item::{Item, Key, KeyMap, cut};
+use crate::ical::cut::cut;
+use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::meaning::Age;
 use crate::ical::revise::revised;
 

@@ -23,7 +23,8 @@ use super::writer::Locked;
 use super::writing::{Target, Writing};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
-use crate::ical::item::{Cut, KeyId};
+use crate::ical::cut::Cut;
+use crate::ical::item::KeyId;
 use crate::ical::meaning::Look;
 
 /// How often a save is merged anew because somebody changes the files under its hands.

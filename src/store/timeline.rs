@@ -17,7 +17,8 @@ use super::made;
 use super::props::PROPS;
 use super::record::{Cause, Did, Record};
 use crate::error::{Error, Result};
-use crate::ical::item::{Item, Key, cut};
+use crate::ical::cut::cut;
+use crate::ical::item::{Item, Key};
 
 /// Where the bytes of a version are, below the home.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -413,7 +413,8 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ical::item::{Item, cut};
+    use crate::ical::cut::cut;
+    use crate::ical::item::Item;
     use crate::store::calendar::BESIDE_THE_TEXT;
 
     fn item() -> Arc<Item> {

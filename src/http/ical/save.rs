@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Body, MAX_CALENDAR};
 use crate::http::guard::{Base, Guard};
 use crate::http::{blocking, header};
-use crate::ical::item::cut;
+use crate::ical::cut::cut;
 use crate::store::{Basis, Save, Saved};
 
 /// As a request header with the value `replace`: what was sent is wanted as it is. As a response header: what the

@@ -16,8 +16,9 @@ use super::mend::Repair;
 use super::zones::Zones;
 use crate::error::Error;
 use crate::ical::busy::found as busy_of;
+use crate::ical::cut::cut;
 use crate::ical::faults::{Fault, What, broken, faults, line_of};
-use crate::ical::item::{Item, cut};
+use crate::ical::item::Item;
 
 /// What is known of a calendar's items.
 #[derive(Debug, Default)]

@@ -11,8 +11,9 @@ use super::super::disk::Directory;
 use super::super::file::named;
 use super::finding::{Finding, Kind};
 use super::names::folded;
+use crate::ical::cut::cut;
 use crate::ical::faults::line_of;
-use crate::ical::item::{Item, Key, cut};
+use crate::ical::item::{Item, Key};
 
 /// A hash that nobody can make collide.
 type Digest = u128;

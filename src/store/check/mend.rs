@@ -18,8 +18,9 @@ use super::access::{Service, as_service, mend};
 use super::keys::Twin;
 use super::look::Seen;
 use crate::error::{Error, Result};
+use crate::ical::cut::cut;
 use crate::ical::faults::tidied;
-use crate::ical::item::{Item, cut};
+use crate::ical::item::Item;
 
 /// One thing to be put right in a directory.
 #[derive(Debug, Clone)]

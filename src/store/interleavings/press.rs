@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::view::{Known, View};
-use crate::ical::item::{Item, cut};
+use crate::ical::cut::cut;
+use crate::ical::item::Item;
 
 /// One state of one item: the item, the number of the edit that made it, and the machine that it was made at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

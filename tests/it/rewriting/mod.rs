@@ -8,7 +8,8 @@ mod rewrite;
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt;
 
-use kalends::ical::item::{Item, cut};
+use kalends::ical::cut::cut;
+use kalends::ical::item::Item;
 
 use crate::calendar::{MOZILLA, PLAIN, THUNDERBIRD, calendar, components, event, plain, value};
 use crate::server::Server;
