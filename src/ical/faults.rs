@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
+use super::left_out::{has_bad_value, lacks_start};
 use super::line::{Line, Property, lines, logical_len, trim_line_end, unfold};
 use super::scan::{Component, Kind, Object, scan};
 use super::text::push_line;
 use super::tz;
-use super::value::{parse_date_time, parse_period};
 use crate::error::Error;
 
 /// One thing that is wrong.
@@ -51,12 +51,6 @@ pub enum What {
 
 /// The longest a line should be, in octets without its end.
 const WIDTH: usize = 75;
-
-/// Properties that are one date or time.
-const DATES: [&str; 8] =
-    ["DTSTART", "DTEND", "DUE", "RECURRENCE-ID", "COMPLETED", "CREATED", "DTSTAMP", "LAST-MODIFIED"];
-/// Properties that are several, or periods.
-const LISTS: [&str; 2] = ["RDATE", "EXDATE"];
 
 /// Everything that is wrong with `text`, in the order of its lines as far as they are known.
 pub fn faults(text: &[u8]) -> Vec<Fault> {
@@ -204,7 +198,10 @@ fn of_component(component: &Component<'_>, zones: &mut Zones<'_>, found: &mut Ve
         }
         if depth == 1 {
             has_start |= property.is("DTSTART");
-            if let Some(words) = bad_value(&property) {
+            if has_bad_value(&property) {
+                let (name, value) = (property.name.to_ascii_uppercase(), property.value.trim_ascii());
+                let words =
+                    format!("{name}: \"{value}\" is no date or time: other programs leave out the item");
                 found.push(Fault { what: What::BadValue, line, words });
             }
         }
@@ -218,26 +215,6 @@ fn of_component(component: &Component<'_>, zones: &mut Zones<'_>, found: &mut Ve
         let words = format!("a {name} without UID: it is served with one made from the file's name");
         found.push(Fault { what: What::NoUid, line, words });
     }
-}
-
-/// Whether a component that is called `name` must say when it is, and does not.
-pub fn lacks_start(name: &str, has_start: bool) -> bool {
-    name == Kind::Event.name() && !has_start
-}
-
-/// What is wrong with a date or time.
-pub fn bad_value(property: &Property<'_>) -> Option<String> {
-    let is_any = |names: &[&str]| names.iter().any(|name| property.is(name));
-    let is_moment = |value: &str| parse_date_time(value).is_some() || parse_period(value).is_some();
-    let value = property.value.trim_ascii();
-    let bad = match () {
-        () if value.is_empty() => property.is("DTSTART"),
-        () if is_any(&DATES) => parse_date_time(value).is_none(),
-        () if is_any(&LISTS) => !value.split(',').all(is_moment),
-        () => false,
-    };
-    let name = property.name.to_ascii_uppercase();
-    bad.then(|| format!("{name}: \"{value}\" is no date or time: other programs leave out the item"))
 }
 
 /// Several of one kind in one text are one fault.

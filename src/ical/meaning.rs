@@ -6,7 +6,7 @@
 
 use jiff::civil::Date;
 
-use super::faults::{bad_value, lacks_start};
+use super::left_out::{has_bad_value, lacks_start};
 use super::line::{Property, lines};
 use super::scan::Kind;
 use super::sense::push_meanings;
@@ -160,7 +160,7 @@ impl Reader {
             self.close();
         } else if let Some(open) = self.open.last_mut() {
             open.note_days(property);
-            open.has_bad_value |= bad_value(property).is_some();
+            open.has_bad_value |= has_bad_value(property);
             let stamp = Stamp::of(property);
             if let Some(stamp) = stamp {
                 self.age.note(stamp, property.value);

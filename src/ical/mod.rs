@@ -8,6 +8,7 @@ pub mod event;
 pub mod faults;
 pub mod freebusy;
 pub mod item;
+mod left_out;
 pub mod line;
 pub mod mask;
 pub mod meaning;
