@@ -106,6 +106,11 @@ pub fn push_folded(text: &mut String, content: &str) {
     text.push_str("\r\n");
 }
 
+/// Whether a property or a parameter of this name is one that its maker has made up (RFC 5545 §3.8.8.2).
+pub(super) fn is_makers_own(name: &str) -> bool {
+    name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"))
+}
+
 /// The parts of one property: `name *(";" param) ":" value` (RFC 5545 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Property<'a> {

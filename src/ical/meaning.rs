@@ -1,19 +1,19 @@
 //! What an item says, apart from how a program wrote it: the comparison that every merge rests on.
 //!
 //! Two items mean the same if they differ only in folding, letter case of names, order (of properties, parameters,
-//! lists and RRULE parts), spelling of durations, of `mailto:` and of an IANA zone's name, DTSTAMP, CREATED, LANGUAGE, X-
-//! parameters of attendees, empty properties and defaults. Views keep hashes of it: who changes what counts raises their version.
+//! lists and RRULE parts), spelling of durations, of `mailto:` and of an IANA zone's name, DTSTAMP, CREATED, LANGUAGE,
+//! X- parameters of attendees, empty properties and defaults. Views keep hashes of it: who changes what counts raises their
+//! version.
 
 use jiff::civil::Date;
 
 use super::left_out::{has_bad_value, lacks_start};
-use super::line::{Property, lines};
+use super::line::{Property, is_makers_own, lines};
 use super::scan::Kind;
-use super::sense::push_meanings;
+use super::sense::{half, hash, push_meanings};
 use super::value::{When, parse_date_time};
 
-/// A hash of something's meaning: the first half of a BLAKE3.
-pub type Hash = [u8; 16];
+pub use super::sense::Hash;
 
 /// How an item looks to a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +59,6 @@ pub fn of_zone(raw: &[u8]) -> Hash {
     look(raw, &[]).meaning
 }
 
-pub(super) fn hash(bytes: &[u8]) -> Hash {
-    let mut half = [0; 16];
-    half.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-    half
-}
-
 /// One hash for several, whatever their order.
 fn of_all(name: &[u8], parts: &mut [Hash]) -> Hash {
     parts.sort_unstable();
@@ -72,9 +66,7 @@ fn of_all(name: &[u8], parts: &mut [Hash]) -> Hash {
     hasher.update(name);
     hasher.update(&[0]);
     hasher.update(parts.as_flattened());
-    let mut half = [0; 16];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    half
+    half(&hasher.finalize())
 }
 
 /// A component that is being read: its name and the meanings of what it holds so far.
@@ -228,9 +220,8 @@ impl Age {
 
 /// What a VTIMEZONE carries beside its rules.
 fn describes_a_zone(property: &Property<'_>) -> bool {
-    let name = property.name;
-    ["LAST-MODIFIED", "TZURL", "COMMENT"].iter().any(|known| property.is(known))
-        || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"))
+    let is_description = ["LAST-MODIFIED", "TZURL", "COMMENT"].iter().any(|known| property.is(known));
+    is_description || is_makers_own(property.name)
 }
 
 #[cfg(test)]

@@ -1,9 +1,21 @@
 //! What one property says, apart from how a program wrote it: without defaults, and lists, parameters, rules and durations in
 //! one spelling each.
 
-use super::line::{Property, unquote, unquoted};
-use super::meaning::{Hash, hash};
+use super::line::{Property, is_makers_own, unquote, unquoted};
 use super::{tz, value};
+
+/// A hash of something's meaning: the first half of a BLAKE3.
+pub type Hash = [u8; 16];
+
+pub(super) fn hash(bytes: &[u8]) -> Hash {
+    half(&blake3::hash(bytes))
+}
+
+pub(super) fn half(hash: &blake3::Hash) -> Hash {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash.as_bytes()[..16]);
+    half
+}
 
 /// Pushes the meaning of a property: one hash, or one for each value of a list, or none if it is empty.
 pub(super) fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: &mut Vec<Hash>) {
@@ -60,14 +72,13 @@ fn is_default_param(name: &str, value: &str) -> bool {
 /// Whether a parameter says nothing that counts: what holds without it too, or what some programs drop and nobody edits.
 fn is_idle_param(property: &Property<'_>, name: &str, value: &str) -> bool {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
-    let is_theirs = |name: &str| name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"));
     if is("VALUE") {
-        // What an X- property is by default is its maker's matter.
-        return is_theirs(property.name) || unquote(value).eq_ignore_ascii_case(default_type(property));
+        // What such a property is by default is its maker's matter.
+        return is_makers_own(property.name) || unquote(value).eq_ignore_ascii_case(default_type(property));
     }
     is("LANGUAGE")
         || is_default_param(name, value)
-        || is_theirs(name) && (property.is("ATTENDEE") || property.is("ORGANIZER"))
+        || is_makers_own(name) && (property.is("ATTENDEE") || property.is("ORGANIZER"))
 }
 
 /// The type of a property's value where VALUE does not tell (RFC 5545 §3.8, RFC 7986 §5, RFC 9074).
