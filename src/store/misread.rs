@@ -38,44 +38,46 @@ pub fn may_not_load(item: &Item, here: &Present<'_>) -> bool {
     twin.and_then(Here::shown).is_some() || !Known::of(item.look()).is_loaded()
 }
 
-/// Whether the save looks like a calendar that could not be read in full: one action of a user is one PUT there, and
-/// what cannot be read is shown as empty and writable.
+/// Whether the save looks like a calendar that could not be read in full.
 pub fn is_misread(sent: &[&Item], base: &Base<'_>, here: &Present<'_>) -> bool {
-    let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
-    let absent = || here.iter().filter(|(key, _)| !keys.contains(*key));
-    let may_not_load = |ours: &Here<'_>| ours.shown().is_some_and(|item| may_not_load(item, here));
-    let looks_so = |left_out: usize, changed: &dyn Fn(&Item) -> bool| {
-        left_out > 1 || left_out == 1 && sent.iter().any(|item| changed(item))
-    };
     let views: Vec<&View> = match base {
         Base::None | Base::Replace => return false,
-        Base::Here => {
-            let shown = |ours: &Here<'_>| ours.shown().is_some() && !may_not_load(ours);
-            let left_out = absent().filter(|(_, ours)| shown(ours)).count();
-            return looks_so(left_out, &|item| {
-                !here.get(&item.key).is_some_and(|ours| is_as_here(item, ours))
-            });
-        }
+        Base::Here => return is_misread_of_here(sent, here),
         Base::View(view) => vec![view],
         Base::Copies(parents) => parents.views.iter().map(|view| &**view).collect(),
     };
-    // What is gone here is counted as well: how much the program could not read does not depend on what others did.
-    let accounted_for: HashSet<KeyId> = keys
-        .iter()
-        .copied()
-        .chain(absent().filter(|(_, ours)| may_not_load(ours)).map(|(key, _)| *key))
-        .map(Key::id)
-        .collect();
+    let is_unloaded = |ours: &Here<'_>| ours.shown().is_some_and(|item| may_not_load(item, here));
+    let unloaded = absent(sent, here).filter(|(_, ours)| is_unloaded(ours)).map(|(key, _)| key.id());
+    let accounted_for: HashSet<KeyId> = sent.iter().map(|item| item.key.id()).chain(unloaded).collect();
     views.iter().any(|view| {
+        // What is gone here is counted as well: how much the program could not read does not depend on what others did.
         let is_left_out = |(id, known): &&(KeyId, Known)| known.is_loaded() && !accounted_for.contains(id);
-        let left_out = view.iter().filter(is_left_out).count();
-        looks_so(left_out, &|item| {
+        does_too_much(view.iter().filter(is_left_out).count(), sent, |item| {
             let (known, ours) = (view.get(&item.key.id()), here.get(&item.key).and_then(Here::whole));
             // What is here byte for byte is looked at there, where it is remembered.
             let item = ours.filter(|ours| ours.is_written_as(item)).unwrap_or(item);
             !known.is_some_and(|known| is_unedited(&known, item, ours, true))
         })
     })
+}
+
+/// The same of a client that has seen all that is here.
+fn is_misread_of_here(sent: &[&Item], here: &Present<'_>) -> bool {
+    let is_loaded = |ours: &Here<'_>| ours.shown().is_some_and(|item| !may_not_load(item, here));
+    let left_out = absent(sent, here).filter(|(_, ours)| is_loaded(ours)).count();
+    does_too_much(left_out, sent, |item| !here.get(&item.key).is_some_and(|ours| is_as_here(item, ours)))
+}
+
+/// What is here and was not sent.
+fn absent<'a>(sent: &'a [&'a Item], here: &'a Present<'a>) -> impl Iterator<Item = (&'a Key, &'a Here<'a>)> {
+    let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
+    here.iter().filter(move |(key, _)| !keys.contains(*key)).map(|(key, ours)| (*key, ours))
+}
+
+/// Whether a save that leaves out so many does more than one thing: one action of a user is one PUT there, and what cannot be read
+/// is shown as empty and writable.
+fn does_too_much(left_out: usize, sent: &[&Item], is_changed: impl Fn(&Item) -> bool) -> bool {
+    left_out > 1 || left_out == 1 && sent.iter().any(|item| is_changed(item))
 }
 
 fn is_as_here(item: &Item, ours: &Here<'_>) -> bool {
