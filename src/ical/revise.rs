@@ -12,8 +12,45 @@ use super::value;
 /// A component of an item that is being read, and that is to be newer than one of this age.
 struct Open {
     age: Age,
-    last_modified: bool,
-    sequence: bool,
+    now: Timestamp,
+    /// Which of the two it has so far.
+    has_last_modified: bool,
+    has_sequence: bool,
+}
+
+impl Open {
+    fn new(age: Age, now: Timestamp) -> Open {
+        Open { age, now, has_last_modified: false, has_sequence: false }
+    }
+
+    fn last_modified(&self) -> String {
+        format!("LAST-MODIFIED:{}", later(self.age.last_modified, self.now))
+    }
+
+    fn sequence(&self) -> String {
+        format!("SEQUENCE:{}", self.age.sequence)
+    }
+
+    /// What stands in the place of one of its own lines, if that does not stay.
+    fn instead_of(&mut self, property: &Property<'_>) -> Option<Vec<String>> {
+        if property.is("LAST-MODIFIED") {
+            let is_second = std::mem::replace(&mut self.has_last_modified, true);
+            return Some(if is_second { Vec::new() } else { vec![self.last_modified()] });
+        }
+        if property.is("SEQUENCE") {
+            self.has_sequence = true;
+            let own = property.value.trim().parse().unwrap_or(0_u64);
+            return (own < self.age.sequence).then(|| vec![self.sequence()]);
+        }
+        None
+    }
+
+    /// The lines that it lacks at its end.
+    fn missing(&self) -> Vec<String> {
+        let last_modified = (!self.has_last_modified).then(|| self.last_modified());
+        let sequence = (!self.has_sequence && self.age.sequence > 0).then(|| self.sequence());
+        last_modified.into_iter().chain(sequence).collect()
+    }
 }
 
 /// `text`, a VCALENDAR, as a version that is newer than those which `newest` has for the UIDs in it, where it has one; it was
@@ -21,8 +58,6 @@ struct Open {
 ///
 /// SEQUENCE is raised to that of the newest at most: a higher one would speak for the organizer (RFC 5546 §2.1.4).
 pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp) -> Vec<u8> {
-    let last_modified = |age: Age| format!("LAST-MODIFIED:{}", later(age.last_modified, now));
-    let sequence = |age: Age| format!("SEQUENCE:{}", age.sequence);
     let mut out = Vec::with_capacity(text.len() + 64);
     // Behind a byte order mark, which scan passes over, BEGIN:VCALENDAR would be no line that counts.
     let mark = "\u{feff}".as_bytes();
@@ -32,52 +67,37 @@ pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp
     while let Some((len, physical)) = logical_len(rest) {
         let (raw, more) = rest.split_at(len);
         rest = more;
-        let end: &[u8] = if raw.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
-        let mut put = |line: &str| out.extend([line.as_bytes(), end].concat());
         let unfolded = unfold(raw, physical);
         let line = String::from_utf8_lossy(&unfolded);
-        let property = Property::parse(&line);
-        let is = |name: &str| property.is_some_and(|property| property.is(name));
-        if is("BEGIN") {
-            depth += 1;
-            let kind = property.map_or("", |property| property.value.trim()).to_ascii_uppercase();
-            if depth == 2 && ["VEVENT", "VTODO", "VJOURNAL"].contains(&kind.as_str()) {
-                let age = newest(&uid(rest));
-                open = age.map(|age| Open { age, last_modified: false, sequence: false });
-            }
-        } else if is("END") {
-            if depth == 2
-                && let Some(done) = open.take()
-            {
-                if !done.last_modified {
-                    put(&last_modified(done.age));
-                }
-                if !done.sequence && done.age.sequence > 0 {
-                    put(&sequence(done.age));
+        let (mut before, mut instead) = (Vec::new(), None);
+        match Property::parse(&line) {
+            Some(begin) if begin.is("BEGIN") => {
+                depth += 1;
+                if depth == 2 && is_item(begin.value) {
+                    open = newest(&uid(rest)).map(|age| Open::new(age, now));
                 }
             }
-            depth = depth.saturating_sub(1);
-        } else if depth == 2
-            && let Some(open) = &mut open
-        {
-            if is("LAST-MODIFIED") {
-                if !std::mem::replace(&mut open.last_modified, true) {
-                    put(&last_modified(open.age));
-                }
-                continue;
+            Some(end) if end.is("END") => {
+                before = open.take_if(|_| depth == 2).map(|done| done.missing()).unwrap_or_default();
+                depth = depth.saturating_sub(1);
             }
-            if is("SEQUENCE") {
-                open.sequence = true;
-                let own = property.and_then(|property| property.value.trim().parse().ok()).unwrap_or(0_u64);
-                if own < open.age.sequence {
-                    put(&sequence(open.age));
-                    continue;
-                }
-            }
+            Some(own) if depth == 2 => instead = open.as_mut().and_then(|open| open.instead_of(&own)),
+            _ => {}
         }
-        out.extend_from_slice(raw);
+        let end: &[u8] = if raw.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
+        for line in before.iter().chain(instead.iter().flatten()) {
+            out.extend([line.as_bytes(), end].concat());
+        }
+        if instead.is_none() {
+            out.extend_from_slice(raw);
+        }
     }
     out
+}
+
+/// Whether a component of this name is an item's.
+fn is_item(name: &str) -> bool {
+    ["VEVENT", "VTODO", "VJOURNAL"].iter().any(|kind| name.trim().eq_ignore_ascii_case(kind))
 }
 
 /// The UID of a component whose first line was read; empty if it has none.
