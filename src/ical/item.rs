@@ -85,7 +85,7 @@ impl Item {
         self.sent_look().unwrap_or_else(|| self.look())
     }
 
-    /// The item, as which this one was sent.
+    /// This item, which came as `sent`: that is what the client's copy looks like.
     pub fn sent_as(self, sent: &Item) -> Item {
         Item { sent_look: Some(Box::new(*sent.look_as_sent())), ..self }
     }
