@@ -66,7 +66,7 @@ impl Error {
             Error::Throttled { retry_after } => {
                 response.insert_header((header::RETRY_AFTER, *retry_after));
             }
-            Error::GroupsUnknown | Error::LoginUnavailable(_) | Error::Busy | Error::Displaced => {
+            _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE => {
                 response.insert_header((header::RETRY_AFTER, RETRY_SECONDS));
             }
             _ => {}
