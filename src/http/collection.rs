@@ -3,8 +3,7 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::ical::{MAX_PROPFIND, multi_status};
-use super::propfind::{Depth, FINITE_DEPTH, Kind, MULTISTATUS_TYPE, Resource, Wanted, multistatus};
+use super::propfind::{Depth, Kind, MAX_BODY, Resource, Wanted, finite_depth, multi_status};
 use super::target::{Collection, Target};
 use super::{Site, blocking, header, login};
 use crate::acl::Role;
@@ -34,11 +33,11 @@ pub async fn answer(
         return Err(Error::MethodNotAllowed { allow: ALLOW });
     }
     let depth = Depth::parse(header(request, "depth"))?;
-    let body = site.bodies.read(&who, request, payload, MAX_PROPFIND).await?;
+    let body = site.bodies.read(&who, request, payload, MAX_BODY).await?;
     let wanted = Wanted::parse(&body.bytes)?;
     let urls = site.urls.on_the_way(link);
-    let mut resources =
-        vec![resource(Target::Collection(target.clone()).href(&urls), Kind::Collection, &path, role)];
+    let href = Target::Collection(target.clone()).href(&urls);
+    let mut resources = vec![resource(href, Kind::Collection, called(&path), role)];
     match depth {
         Depth::Zero => {}
         Depth::One => resources.extend(members.iter().filter_map(|(name, is_folder, role)| {
@@ -46,22 +45,18 @@ pub async fn answer(
                 true => (Kind::Collection, target.folder(name)?),
                 false => (Kind::Calendar, target.calendar(name)?),
             };
-            Some(named(member.href(&urls), kind, name, *role))
+            Some(resource(member.href(&urls), kind, Some(name.to_string()), *role))
         })),
-        Depth::Infinity => {
-            return Ok(HttpResponse::Forbidden().content_type(MULTISTATUS_TYPE).body(FINITE_DEPTH));
-        }
+        Depth::Infinity => return Ok(finite_depth()),
     }
-    Ok(multi_status(multistatus(&wanted, &resources)))
+    Ok(multi_status(&wanted, &resources))
 }
 
-fn resource(href: String, kind: Kind, path: &Path, role: Role) -> Resource {
-    let display_name =
-        path.last().map(|name| name.to_string()).or_else(|| path.home.owner().map(str::to_owned));
-    Resource { href, kind, display_name, color: None, etag: None, modified: None, length: None, role }
+/// What an address above the calendars is called.
+fn called(path: &Path) -> Option<String> {
+    path.last().map(Name::to_string).or_else(|| path.home.owner().map(str::to_owned))
 }
 
-fn named(href: String, kind: Kind, name: &Name, role: Role) -> Resource {
-    let display_name = Some(name.to_string());
+fn resource(href: String, kind: Kind, display_name: Option<String>, role: Role) -> Resource {
     Resource { href, kind, display_name, color: None, etag: None, modified: None, length: None, role }
 }

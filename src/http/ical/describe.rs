@@ -8,18 +8,15 @@ use actix_web::web::Payload;
 use super::{Asked, quoted};
 use crate::error::Result;
 use crate::http::headers::last_modified;
-use crate::http::propfind::{Kind, MULTISTATUS_TYPE, Resource, Wanted, multistatus};
+use crate::http::propfind::{Kind, MAX_BODY, Resource, Wanted, multi_status};
 use crate::store::Room;
-
-/// The largest PROPFIND, in bytes.
-pub const MAX_BODY: usize = 64 << 10;
 
 /// Describes the calendar at `href`. The Depth does not matter: a calendar has no members here.
 pub async fn answer(asked: &Asked<'_>, payload: Payload, href: String) -> Result<HttpResponse> {
     let room = asked.room().await?;
     let body = asked.site.bodies.read(&asked.who, asked.request, payload, MAX_BODY).await?;
     let wanted = Wanted::parse(&body.bytes)?;
-    Ok(multi_status(multistatus(&wanted, &[resource(href, &room)])))
+    Ok(multi_status(&wanted, &[resource(href, &room)]))
 }
 
 /// What there is to tell of an open calendar.
@@ -35,8 +32,4 @@ fn resource(href: String, room: &Room) -> Resource {
         length: u64::try_from(snapshot.length).ok(),
         role: *role,
     }
-}
-
-pub fn multi_status(text: String) -> HttpResponse {
-    HttpResponse::MultiStatus().content_type(MULTISTATUS_TYPE).body(text)
 }

@@ -19,8 +19,6 @@ use crate::error::Result;
 use crate::store::place::Place;
 use crate::store::{Client, Origin, Room};
 
-pub use describe::{MAX_BODY as MAX_PROPFIND, multi_status};
-
 pub const ALLOW: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND";
 
 /// A request to an `.ics` address.

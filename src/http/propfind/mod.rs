@@ -3,8 +3,8 @@
 mod request;
 mod response;
 
-pub use request::{Depth, Wanted};
-pub use response::{FINITE_DEPTH, Kind, MULTISTATUS_TYPE, Resource, multistatus};
+pub use request::{Depth, MAX_BODY, Wanted};
+pub use response::{Kind, Resource, finite_depth, multi_status};
 
 /// The namespace of RFC 4918.
 const DAV: &str = "DAV:";

@@ -4,6 +4,9 @@ use super::DAV;
 use crate::error::{Error, Result};
 use crate::http::xml::{QName, Reader, Step};
 
+/// The largest body, in bytes.
+pub const MAX_BODY: usize = 64 << 10;
+
 /// How many properties one body may name; each is answered for each resource.
 const MAX_PROPERTIES: usize = 200;
 

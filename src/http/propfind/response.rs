@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
+use actix_web::HttpResponse;
+
 use super::{DAV, Wanted};
 use crate::acl::Role;
 use crate::http::headers::http_date;
@@ -11,11 +13,10 @@ use crate::http::xml::{QName, escape};
 /// The namespace of `calendar-color`, which is Apple's and which all clients read.
 const APPLE: &str = "http://apple.com/ns/ical/";
 
-/// The Content-Type of what [`multistatus`] writes.
-pub const MULTISTATUS_TYPE: &str = "application/xml; charset=utf-8";
+/// The Content-Type of what is written here.
+const XML_TYPE: &str = "application/xml; charset=utf-8";
 
-/// The body of the 403 to a PROPFIND of infinite depth on a collection (RFC 4918 §9.1.1).
-pub const FINITE_DEPTH: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+const FINITE_DEPTH: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
     <D:error xmlns:D=\"DAV:\"><D:propfind-finite-depth/></D:error>\n";
 
 /// What an address is to DAV.
@@ -146,8 +147,18 @@ fn privileges(role: Role) -> String {
     names.iter().map(|name| format!("<D:privilege><D:{name}/></D:privilege>")).collect()
 }
 
+/// The answer to a PROPFIND: what is wanted of each of these.
+pub fn multi_status(wanted: &Wanted, resources: &[Resource]) -> HttpResponse {
+    HttpResponse::MultiStatus().content_type(XML_TYPE).body(written(wanted, resources))
+}
+
+/// The answer to one of infinite depth on a collection (RFC 4918 §9.1.1).
+pub fn finite_depth() -> HttpResponse {
+    HttpResponse::Forbidden().content_type(XML_TYPE).body(FINITE_DEPTH)
+}
+
 /// The body of a 207 (RFC 4918 §13).
-pub fn multistatus(wanted: &Wanted, resources: &[Resource]) -> String {
+fn written(wanted: &Wanted, resources: &[Resource]) -> String {
     let mut body = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:multistatus xmlns:D=\"{DAV}\" xmlns:A=\"{APPLE}\">\n"
     );
@@ -252,7 +263,7 @@ mod tests {
     }
 
     fn answer(body: &str, resources: &[Resource]) -> String {
-        multistatus(&Wanted::parse(body.as_bytes()).expect("a good propfind"), resources)
+        written(&Wanted::parse(body.as_bytes()).expect("a good propfind"), resources)
     }
 
     #[test]
@@ -363,7 +374,7 @@ mod tests {
             let asked = [QName::new(&namespace, &local), QName::new(DAV, "displayname")];
             let wanted = Wanted::Only(asked.into_iter().flatten().collect());
             let resource = Resource { display_name: Some(text.clone()), href: text, ..calendar() };
-            let body = multistatus(&wanted, &[resource]);
+            let body = written(&wanted, &[resource]);
             let mut reader = Reader::new(body.as_bytes()).expect("UTF-8");
             while reader.step().expect("sound XML") != Step::End {}
         }
