@@ -184,6 +184,7 @@ fn with_lost(mut commit: Commit, change: &str) -> Commit {
 #[cfg(test)]
 mod tests {
     use super::super::content::content_hash;
+    use super::super::history::Leaving;
     use super::super::log::records_from;
     use super::super::record::Did;
     use super::*;
@@ -440,11 +441,9 @@ mod tests {
         assert_eq!((tree.files(), tree.history()), (pairs(&[("Calendar/a.ics", "a")]), Vec::new()));
         // What has the name of a version that is to be kept is none of ours.
         std::fs::remove_dir_all(tree.tree.path().join("users/alice/.history")).expect("removed");
-        let (directory, name) = (home.existing("Calendar").expect("open"), "a.ics");
-        let keep = || {
-            let staging = tree.journals.staging();
-            history::keep(&home, "x", FsPath::new("Calendar/a.ics"), &directory, name, staging)
-        };
+        let (file, from) = (FsPath::new("Calendar/a.ics"), &home.existing("Calendar").expect("open"));
+        let leaving = Leaving { home: &home, change: "x", file, from, name: "a.ics" };
+        let keep = || leaving.keep(tree.journals.staging());
         keep().and_then(|()| keep()).expect("kept, and known to be");
         std::fs::write(tree.tree.path().join("users/alice/.history/versions/Calendar/other"), "other")
             .expect("write");

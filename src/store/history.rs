@@ -160,36 +160,90 @@ fn made(home: &Directory, place: &FsPath) -> Result<(Directory, String)> {
     Ok((home.make_unsynced(parent)?, name.to_string_lossy().into_owned()))
 }
 
-/// Links `file`, which is `name` in `from`, into the history, before it is replaced.
-pub fn keep(
-    home: &Directory,
-    change: &str,
-    file: &FsPath,
-    from: &Directory,
-    name: &str,
-    staging: &Staging,
-) -> Result<()> {
-    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
-    match rustix::fs::linkat(from.fd(), name, kept.fd(), &*its, AtFlags::empty()) {
-        Ok(()) => Ok(()),
-        // A replay has linked it before.
-        Err(Errno::EXIST)
-            if kept.read(&its)?.map(|(bytes, _)| bytes) == from.read(name)?.map(|(bytes, _)| bytes) =>
-        {
-            Ok(())
-        }
-        // Somebody removed it meanwhile: there is nothing to keep.
-        Err(Errno::NOENT) => Ok(()),
-        // Some file systems have no second names, and some files may have none: such as we may read and not write
-        // (`fs.protected_hardlinks`).
-        Err(Errno::PERM | Errno::ISDIR | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => {
-            match from.file(name) {
-                Ok(Some((content, _))) => copy(content, &kept, &its, staging),
-                // A directory, or what we may not read: it moves, and is missing until there is another.
-                _ => take(home, change, file, from, name),
+/// A file of a home, in a change that replaces or removes it.
+pub struct Leaving<'c> {
+    pub home: &'c Directory,
+    pub change: &'c str,
+    /// Below the home.
+    pub file: &'c FsPath,
+    /// Where it is: its directory, and its name there.
+    pub from: &'c Directory,
+    pub name: &'c str,
+}
+
+impl Leaving<'_> {
+    /// Links it into the history, before it is replaced.
+    pub fn keep(&self, staging: &Staging) -> Result<()> {
+        let Leaving { from, name, .. } = *self;
+        let (kept, its) = self.version()?;
+        match rustix::fs::linkat(from.fd(), name, kept.fd(), &*its, AtFlags::empty()) {
+            Ok(()) => Ok(()),
+            // A replay has linked it before.
+            Err(Errno::EXIST)
+                if kept.read(&its)?.map(|(bytes, _)| bytes) == from.read(name)?.map(|(bytes, _)| bytes) =>
+            {
+                Ok(())
             }
+            // Somebody removed it meanwhile: there is nothing to keep.
+            Err(Errno::NOENT) => Ok(()),
+            // Some file systems have no second names, and some files may have none: such as we may read and not write
+            // (`fs.protected_hardlinks`).
+            Err(Errno::PERM | Errno::ISDIR | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                match from.file(name) {
+                    Ok(Some((content, _))) => copy(content, &kept, &its, staging),
+                    // A directory, or what we may not read: it moves, and is missing until there is another.
+                    _ => self.take(),
+                }
+            }
+            Err(error) => Err(Error::io(kept.path().join(its), error)),
         }
-        Err(error) => Err(Error::io(kept.path().join(its), error)),
+    }
+
+    /// Makes durable what is kept of it, before what replaces it is: else a power cut could leave neither.
+    pub fn settle(&self) -> Result<()> {
+        // Where the order is kept, the sync of what replaces it brings it along.
+        if self.home.is_ordered() {
+            return Ok(());
+        }
+        let place = Kept::Version.place(self.change, self.file);
+        above(&place).try_for_each(|above| self.home.existing(above)?.sync())
+    }
+
+    /// Drops what [`Leaving::keep`] kept of it, which was not replaced after all.
+    pub fn unkeep(&self) -> Result<()> {
+        let (kept, its) = self.version()?;
+        match self.from.kind(self.name)? {
+            Some(_) => kept.remove(&its),
+            None => self.put_back(),
+        }
+    }
+
+    /// Moves it into the history, which removes it; what is moved is what was there, whoever wrote it.
+    pub fn take(&self) -> Result<()> {
+        let is_directory = self.from.kind(self.name)? == Some(EntryKind::Directory);
+        let (kept, its) = self.moved(is_directory)?;
+        self.from.rename(self.name, &kept, &its)
+    }
+
+    /// Moves what was kept or taken back to where it was.
+    pub fn put_back(&self) -> Result<()> {
+        let is_directory = self.home.directory(removed(self.change).join(self.file))?.is_some();
+        let (kept, its) = self.moved(is_directory)?;
+        kept.rename(its, self.from, self.name)
+    }
+
+    /// Where its version is kept.
+    fn version(&self) -> Result<(Directory, String)> {
+        made(self.home, &Kept::Version.place(self.change, self.file))
+    }
+
+    /// Where it goes if it is moved: versions are files, and a directory that was in the place of one is something that was
+    /// removed as a whole.
+    fn moved(&self, is_directory: bool) -> Result<(Directory, String)> {
+        match is_directory {
+            true => made(self.home, &removed(self.change).join(self.file)),
+            false => self.version(),
+        }
     }
 }
 
@@ -202,41 +256,9 @@ fn copy(mut content: File, kept: &Directory, its: &str, staging: &Staging) -> Re
     }
 }
 
-/// Where `file` goes that is moved into the history: versions are files, and a directory that was in the place of one is
-/// something that was removed as a whole.
-fn moved(home: &Directory, change: &str, file: &FsPath, is_directory: bool) -> Result<(Directory, String)> {
-    let place = if is_directory { removed(change).join(file) } else { Kept::Version.place(change, file) };
-    made(home, &place)
-}
-
-/// Makes durable what is kept of `file`, before what replaces it is: else a power cut could leave neither.
-pub fn settle(home: &Directory, change: &str, file: &FsPath) -> Result<()> {
-    // Where the order is kept, the sync of what replaces it brings it along.
-    if home.is_ordered() {
-        return Ok(());
-    }
-    above(&Kept::Version.place(change, file)).try_for_each(|above| home.existing(above)?.sync())
-}
-
 /// The directories of the history that a place is in, below the home.
 pub fn above(place: &FsPath) -> impl Iterator<Item = &FsPath> {
     place.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty())
-}
-
-/// Drops what [`keep`] kept of a file that was not replaced after all.
-pub fn unkeep(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
-    let (kept, its) = made(home, &Kept::Version.place(change, file))?;
-    match from.kind(name)? {
-        Some(_) => kept.remove(&its),
-        None => put_back(home, change, file, from, name),
-    }
-}
-
-/// Moves what was kept or taken back to where it was.
-pub fn put_back(home: &Directory, change: &str, file: &FsPath, to: &Directory, name: &str) -> Result<()> {
-    let is_directory = home.directory(removed(change).join(file))?.is_some();
-    let (kept, its) = moved(home, change, file, is_directory)?;
-    kept.rename(its, to, name)
 }
 
 /// Keeps a version that never was in the tree.
@@ -250,13 +272,6 @@ pub fn keep_lost(
     let (kept, its) = made(home, &Kept::Lost.place(change, file))?;
     // Synced: its journal goes, and then there is no other.
     staging.write(content, &kept)?.place(&kept, &its)
-}
-
-/// Moves `file` of a home, which is `name` in `from`, into the history, which removes it; what is moved is what was there,
-/// whoever wrote it.
-pub fn take(home: &Directory, change: &str, file: &FsPath, from: &Directory, name: &str) -> Result<()> {
-    let (kept, its) = moved(home, change, file, from.kind(name)? == Some(EntryKind::Directory))?;
-    from.rename(name, &kept, &its)
 }
 
 /// Moves a directory of a home into the history, durably. One rename: it is here or there, whatever happens.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::commit::{Journals, SYNC_EACH};
 use super::disk::{Directory, EntryKind};
-use super::history::{self, HISTORY, Kept, LOGS};
+use super::history::{self, HISTORY, Kept, LOGS, Leaving};
 use super::journal::{JOURNALS, Journal, Line, is_torn, spelled, tag};
 use super::log::{self, Log};
 use super::operation::{file_name, parent, state};
@@ -179,12 +179,11 @@ impl Placing<'_> {
     }
 
     fn try_one(&self, line: &Line, content: &[u8]) -> Result<()> {
-        let Placing { home, change, staging, .. } = *self;
         let file = FsPath::new(&line.file);
-        let directory = match parent(home, file)? {
+        let directory = match parent(self.home, file)? {
             Some(directory) => directory,
             None if line.after.is_none() => return Ok(()),
-            None => home.make(file.parent().unwrap_or(FsPath::new("")))?,
+            None => self.home.make(file.parent().unwrap_or(FsPath::new("")))?,
         };
         let name = file_name(file)?;
         let current = spelled(state(&directory, &name)?);
@@ -201,15 +200,16 @@ impl Placing<'_> {
         if current != line.before && !torn && !(current.is_none() && self.has_moved(line)?) {
             return self.lose(line, content);
         }
+        let leaving = Leaving { home: self.home, change: self.change, file, from: &directory, name: &name };
         if line.after.is_none() {
-            return took(HISTORY, || history::take(home, change, file, &directory, &name));
+            return took(HISTORY, || leaving.take());
         }
         let staged = self.staging.write_unsynced(content, &directory)?;
         if torn {
             return staged.place(&directory, &name);
         }
         if current.is_some() {
-            took(HISTORY, || history::keep(home, change, file, &directory, &name, staging))?;
+            took(HISTORY, || leaving.keep(self.staging))?;
             return staged.place(&directory, &name);
         }
         match staged.add(&directory, &name)? {

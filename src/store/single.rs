@@ -3,7 +3,7 @@
 use super::commit::Made;
 use super::content::State;
 use super::disk::Directory;
-use super::history::{self, HISTORY};
+use super::history::{HISTORY, Leaving};
 use super::log::Log;
 use super::operation::Operation;
 use super::record::Record;
@@ -56,35 +56,36 @@ impl Single<'_> {
 
     /// Puts the file in place of what is there, which goes to the history; or not, where somebody was faster.
     fn put(&self, operation: &Operation, staged: Option<Staged>, change: &str) -> Result<bool> {
-        let Single { home, directory, name, staging } = self;
-        let file = &operation.file;
+        let Single { directory, name, .. } = self;
+        let leaving = self.leaving(operation, change);
         match (staged, operation.before) {
             (Some(staged), State::Absent) => return staged.add(directory, name),
             (Some(staged), _) => {
-                took(HISTORY, || history::keep(home, change, file, directory, name, staging))?;
-                let settled = history::settle(home, change, file);
-                if let Err(error) = settled.and_then(|()| staged.place(directory, name)) {
-                    history::unkeep(home, change, file, directory, name)?;
+                took(HISTORY, || leaving.keep(self.staging))?;
+                if let Err(error) = leaving.settle().and_then(|()| staged.place(directory, name)) {
+                    leaving.unkeep()?;
                     return Err(error);
                 }
             }
             (None, State::Absent) => {}
             (None, _) => {
-                history::take(home, change, file, directory, name)?;
-                history::settle(home, change, file).inspect_err(|_| self.take_back(operation, change))?;
+                leaving.take()?;
+                leaving.settle().inspect_err(|_| self.take_back(operation, change))?;
             }
         }
         Ok(true)
     }
 
+    /// What is there, on its way into the history.
+    fn leaving<'c>(&'c self, operation: &'c Operation, change: &'c str) -> Leaving<'c> {
+        Leaving { home: self.home, change, file: &operation.file, from: &self.directory, name: &self.name }
+    }
+
     /// Undoes what [`Single::put`] did: the client is told that nothing was changed, so nothing may be.
     fn take_back(&self, operation: &Operation, change: &str) {
-        let Single { home, directory, name, .. } = self;
         let undone = match operation.before {
-            State::Absent => directory.unlink(name),
-            State::Bytes(_) | State::Unreadable => {
-                history::put_back(home, change, &operation.file, directory, name)
-            }
+            State::Absent => self.directory.unlink(&self.name),
+            State::Bytes(_) | State::Unreadable => self.leaving(operation, change).put_back(),
         };
         if let Err(error) = undone {
             tracing::error!("a change that failed cannot be undone: {error}");
