@@ -78,28 +78,30 @@ impl Calendar {
 
     /// Reads what has changed in `directory` since `before`; all of it if there is none.
     ///
-    /// A file that does not parse or cannot be read keeps what was good of it before.
+    /// A file that does not parse or cannot be read keeps what was good of it before, and so do `known` properties, where
+    /// nothing else is known.
     pub fn sweep(
         directory: &Directory,
         shape: Shape<'_>,
         name: &str,
         before: Option<&Calendar>,
+        known: Option<&Props>,
         last_good: &LastGood,
     ) -> Result<Calendar> {
         let nothing = BTreeMap::new();
-        let known = before.map_or(&nothing, |before| &*before.files);
-        let Listing { names, blocked, stamp: listed } = list(directory, shape, known)?;
-        let mut read = side_by_side(&names, |names| look(directory, names, known, last_good))?;
-        look_again(directory, &mut read, known, last_good, a_moment)?;
+        let then = before.map_or(&nothing, |before| &*before.files);
+        let Listing { names, blocked, stamp: listed } = list(directory, shape, then)?;
+        let mut read = side_by_side(&names, |names| look(directory, names, then, last_good))?;
+        look_again(directory, &mut read, then, last_good, a_moment)?;
         let read: Vec<_> = read.into_iter().filter_map(|(name, now)| Some((name, now?))).collect();
-        let untouched = read.len() == known.len()
-            && read.iter().zip(known.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
+        let untouched = read.len() == then.len()
+            && read.iter().zip(then.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
         let files = match before.filter(|_| untouched) {
             Some(before) => before.files.clone(),
             None => Arc::new(read.into_iter().collect()),
         };
-        let known = before.and_then(|before| Some((&before.contents.gist.props, before.stamps?)));
-        let (props, stamps) = shape.props(directory, name, known)?;
+        let known = before.map(|before| &before.contents.gist.props).or(known);
+        let (props, stamps) = shape.props(directory, name, known, before.and_then(|before| before.stamps))?;
         let modified = newest(&files, shape.own_time(listed));
         let read_only = shape != Shape::Directory;
         let Some(before) = before.filter(|before| before.contents.read_only == read_only) else {
@@ -347,7 +349,7 @@ mod tests {
         fn sweep(&mut self) -> Vec<String> {
             let root = Directory::root(self.tree.path()).expect("open");
             let calendar =
-                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref(), &self.last_good)
+                Calendar::sweep(&root, Shape::Directory, "x", self.calendar.as_ref(), None, &self.last_good)
                     .expect("sweep");
             let seen = calendar.contents.items.iter().map(|stored| summary(&stored.item)).collect();
             self.calendar = Some(calendar);

@@ -74,7 +74,7 @@ impl Gist {
         let modified =
             there.iter().map(|(_, stamp)| stamp.modified()).fold(shape.own_time(listed), SystemTime::max);
         Ok(digest(there.into_iter().map(Some)).as_ref() == Some(then)
-            && self.is_of(&shape.props(directory, name, None)?.0, modified))
+            && self.is_of(&shape.props(directory, name, Some(&self.props), None)?.0, modified))
     }
 }
 

@@ -26,10 +26,11 @@ impl Shape<'_> {
         self,
         directory: &Directory,
         name: &str,
-        known: Option<(&Props, Stamps)>,
+        known: Option<&Props>,
+        then: Option<Stamps>,
     ) -> Result<(Props, Option<Stamps>)> {
         match self {
-            Shape::Directory => Props::sweep(directory, name, known),
+            Shape::Directory => Props::sweep(directory, name, known, then),
             Shape::File(_) => Ok((Props::bare(name), None)),
         }
     }

@@ -51,8 +51,12 @@ impl Store {
     ) -> Result<()> {
         let Some((_, loaded)) = self.load_unread(path)? else { return Ok(()) };
         let contents = &loaded.calendar.contents;
-        if !contents.gist.props.freebusy {
-            let why = "its .props.json says \"freebusy\": false";
+        let props = &contents.gist.props;
+        if !props.freebusy {
+            let why = match props.faults.is_empty() {
+                true => "its .props.json says \"freebusy\": false",
+                false => "its .props.json says \"freebusy\": false, or cannot be understood",
+            };
             explained.push(Explained::Uncounted { calendar: path.clone(), why });
             return Ok(());
         }

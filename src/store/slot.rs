@@ -318,8 +318,8 @@ impl Slot {
             Held::Whole(loaded) => Some(&loaded.calendar),
             Held::Condensed(_) => None,
         });
-        let calendar =
-            Calendar::sweep(&directory, shape(loose.as_deref()), self.name(), known, &tree.last_good)?;
+        let (shape, props) = (shape(loose.as_deref()), before.map(|before| &before.gist().props));
+        let calendar = Calendar::sweep(&directory, shape, self.name(), known, props, &tree.last_good)?;
         let calendar = match before {
             Some(Held::Condensed(condensed)) => calendar.going_on(&condensed.gist, &condensed.digest),
             _ => calendar,

@@ -17,10 +17,10 @@ use crate::versions::{replaced, version, version_of};
 const ADDRESS: &str = "/ical/folder/Foreign.ics";
 const DIRECTORY: &str = "users/alice/Foreign";
 const SERVICE: u32 = 0;
-const SOMEBODY: u32 = 4000;
+pub const SOMEBODY: u32 = 4000;
 
 /// A server whose user is bound by owners and modes as any other is. Nothing where this process may not give files away.
-fn started() -> Option<Server> {
+pub fn started() -> Option<Server> {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can give files away");
         return None;
@@ -29,7 +29,7 @@ fn started() -> Option<Server> {
     need("util-linux", "setpriv").then(|| Server::wrapped(&["setpriv", "--bounding-set", bounds], |_| {}))
 }
 
-fn give(s: &Server, name: &str, to: u32, mode: u32) {
+pub fn give(s: &Server, name: &str, to: u32, mode: u32) {
     std::fs::set_permissions(s.path(name), PermissionsExt::from_mode(mode)).expect("chmod");
     chown(s.path(name), Some(to), None).expect("chown");
 }

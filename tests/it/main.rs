@@ -47,5 +47,6 @@ mod rewriting;
 mod rights;
 mod saves;
 mod turns;
+mod unreadable;
 mod watch;
 mod zones;

@@ -135,7 +135,7 @@ fn calendar(asked: &Asked<'_>, directory: &Directory, path: &FsPath) -> Result<V
         }
     }
     // What cannot be read is named already; whether they count is not known then.
-    let counts = Props::read(directory, "").is_ok_and(|props| props.freebusy);
+    let counts = Props::read(directory, "", None).is_ok_and(|props| props.freebusy);
     let items = items::items(asked, directory, path, &all, counts);
     visit.found.extend(items.found);
     visit.repairs.files.extend(items.repairs);

@@ -79,7 +79,9 @@ fn stored_props(directory: &Directory, path: &FsPath) -> Option<Finding> {
         }
         Ok(_) => None,
         Err(error) => {
-            let words = format!("{}: none of its properties count", json_words(&error));
+            let stands =
+                "what the server knew of it before counts, else none of its properties, and free/busy is off";
+            let words = format!("{}: {stands}", json_words(&error));
             Some(finding(words).at(Spot::of(&error)))
         }
     }

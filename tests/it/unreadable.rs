@@ -1,0 +1,72 @@
+//! Files and directories that the service may not read, as programs leave them that make things for their user alone: they cost
+//! nothing but themselves, and open nothing.
+
+use std::fs;
+
+use crate::calendar::{event, plain};
+use crate::foreign::{SOMEBODY, give, started};
+use crate::freebusy::{at, has, periods};
+use crate::server::{Server, eventually};
+
+const ADDRESS: &str = "/ical/folder/Team.ics";
+const DIRECTORY: &str = "users/alice/Team";
+
+/// Puts a file there that is somebody's alone.
+fn write_for_somebody(s: &Server, name: &str, text: &str) {
+    s.write(&format!("{name}.new"), text);
+    give(s, &format!("{name}.new"), SOMEBODY, 0o600);
+    fs::rename(s.path(&format!("{name}.new")), s.path(name)).expect("renamed");
+}
+
+/// Makes alice busy 30 hours from now, by a calendar that is nobody else's.
+fn busy(s: &Server, name: &str) {
+    s.write(
+        &format!("users/alice/{name}/a.ics"),
+        plain(&[&at(name, 30, &["X-MICROSOFT-CDO-BUSYSTATUS:OOF"])]),
+    );
+}
+
+/// Waits until what the watcher or the next second would bring is there, and more.
+fn a_while() {
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+}
+
+#[test]
+fn metadata_that_cannot_be_read_is_as_it_was() {
+    let Some(s) = started() else { return };
+    s.write(&format!("{DIRECTORY}/displayname"), "The team");
+    s.write(&format!("{DIRECTORY}/color"), "#ff0000");
+    eventually("it has its name", || s.get(ADDRESS, "alice").text().contains("NAME:The team").then_some(()));
+    for file in ["displayname", "color", ".props.json"] {
+        write_for_somebody(&s, &format!("{DIRECTORY}/{file}"), "other");
+        a_while();
+        let text = s.get(ADDRESS, "alice").text();
+        assert!(text.contains("NAME:The team") && text.contains("COLOR:red"), "{file}: {text}");
+        s.put(ADDRESS, "alice", plain(&[&event(file, file, &[])])).status(204);
+        s.get("/ical/~alice/freebusy.ifb", "bob").status(200);
+        assert_eq!(s.log().matches(&format!("Team/{file}: Permission denied")).count(), 1, "{}", s.log());
+    }
+    write_for_somebody(&s, &format!("{DIRECTORY}/displayname"), "New name");
+    give(&s, &format!("{DIRECTORY}/displayname"), SOMEBODY, 0o644);
+    eventually("it is read again", || s.get(ADDRESS, "alice").text().contains("NAME:New name").then_some(()));
+}
+
+#[test]
+fn properties_with_a_mistake_are_as_they_were_and_without_any_free_busy_is_off() {
+    let mut s = Server::start();
+    let props = "users/alice/Off/.props.json";
+    busy(&s, "Off");
+    s.write(props, "{\"freebusy\": false}");
+    assert!(!has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+    s.write(props, "{\n\"freebusy\": false,\n}");
+    a_while();
+    assert!(!has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+    assert_eq!(s.log().matches("Off/.props.json: trailing comma at line 3").count(), 1, "{}", s.log());
+    s.restart(rustix::process::Signal::TERM);
+    assert!(!has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+    s.write(props, "{\"freebusy\": true}");
+    eventually("it is on", || has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1).then_some(()));
+    s.write(props, "{\"freebusy\": true");
+    a_while();
+    assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+}
