@@ -147,14 +147,22 @@ impl Store {
 
     fn sources(&self, who: &Principal, scope: &Scope) -> Result<Sources> {
         let census = self.census(&scope.home())?;
-        sources(who, scope, census.as_deref(), |path| self.load_held(path))
+        sources(who, scope, census.as_deref(), |path| self.if_not_of_many(scope, self.load_held(path)))
     }
 
     /// As [`Store::sources`], with all texts.
     fn whole_sources(&self, who: &Principal, scope: &Scope) -> Result<Sources> {
         let census = self.census(&scope.home())?;
         let load = |path: &Path| Ok(self.load_unread(path)?.map(|(_, loaded)| Held::Whole(loaded)));
-        sources(who, scope, census.as_deref(), load)
+        sources(who, scope, census.as_deref(), |path| self.if_not_of_many(scope, load(path)))
+    }
+
+    /// What was loaded: one of many calendars that the service may not read holds up no others.
+    fn if_not_of_many(&self, scope: &Scope, loaded: Result<Option<Held>>) -> Result<Option<Held>> {
+        match scope {
+            Scope::Home(_) => Ok(self.tree.if_allowed(loaded)?.flatten()),
+            Scope::Place(_) => loaded,
+        }
     }
 
     /// What the sources come to, and those that it is made from: these, or with their texts if it takes texts.

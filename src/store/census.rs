@@ -9,13 +9,14 @@ use parking_lot::RwLock;
 
 use super::Store;
 use super::answers::Answers;
+use super::disk::Directory;
 use super::place::{Home, Path};
 use super::published::Published;
 use super::rights::{Rights, nearest};
 use super::watch::marks::WATCHED;
 use super::writer::Writer;
 use crate::acl::{Principal, Role};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Nothing older than this is served where nobody watches.
 const FRESH: Duration = Duration::from_secs(1);
@@ -84,10 +85,8 @@ impl Store {
         let counted = Arc::new(Counted {
             rights: nearest(&self.tree, &Path::root(home.clone()))?,
             calendars: self.tree.calendars(home)?.into_iter().map(with_rights).collect::<Result<_>>()?,
-            published: Published::sweep(
-                &directory,
-                before.as_ref().and_then(|before| before.published.as_ref()),
-            )?,
+            published: self
+                .published(&directory, before.as_ref().and_then(|before| before.published.as_ref()))?,
             answers: before.map(|before| before.answers.clone()).unwrap_or_default(),
             writer,
             at,
@@ -96,6 +95,17 @@ impl Store {
         });
         self.census.put(home, counted.clone());
         Ok(Some(counted))
+    }
+
+    /// What is published in `home`; what it was `before` where that cannot be read.
+    fn published(&self, home: &Directory, before: Option<&Arc<Published>>) -> Result<Option<Arc<Published>>> {
+        match Published::sweep(home, before) {
+            Err(error @ Error::Io { .. }) if !error.is_passing() => {
+                self.tree.say_once(&error);
+                Ok(before.cloned())
+            }
+            swept => swept,
+        }
     }
 
     /// The most that `who` may do anywhere in `home`.

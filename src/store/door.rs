@@ -242,22 +242,27 @@ impl Store {
     /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder, and the role.
     ///
     /// # Errors
-    /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself.
+    /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself. A member that the
+    /// service may not look into is left out.
     pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool, Role)>> {
         let own = self.role_at(who, folder)?;
-        let Found::Folder(directory) = self.tree.find(folder)? else {
-            admit(who, own, Role::Viewer)?;
-            return Err(Error::NotFound);
+        let names = match self.tree.find(folder) {
+            Ok(Found::Folder(directory)) => self.tree.members(&directory),
+            Ok(_) => Err(Error::NotFound),
+            Err(error) => Err(error),
         };
+        if names.is_err() {
+            admit(who, own, Role::Viewer)?;
+        }
         let mut members = Vec::new();
-        for name in self.tree.members(&directory)? {
+        for name in names? {
             let mut path = folder.clone();
             path.names.push(name.clone());
-            let is_folder = match self.tree.find(&path)? {
-                Found::Calendar(_) if self.writers.of(&path.home).is_making(&path) => continue,
-                Found::Folder(_) => true,
-                Found::Calendar(_) | Found::File(..) => false,
-                Found::Missing | Found::Blocked => continue,
+            let is_folder = match self.tree.if_allowed(self.tree.find(&path))? {
+                Some(Found::Calendar(_)) if self.writers.of(&path.home).is_making(&path) => continue,
+                Some(Found::Folder(_)) => true,
+                Some(Found::Calendar(_) | Found::File(..)) => false,
+                Some(Found::Missing | Found::Blocked) | None => continue,
             };
             let role = self.role_at(who, &path)?;
             if role >= Role::Viewer {

@@ -31,7 +31,7 @@ pub enum Rights {
         acl: Acl,
         file: PathBuf,
     },
-    /// There is one that cannot be understood: it grants nothing. The text says where and why.
+    /// There is one that cannot be understood, or nobody can tell whether: it grants nothing. The text says where and why.
     Closed {
         reason: String,
     },
@@ -94,7 +94,11 @@ pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
     loop {
         let file = at.join(FILE);
         // Most places have none.
-        let there = tree.root.look(&file)?;
+        let there = match tree.root.look(&file) {
+            // The service may not look there.
+            Err(error) if error.is_refused() => return Ok(Rights::Closed { reason: error.to_string() }),
+            there => there?,
+        };
         if let There::File(stamp) = there
             && let Some(known) = tree.rights.known(&file, stamp)
         {

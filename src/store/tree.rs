@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use parking_lot::Mutex;
+
 use super::disk::{Directory, EntryKind};
 use super::last_good::LastGood;
 use super::listing::own_files;
 use super::place::{Home, Name, Path};
 use super::props::{METADATA, PROPS};
+use super::recent::Recent;
 use super::rights::KnownRights;
 use super::standing::Standing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub const USERS: &str = "users";
 
@@ -20,6 +23,8 @@ pub struct Tree {
     public_root: String,
     pub last_good: LastGood,
     pub rights: KnownRights,
+    /// What the log has of what the service may not look into. Guards that only.
+    said: Mutex<Recent<String, ()>>,
 }
 
 /// What a path leads to.
@@ -37,7 +42,9 @@ pub enum Found {
 
 impl Tree {
     pub fn new(root: Directory, public_root: &str, last_good: LastGood) -> Tree {
-        Tree { root, public_root: public_root.to_owned(), last_good, rights: KnownRights::default() }
+        const MOST: usize = 1_000;
+        let (rights, said) = (KnownRights::default(), Mutex::new(Recent::new(MOST)));
+        Tree { root, public_root: public_root.to_owned(), last_good, rights, said }
     }
 
     /// The name of the public tree's directory.
@@ -109,24 +116,45 @@ impl Tree {
         Ok(if folder.kind(name.as_str())?.is_some() { Found::Blocked } else { Found::Missing })
     }
 
-    /// The paths of all calendars in a home, loose files too. What is in the calendars is not looked at.
+    /// The paths of all calendars in a home, loose files too, but for those that the service may not look into. What is in the
+    /// calendars is not looked at.
     pub fn calendars(&self, home: &Home) -> Result<Vec<Path>> {
         let mut calendars = Vec::new();
         let Some(root) = self.home(home)? else { return Ok(calendars) };
         let mut folders = vec![(Path::root(home.clone()), root)];
         while let Some((folder, directory)) = folders.pop() {
-            for name in members(&directory)? {
+            for name in self.if_allowed(members(&directory))?.unwrap_or_default() {
                 let mut path = folder.clone();
                 path.names.push(name.clone());
-                match self.step(directory.existing("")?, &name)? {
-                    Found::Folder(found) => folders.push((path, found)),
-                    Found::Calendar(_) | Found::File(..) => calendars.push(path),
-                    Found::Missing | Found::Blocked => {}
+                match self.if_allowed(self.step(directory.existing("")?, &name))? {
+                    Some(Found::Folder(found)) => folders.push((path, found)),
+                    Some(Found::Calendar(_) | Found::File(..)) => calendars.push(path),
+                    Some(Found::Missing | Found::Blocked) | None => {}
                 }
             }
         }
         calendars.sort();
         Ok(calendars)
+    }
+
+    /// What was found, for who looks at many places; nothing where the service may not look, which is logged once.
+    pub fn if_allowed<T>(&self, found: Result<T>) -> Result<Option<T>> {
+        match found {
+            Err(error) if error.is_refused() => {
+                self.say_once(&error);
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
+    }
+
+    /// Logs what cannot be read, for a reason that may last.
+    pub fn say_once(&self, error: &Error) {
+        let (text, mut said) = (error.to_string(), self.said.lock());
+        if said.get(&text).is_none() {
+            tracing::warn!("cannot be read: {text}");
+            said.put(text, (), 1);
+        }
     }
 
     /// The names below a folder that an address can reach.

@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use crate::calendar::{event, plain};
+use crate::calendar::{event, plain, summaries};
 use crate::foreign::{SOMEBODY, give, started};
-use crate::freebusy::{at, has, periods};
+use crate::freebusy::{at, has, hour, periods};
 use crate::server::{Server, eventually};
 
 const ADDRESS: &str = "/ical/folder/Team.ics";
@@ -16,6 +16,11 @@ fn write_for_somebody(s: &Server, name: &str, text: &str) {
     s.write(&format!("{name}.new"), text);
     give(s, &format!("{name}.new"), SOMEBODY, 0o600);
     fs::rename(s.path(&format!("{name}.new")), s.path(name)).expect("renamed");
+}
+
+fn make_for_somebody(s: &Server, name: &str) {
+    fs::create_dir(s.path(name)).expect("a directory");
+    give(s, name, SOMEBODY, 0o700);
 }
 
 /// Makes alice busy 30 hours from now, by a calendar that is nobody else's.
@@ -69,4 +74,45 @@ fn properties_with_a_mistake_are_as_they_were_and_without_any_free_busy_is_off()
     s.write(props, "{\"freebusy\": true");
     a_while();
     assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+}
+
+#[test]
+fn a_directory_that_may_not_be_looked_into_holds_up_nothing_beside_it() {
+    let Some(s) = started() else { return };
+    busy(&s, "Busy");
+    make_for_somebody(&s, "users/alice/Priv");
+    make_for_somebody(&s, "users/alice/Work/lost+found");
+    make_for_somebody(&s, "users/alice/Listed");
+    // Its properties can be looked at, and its names not.
+    give(&s, "users/alice/Listed", SOMEBODY, 0o711);
+    a_while();
+    for _ in 0..2 {
+        assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+        s.get("/ical/~alice/freebusy.ifb", "bob").status(200);
+        for folder in ["/ical/folder/", "/ical/folder/Work/"] {
+            let text = s.propfind(folder, "alice", "1", "").status(207).text();
+            assert!(!text.contains("Priv") && !text.contains("lost+found"), "{text}");
+        }
+        a_while();
+    }
+    assert_eq!(s.log().matches("alice/Priv").count(), 1, "{}", s.log());
+}
+
+#[test]
+fn a_publication_that_cannot_be_read_counts_as_it_did() {
+    let Some(s) = started() else { return };
+    let published = |from: i64| {
+        format!(
+            "BEGIN:VFREEBUSY\r\nDTSTAMP:20261001T080000Z\r\nFREEBUSY;FBTYPE=BUSY-UNAVAILABLE:{}/PT2H\r\nEND:VFREEBUSY\r\n",
+            hour(from)
+        )
+    };
+    s.write("users/alice/.freebusy.ics", plain(&[&published(50)]));
+    assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 50, 2));
+    write_for_somebody(&s, "users/alice/.freebusy.ics", &plain(&[&published(60)]));
+    a_while();
+    assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 50, 2));
+    give(&s, "users/alice/.freebusy.ics", SOMEBODY, 0o644);
+    eventually("it is read again", || has(&periods(&s), "BUSY-UNAVAILABLE", 60, 2).then_some(()));
+    assert_eq!(summaries(&s.get(ADDRESS, "alice").text()), ["Team lunch"]);
 }
