@@ -147,21 +147,30 @@ impl Store {
 
     fn sources(&self, who: &Principal, scope: &Scope) -> Result<Sources> {
         let census = self.census(&scope.home())?;
-        sources(who, scope, census.as_deref(), |path| self.if_not_of_many(scope, self.load_held(path)))
+        sources(who, scope, census.as_deref(), |path| self.load_counted(who, scope, path, Store::load_held))
     }
 
     /// As [`Store::sources`], with all texts.
     fn whole_sources(&self, who: &Principal, scope: &Scope) -> Result<Sources> {
         let census = self.census(&scope.home())?;
-        let load = |path: &Path| Ok(self.load_unread(path)?.map(|(_, loaded)| Held::Whole(loaded)));
-        sources(who, scope, census.as_deref(), |path| self.if_not_of_many(scope, load(path)))
+        let load =
+            |store: &Store, path: &Path| Ok(store.load_unread(path)?.map(|(_, loaded)| Held::Whole(loaded)));
+        sources(who, scope, census.as_deref(), |path| self.load_counted(who, scope, path, load))
     }
 
-    /// What was loaded: one of many calendars that the service may not read holds up no others.
-    fn if_not_of_many(&self, scope: &Scope, loaded: Result<Option<Held>>) -> Result<Option<Held>> {
+    /// What is at `path`, of which `who` may know: as [`Store::load_for`]. One of many calendars that the service may not read
+    /// holds up no others.
+    fn load_counted(
+        &self,
+        who: &Principal,
+        scope: &Scope,
+        path: &Path,
+        load: impl Fn(&Store, &Path) -> Result<Option<Held>>,
+    ) -> Result<Option<Held>> {
         match scope {
-            Scope::Home(_) => Ok(self.tree.if_allowed(loaded)?.flatten()),
-            Scope::Place(_) => loaded,
+            Scope::Home(_) => Ok(self.tree.if_allowed(load(self, path))?.flatten()),
+            Scope::Place(_) if self.role_at(who, path)? < Role::Freebusy => Ok(None),
+            Scope::Place(_) => load(self, path),
         }
     }
 

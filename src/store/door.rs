@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Store;
 use super::draft::Draft;
 use super::place::{Name, Path, Place};
-use super::rights::nearest;
+use super::rights::{nearest, owns};
 use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;
@@ -60,7 +60,7 @@ impl Store {
     /// `LoginNeeded` for nobody without the role; `NotFound` for what is missing or whose asker may not know of it;
     /// `Forbidden` if the asker may read but not do this; `GroupsUnknown`.
     pub fn open(&self, who: &Principal, place: &Place, need: Role) -> Result<Room> {
-        let admitted = self.enter(who, place, need, |path| self.load(path))?;
+        let admitted = self.enter(who, place, need, |path| self.load_for(who, need, path))?;
         let snapshot = self.snapshot(place, &admitted.parts);
         Ok(Room { role: admitted.role, snapshot })
     }
@@ -91,7 +91,8 @@ impl Store {
     /// Says that `client` was told that there is nothing at a place, where `who` may make a calendar: some programs take that
     /// for an empty one and save to it. Not on an async thread.
     pub fn told_of_nothing(&self, client: &Client, who: &Principal, place: &Place) {
-        if let Ok(Some(targets)) = self.targets(who, place, &|path| self.load(path))
+        if let Ok(Some(targets)) =
+            self.targets(who, place, &|path| self.load_for(who, Role::Contributor, path))
             && targets.parts.is_empty()
         {
             self.views.told_of_nothing(client);
@@ -128,8 +129,23 @@ impl Store {
         Ok(admitted)
     }
 
+    /// As [`Store::load`], for `who` needs this role. What an asker may not know of is not loaded: how long that takes, and how
+    /// it fails, would tell that it is there.
+    pub(super) fn load_for(
+        &self,
+        who: &Principal,
+        need: Role,
+        path: &Path,
+    ) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+        let is_fresh = self.slots.peek(path).is_some_and(|slot| slot.fresh().is_some());
+        match is_fresh || self.role_at(who, path)? >= need.min(Role::Viewer) {
+            true => self.load(path),
+            false => Ok(None),
+        }
+    }
+
     /// What is at `path` now, from memory if that is fresh.
-    pub(super) fn load(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
+    fn load(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
         let loaded = self.load_unread(path)?;
         loaded.iter().for_each(|(slot, _)| slot.note_reader());
         Ok(loaded)
@@ -236,7 +252,10 @@ impl Store {
 
     /// What `who` may do at `path`, whether anything is there or not.
     pub fn role_at(&self, who: &Principal, path: &Path) -> Result<Role> {
-        nearest(&self.tree, path)?.role(who, path)
+        match owns(who, &path.home) {
+            true => Ok(Role::Master),
+            false => nearest(&self.tree, path)?.role(who, path),
+        }
     }
 
     /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder, and the role.

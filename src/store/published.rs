@@ -13,6 +13,7 @@ use super::operation::Operation;
 use super::origin::Origin;
 use super::place::Home;
 use super::record::{Cause, Did};
+use super::rights::owns;
 use super::stamp::Stamp;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
@@ -94,7 +95,7 @@ impl Store {
     /// # Errors
     /// As [`Store::publish_busy`].
     pub fn may_publish_busy(&self, who: &Principal, home: &Home) -> Result<()> {
-        if who.user().is_some() && who.user() == home.owner() {
+        if owns(who, home) {
             return Ok(());
         }
         let role = self.freebusy_role(who, home)?;

@@ -11,7 +11,7 @@ use super::content::{State, content_hash};
 use super::disk::{Directory, There};
 use super::operation::Operation;
 use super::origin::Origin;
-use super::place::{Name, Path};
+use super::place::{Home, Name, Path};
 use super::recent::Recent;
 use super::record::{Cause, Did};
 use super::stamp::Stamp;
@@ -48,7 +48,7 @@ impl Rights {
             let makers = self.role(link.maker(), path)?;
             return Ok(link.role(makers, path.home.owner(), path.names.iter().map(Name::as_str)));
         }
-        if who.user().is_some() && who.user() == path.home.owner() {
+        if owns(who, &path.home) {
             return Ok(Role::Master);
         }
         match self {
@@ -58,6 +58,11 @@ impl Rights {
             }
         }
     }
+}
+
+/// Whether it is `who`'s own home: not through a link.
+pub fn owns(who: &Principal, home: &Home) -> bool {
+    who.user().is_some() && who.user() == home.owner()
 }
 
 /// What the `.acl.json` files said when they were read last: each save asks for the same ones again.
@@ -207,7 +212,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::super::last_good::LastGood;
-    use super::super::place::Home;
     use super::*;
     use crate::acl::Groups;
 

@@ -101,7 +101,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; `Conflict` for an address at which no calendar can be.
     pub fn may_save(&self, who: &Principal, place: &Place) -> Result<Option<String>> {
-        let look = || self.targets(who, place, &|path| self.load(path));
+        let look = || self.targets(who, place, &|path| self.load_for(who, Role::Contributor, path));
         let targets = match look() {
             // What somebody makes at this moment is neither there nor missing: with the home's lock nobody makes anything.
             Err(Error::NotFound | Error::Conflict(_)) | Ok(None) if self.may_add(who, place)? => {

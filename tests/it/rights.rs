@@ -1,7 +1,9 @@
 //! Rights: role × verb × address, and how entries of `.acl.json` weigh against each other. What CLASS hides is in `class`.
 
 use crate::calendar::{event, plain, summaries};
+use crate::need::need;
 use crate::server::{NOBODY, Server, write};
+use crate::strace::Strace;
 
 /// A role, and what its verbs answer on a calendar that is there: GET, HEAD, PROPFIND, PUT of a new item, PUT that
 /// changes an item, PUT that leaves one out; PUT of a calendar that is not there; DELETE; DELETE of one that is not there.
@@ -231,6 +233,30 @@ fn without_rights_missing_and_forbidden_are_the_same_answer() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_is_loaded_for_who_has_no_rights() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let s = Server::configured("watch = \"poll\"");
+    s.write("users/alice/.acl.json", "{}");
+    let trace = s.path("trace");
+    let Some(strace) = Strace::list(&s, "openat2,newfstatat,statx", &trace) else { return };
+    for user in ["carol", NOBODY] {
+        for address in ["/ical/~alice/folder/Work/Archive/2025.ics", "/ical/~alice/main.ics?show=busy"] {
+            for method in ["GET", "PUT", "DELETE", "PROPFIND"] {
+                s.request(method, address, user).send();
+            }
+        }
+    }
+    drop(strace);
+    let looks = std::fs::read_to_string(trace).expect("a trace");
+    assert!(
+        looks.contains("2025/.acl.json") && !looks.contains("kickoff") && !looks.contains("interview"),
+        "{looks}"
+    );
 }
 
 #[test]

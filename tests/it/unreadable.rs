@@ -6,7 +6,7 @@ use std::fs;
 use crate::calendar::{event, plain, summaries};
 use crate::foreign::{SOMEBODY, give, started};
 use crate::freebusy::{at, has, hour, periods};
-use crate::server::{Server, eventually};
+use crate::server::{NOBODY, Server, eventually};
 
 const ADDRESS: &str = "/ical/folder/Team.ics";
 const DIRECTORY: &str = "users/alice/Team";
@@ -96,6 +96,28 @@ fn a_directory_that_may_not_be_looked_into_holds_up_nothing_beside_it() {
         a_while();
     }
     assert_eq!(s.log().matches("alice/Priv").count(), 1, "{}", s.log());
+}
+
+#[test]
+fn who_has_no_rights_is_not_told_by_an_error_that_something_is_there() {
+    let Some(s) = started() else { return };
+    make_for_somebody(&s, "users/alice/Priv");
+    busy(&s, "Busy");
+    s.write("users/alice/.acl.json", "{}");
+    for folder in ["Busy", "Priv"] {
+        for user in ["carol", NOBODY] {
+            for method in ["GET", "HEAD", "PUT", "DELETE", "PROPFIND"] {
+                let code =
+                    |name: &str| s.request(method, &format!("/ical/~alice/folder/{name}"), user).send().code;
+                for address in ["FOLDER.ics", "FOLDER.ics?show=busy", "FOLDER/Plans.ics", "FOLDER/"] {
+                    let [there, missing] =
+                        [folder, "Missing"].map(|name| code(&address.replace("FOLDER", name)));
+                    assert_eq!(there, missing, "{method} {folder} {address} by {user:?}");
+                }
+            }
+        }
+        give(&s, "users/alice/Busy", SOMEBODY, 0o711);
+    }
 }
 
 #[test]
