@@ -94,6 +94,10 @@ impl Calendar {
         let mut read = side_by_side(&names, |names| look(directory, names, then, last_good))?;
         look_again(directory, &mut read, then, last_good, a_moment)?;
         let read: Vec<_> = read.into_iter().filter_map(|(name, now)| Some((name, now?))).collect();
+        // Those too that went while nobody looked. Beside a loose file are others' files.
+        if shape == Shape::Directory {
+            last_good.forget_others(directory, read.iter().map(|(name, _)| &**name));
+        }
         let untouched = read.len() == then.len()
             && read.iter().zip(then.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
         let files = match before.filter(|_| untouched) {
@@ -419,6 +423,24 @@ mod tests {
             start_again(&mut tree);
             tree.write("1.ics", "");
             assert!(tree.sweep().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_last_good_version_goes_with_its_file() {
+        for is_seen in [true, false] {
+            let mut tree = Tree::new();
+            for text in [&event("UID:1\r\n", "good", ""), "BEGIN:VCALENDAR\r\nBEGIN:VEV"] {
+                tree.write("1.ics", text);
+                assert_eq!(tree.sweep(), ["good"]);
+            }
+            std::fs::remove_file(tree.tree.path().join("1.ics")).expect("removed");
+            if !is_seen {
+                (tree.calendar, tree.last_good) = (None, LastGood::open(tree.cache.path(), tree.tree.path()));
+            }
+            assert!(tree.sweep().is_empty());
+            tree.write("1.ics", "");
+            assert!(tree.sweep().is_empty(), "{is_seen}");
         }
     }
 

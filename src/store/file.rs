@@ -2,7 +2,6 @@
 //! what they come to together is `calendar`'s.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -114,10 +113,6 @@ impl Looked<'_> {
         Ok(Some(Arc::new(file)))
     }
 
-    fn path(&self, directory: &Directory) -> PathBuf {
-        directory.path().join(&**self.name)
-    }
-
     /// What is served of the file, which was read just now, and whether that is something older.
     fn items(
         &self,
@@ -130,17 +125,17 @@ impl Looked<'_> {
         if let Some(before) = self.before.filter(|before| before.hash == Some(hash) && same_time(before)) {
             if !before.broken {
                 // A save of ours may have mended it.
-                self.last_good.forget(&self.path(directory));
+                self.last_good.forget(directory, self.name);
             }
             return (before.items.clone(), before.broken);
         }
         match cut(content) {
             Ok(cut) => {
-                self.last_good.forget(&self.path(directory));
+                self.last_good.forget(directory, self.name);
                 (stored(cut.items, self.name, stamp.modified()), false)
             }
             Err(error) => {
-                let path = self.path(directory);
+                let path = directory.path().join(&**self.name);
                 tracing::warn!(
                     "{}: {error}; its last good version is served, if there is one",
                     path.display()
@@ -154,10 +149,10 @@ impl Looked<'_> {
     fn kept(&self, directory: &Directory, stamp: Stamp) -> Vec<Arc<Stored>> {
         if let Some(before) = self.before {
             let served = before.items.iter().map(|stored| &*stored.item);
-            self.last_good.keep(&self.path(directory), served);
+            self.last_good.keep(directory, self.name, served);
             return before.items.clone();
         }
-        let cached = self.last_good.recall(&self.path(directory)).and_then(|content| cut(&content).ok());
+        let cached = self.last_good.recall(directory, self.name).and_then(|content| cut(&content).ok());
         cached.map(|cut| stored(cut.items, self.name, stamp.modified())).unwrap_or_default()
     }
 }

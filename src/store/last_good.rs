@@ -6,6 +6,7 @@ use std::path::{Path as FsPath, PathBuf};
 
 use parking_lot::Mutex;
 
+use super::disk::Directory;
 use crate::ical::item::Item;
 
 /// What makes backup programs pass a directory over (the Cache Directory Tagging Specification).
@@ -58,48 +59,75 @@ impl LastGood {
         LastGood::of(cache, data).unwrap_or_default()
     }
 
-    /// Keeps what was served of `file` before it broke.
-    pub fn keep<'i>(&self, file: &FsPath, items: impl Iterator<Item = &'i Item>) {
+    /// Keeps what was served of the file `name` before it broke.
+    pub fn keep<'i>(&self, of: &Directory, name: &str, items: impl Iterator<Item = &'i Item>) {
         let Some(directory) = self.directory.as_ref() else { return };
         let content: Vec<u8> = items.flat_map(Item::to_file).collect();
         if content.is_empty() {
             return;
         }
-        let name = self.name(file);
+        let Some(name) = self.place(of).map(|place| place + &half(name.as_bytes())) else { return };
         match write(directory, &name, &content) {
             Ok(()) => drop(self.names.lock().insert(name)),
             Err(error) => tracing::warn!("{}: {error}", directory.join(name).display()),
         }
     }
 
-    /// What was kept of `file`: one VCALENDAR for each of its items.
-    pub fn recall(&self, file: &FsPath) -> Option<Vec<u8>> {
-        let name = self.known(file)?;
+    /// What was kept of the file `name`: one VCALENDAR for each of its items.
+    pub fn recall(&self, of: &Directory, name: &str) -> Option<Vec<u8>> {
+        let name = self.known(of, name)?;
         std::fs::read(self.directory.as_ref()?.join(name)).ok()
     }
 
-    /// Drops what was kept of `file`, which is good again.
-    pub fn forget(&self, file: &FsPath) {
-        if let (Some(name), Some(directory)) = (self.known(file), &self.directory) {
-            // Whoever empties the cache has removed it already.
-            let _ = std::fs::remove_file(directory.join(&name));
-            self.names.lock().remove(&name);
-        }
+    /// Drops what was kept of the file `name`, which is good again, or gone.
+    pub fn forget(&self, of: &Directory, name: &str) {
+        self.known(of, name).iter().for_each(|name| self.remove(name));
     }
 
-    fn known(&self, file: &FsPath) -> Option<String> {
-        let names = self.names.lock();
-        if names.is_empty() {
-            return None;
+    /// Drops what was kept of files that are not among those that are there.
+    pub fn forget_others<'f>(&self, of: &Directory, there: impl Iterator<Item = &'f str>) {
+        let Some(place) = self.known_place(of) else { return };
+        let kept = |name: &&String| name.starts_with(&place);
+        let mut gone: HashSet<String> = self.names.lock().iter().filter(kept).cloned().collect();
+        if !gone.is_empty() {
+            for name in there {
+                gone.remove(&(place.clone() + &half(name.as_bytes())));
+            }
         }
-        Some(self.name(file)).filter(|name| names.contains(name))
+        gone.iter().for_each(|name| self.remove(name));
     }
 
-    /// One cache may serve several trees, and two of them may be spelled alike.
-    fn name(&self, file: &FsPath) -> String {
-        let below = file.strip_prefix(&self.data).unwrap_or(file);
-        blake3::hash(self.root.join(below).as_os_str().as_encoded_bytes()).to_hex()[..32].to_owned()
+    fn remove(&self, name: &str) {
+        let Some(directory) = &self.directory else { return };
+        // Whoever empties the cache has removed it already.
+        let _ = std::fs::remove_file(directory.join(name));
+        self.names.lock().remove(name);
     }
+
+    fn known(&self, of: &Directory, name: &str) -> Option<String> {
+        let name = self.known_place(of)? + &half(name.as_bytes());
+        self.names.lock().contains(&name).then_some(name)
+    }
+
+    fn known_place(&self, of: &Directory) -> Option<String> {
+        let is_empty = self.names.lock().is_empty();
+        if is_empty { None } else { self.place(of) }
+    }
+
+    /// What the names of all that is kept of a directory begin with. One cache may serve several trees, and two of them may be
+    /// spelled alike; and another directory may have had this one's name, with other rights.
+    fn place(&self, of: &Directory) -> Option<String> {
+        let below = of.path().strip_prefix(&self.data).unwrap_or(of.path());
+        // Not the number of the device, which may be another one after each start.
+        let (_, inode) = of.identity().ok()?;
+        let path = self.root.join(below);
+        Some(half(&[path.as_os_str().as_encoded_bytes(), b"/", &inode.to_le_bytes()].concat()))
+    }
+}
+
+/// A half of a name in the cache.
+fn half(of: &[u8]) -> String {
+    blake3::hash(of).to_hex()[..16].to_owned()
 }
 
 /// Makes the directory, and the cache around it.
@@ -131,13 +159,18 @@ mod tests {
         cut(ITEM).expect("an item").items
     }
 
+    fn opened(path: &FsPath) -> Directory {
+        Directory::root(path).expect("open")
+    }
+
     #[test]
     fn what_is_kept_is_known_of_its_own_tree_however_that_is_spelled() {
         let [own, other, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
         let spelled = cache.path().join("data");
-        let knows = |data: &FsPath| LastGood::open(cache.path(), data).recall(&data.join("1.ics")).is_some();
+        let knows =
+            |data: &FsPath| LastGood::open(cache.path(), data).recall(&opened(data), "1.ics").is_some();
         symlink(own.path(), &spelled).expect("a link");
-        LastGood::open(cache.path(), &spelled).keep(&spelled.join("1.ics"), items().iter());
+        LastGood::open(cache.path(), &spelled).keep(&opened(&spelled), "1.ics", items().iter());
         assert!(knows(&spelled) && knows(own.path()));
         std::fs::remove_file(&spelled).expect("removed");
         symlink(other.path(), &spelled).expect("a link");
@@ -145,13 +178,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_is_of_its_directory_and_not_of_one_that_takes_its_name() {
+        let [data, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
+        let [one, other] = ["one", "other"].map(|name| data.path().join(name));
+        for path in [&one, &other] {
+            std::fs::create_dir(path).expect("mkdir");
+        }
+        let last_good = LastGood::open(cache.path(), data.path());
+        last_good.keep(&opened(&one), "1.ics", items().iter());
+        assert!(last_good.recall(&opened(&other), "1.ics").is_none());
+        std::fs::rename(&one, data.path().join("aside")).expect("moved");
+        std::fs::rename(&other, &one).expect("moved");
+        assert!(last_good.recall(&opened(&one), "1.ics").is_none());
+    }
+
+    #[test]
     fn what_is_good_is_kept_though_somebody_has_removed_the_cache() {
         let [data, cache] = std::array::from_fn(|_| tempfile::tempdir().expect("a directory"));
-        let file = data.path().join("1.ics");
         let last_good = LastGood::open(cache.path(), data.path());
         std::fs::remove_dir_all(cache.path()).expect("removed");
-        last_good.keep(&file, items().iter());
-        assert!(LastGood::open(cache.path(), data.path()).recall(&file).is_some());
-        assert!(cache.path().join(TAG.0).is_file());
+        last_good.keep(&opened(data.path()), "1.ics", items().iter());
+        let kept = LastGood::open(cache.path(), data.path()).recall(&opened(data.path()), "1.ics");
+        assert!(kept.is_some() && cache.path().join(TAG.0).is_file());
     }
 }

@@ -148,6 +148,10 @@ pub fn look_again(
     }
     for (name, now) in gone {
         *now = Looked { name, before: known.get(name), last_good }.sweep(directory)?;
+        // Under its name may be another item one day.
+        if now.is_none() {
+            last_good.forget(directory, name);
+        }
     }
     Ok(())
 }
