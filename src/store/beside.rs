@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::rights::nearest;
+use super::disk::Identity;
+use super::rights::{Rights, nearest};
 use super::slot::{Held, Slot, Texts};
 use super::tree::Tree;
 use super::writer::Locked;
@@ -29,7 +30,14 @@ impl Slot {
             }
             let is_half = standing.is_half && !self.writer.is_applying();
             if !is_half && (attempts < ATTEMPTS || turn.is_some()) {
-                let after = self.read_held(tree, before.as_ref(), texts)?;
+                let after = match self.read_held(tree, before.as_ref(), texts) {
+                    // Another directory took its name meanwhile.
+                    Err(Error::Busy) if since.elapsed() <= PATIENCE => {
+                        std::thread::sleep(LOOK_AGAIN);
+                        continue;
+                    }
+                    after => after?,
+                };
                 // A commit of ours that began meanwhile may have put half of its files there.
                 if self.writer.begun() == begun {
                     let now = tree.standing(&self.path.home)?;
@@ -45,10 +53,11 @@ impl Slot {
                 }
             }
             drop(turn);
-            match before.filter(|held| texts == Texts::Spared || held.contents().is_some()) {
-                Some(held) => return self.keep_held(tree, &held, texts),
-                None if since.elapsed() > PATIENCE => return Err(Error::Busy),
-                None => std::thread::sleep(LOOK_AGAIN),
+            let held = before.filter(|held| texts == Texts::Spared || held.contents().is_some());
+            match held.map(|held| self.keep_held(tree, &held, texts)) {
+                None | Some(Err(Error::Busy)) if since.elapsed() > PATIENCE => return Err(Error::Busy),
+                None | Some(Err(Error::Busy)) => std::thread::sleep(LOOK_AGAIN),
+                Some(kept) => return kept,
             }
         }
     }
@@ -58,9 +67,22 @@ impl Slot {
         tree.home(&self.path.home)?.map_or(Ok(None), |home| self.writer.try_lock(home))
     }
 
+    /// The rights here, for what was read in the directory `of`, if that is known.
+    ///
+    /// # Errors
+    /// `Busy` if another one is here by now: what is in the one is not to be shown to whom the other is.
+    pub(super) fn rights_for(&self, tree: &Tree, of: Option<Identity>) -> Result<Rights> {
+        let rights = nearest(tree, &self.path)?;
+        let here = self.find(tree)?.map(|(directory, _)| directory.identity()).transpose()?;
+        match of.is_none() || of == here {
+            true => Ok(rights),
+            false => Err(Error::Busy),
+        }
+    }
+
     /// What is in memory stands, for a while.
     fn keep_held(&self, tree: &Tree, held: &Held, texts: Texts) -> Result<Option<Held>> {
-        let kept = held.kept(nearest(tree, &self.path)?);
+        let kept = held.kept(self.rights_for(tree, held.directory())?);
         Ok(self.placed(Some(held), Some(kept), texts))
     }
 }
@@ -141,5 +163,37 @@ mod tests {
         });
         assert!(seen.iter().all(|[one, other]| one == other), "{seen:?}");
         assert!(seen.windows(2).filter(|seen| seen[0] != seen[1]).count() > 4, "it follows: {seen:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::disk::Directory;
+    use super::super::last_good::LastGood;
+    use super::super::slots::Slots;
+    use super::*;
+
+    #[test]
+    fn what_was_read_in_a_directory_gets_no_rights_of_one_that_takes_its_name() {
+        let data = tempfile::tempdir().expect("a directory");
+        let home = data.path().join("users/alice");
+        for name in ["One", "Other"] {
+            std::fs::create_dir_all(home.join(name)).expect("mkdir");
+        }
+        let tree = Tree::new(Directory::root(data.path()).expect("open"), "public", LastGood::default());
+        let (slots, path) = (Slots::new(1 << 20), "alice/One".parse().expect("a place"));
+        let slot = slots.get_or_make(&path, Arc::default);
+        let held = slot.look_beside_writers(&tree, Texts::Needed).expect("looked").expect("a calendar");
+        let is_refused = || matches!(slot.rights_for(&tree, held.directory()), Err(Error::Busy));
+        assert!(!is_refused());
+        let moved = |from: &str, to: &str| std::fs::rename(home.join(from), home.join(to)).expect("moved");
+        moved("One", "Aside");
+        assert!(is_refused(), "it is gone");
+        moved("Other", "One");
+        assert!(is_refused());
+        let now = slot.look_beside_writers(&tree, Texts::Needed).expect("looked").expect("a calendar");
+        assert_ne!(now.directory(), held.directory());
     }
 }

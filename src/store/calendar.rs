@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::content::{ContentHash, State};
-use super::disk::Directory;
+use super::disk::{Directory, Identity};
 use super::file::{File, Files, Looked, Stored, doubles};
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
@@ -43,6 +43,8 @@ pub struct Calendar {
     blocked: Arc<[String]>,
     /// What tells whether its properties are still the same; nothing if that is to be read.
     stamps: Option<Stamps>,
+    /// Where all of it was read; nothing if a commit of ours has made it and nobody has looked since.
+    pub directory: Option<Identity>,
 }
 
 /// A file before and after a change.
@@ -73,6 +75,7 @@ impl Calendar {
             files: Arc::new(BTreeMap::new()),
             blocked: Arc::new([]),
             stamps: None,
+            directory: None,
         }
     }
 
@@ -107,17 +110,18 @@ impl Calendar {
         let known = before.map(|before| &before.contents.gist.props).or(known);
         let (props, stamps) = shape.props(directory, name, known, before.and_then(|before| before.stamps))?;
         let modified = newest(&files, shape.own_time(listed));
-        let read_only = shape != Shape::Directory;
+        let (read_only, directory) = (shape != Shape::Directory, Some(directory.identity()?));
         let Some(before) = before.filter(|before| before.contents.read_only == read_only) else {
             let gist = Gist::new(props, modified);
             let contents = Contents::new(serve(&files), gist, read_only);
-            return Ok(Calendar { contents, files, blocked, stamps });
+            return Ok(Calendar { contents, files, blocked, stamps, directory });
         };
         let items = match untouched || same_items(&before.files, &files) {
             true => before.contents.items.clone(),
             false => serve(&files),
         };
-        Ok(Calendar { contents: before.contents.with(items, props, modified), files, blocked, stamps })
+        let contents = before.contents.with(items, props, modified);
+        Ok(Calendar { contents, files, blocked, stamps, directory })
     }
 
     /// As [`Calendar::sweep`] of a directory in which only files of these names may be different; nothing if others may be
@@ -155,7 +159,7 @@ impl Calendar {
         let (files, items) = self.replaced(changed);
         let Gist { props, .. } = &*self.contents.gist;
         let contents = self.contents.with(items, props.clone(), newest(&files, listed));
-        Ok(Some(Calendar { contents, files, blocked: self.blocked.clone(), stamps: self.stamps }))
+        Ok(Some(Calendar { contents, files, ..self.clone() }))
     }
 
     /// The calendar after a commit of ours, which the next sweep will look at again.
@@ -167,7 +171,7 @@ impl Calendar {
         let (files, items) = self.replaced(changes.into_iter().map(written).collect());
         let gist = self.contents.gist.after(self.contents.gist.props.clone(), modified);
         let contents = Contents::new(items, gist, false);
-        Calendar { contents, files, blocked: self.blocked.clone(), stamps: self.stamps }
+        Calendar { contents, files, ..self.clone() }
     }
 
     /// The files and what is served of them after some were replaced, made or removed.

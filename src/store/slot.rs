@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use super::calendar::{Calendar, Contents};
-use super::disk::Directory;
+use super::disk::{Directory, Identity};
 use super::gist::{Digest, Gist};
 use super::listing::Shape;
 use super::place::{Path, Place};
-use super::rights::{Rights, nearest};
+use super::rights::Rights;
 use super::snapshot::Snapshot;
 use super::tree::{Found, Tree};
 use super::watch::marks::{Seen, Sight, WATCHED};
@@ -36,6 +36,8 @@ pub struct Loaded {
 pub struct Condensed {
     gist: Arc<Gist>,
     digest: Digest,
+    /// As [`Calendar::directory`].
+    directory: Option<Identity>,
     rights: Rights,
     at: At,
 }
@@ -156,9 +158,18 @@ impl Held {
                 Held::Whole(Arc::new(Loaded { calendar: loaded.calendar.clone(), rights, at }))
             }
             Held::Condensed(condensed) => {
-                let Condensed { gist, digest, .. } = &**condensed;
-                Held::Condensed(Arc::new(Condensed { gist: gist.clone(), digest: *digest, rights, at }))
+                let Condensed { gist, digest, directory, .. } = &**condensed;
+                let (gist, digest, directory) = (gist.clone(), *digest, *directory);
+                Held::Condensed(Arc::new(Condensed { gist, digest, directory, rights, at }))
             }
+        }
+    }
+
+    /// As [`Calendar::directory`].
+    pub(super) fn directory(&self) -> Option<Identity> {
+        match self {
+            Held::Whole(loaded) => loaded.calendar.directory,
+            Held::Condensed(condensed) => condensed.directory,
         }
     }
 
@@ -292,8 +303,9 @@ impl Slot {
             let Some((directory, loose)) = self.find(tree)? else { return Ok(None) };
             let Condensed { gist, digest, .. } = &**condensed;
             if gist.still_holds(digest, &directory, shape(loose.as_deref()), self.name())? {
-                let rights = nearest(tree, &self.path)?;
-                let now = Condensed { gist: gist.clone(), digest: *digest, rights, at };
+                let directory = Some(directory.identity()?);
+                let rights = self.rights_for(tree, directory)?;
+                let now = Condensed { gist: gist.clone(), digest: *digest, directory, rights, at };
                 return Ok(Some(Held::Condensed(Arc::new(now))));
             }
         }
@@ -305,7 +317,8 @@ impl Slot {
         let at = At { swept: Instant::now(), seen: self.sight.now() };
         // Asked after `before` was taken: what a commit has published must not meet the disk before it is applied there.
         if let Some(Held::Whole(loaded)) = before.filter(|_| self.writer.is_applying()) {
-            let (calendar, rights) = (loaded.calendar.clone(), nearest(tree, &self.path)?);
+            let calendar = loaded.calendar.clone();
+            let rights = self.rights_for(tree, calendar.directory)?;
             return Ok(Some(Loaded { calendar, rights, at: At { seen: None, ..at } }));
         }
         if let (Extent::Marked, Some(Held::Whole(loaded))) = (extent, before)
@@ -314,6 +327,9 @@ impl Slot {
             return Ok(Some(now));
         }
         let Some((directory, loose)) = self.find(tree)? else { return Ok(None) };
+        // Of another directory, which has this name now, nothing is known.
+        let identity = directory.identity()?;
+        let before = before.filter(|before| before.directory().is_none_or(|then| then == identity));
         let known = before.and_then(|before| match before {
             Held::Whole(loaded) => Some(&loaded.calendar),
             Held::Condensed(_) => None,
@@ -324,7 +340,7 @@ impl Slot {
             Some(Held::Condensed(condensed)) => calendar.going_on(&condensed.gist, &condensed.digest),
             _ => calendar,
         };
-        let rights = nearest(tree, &self.path)?;
+        let rights = self.rights_for(tree, Some(identity))?;
         if let Rights::Closed { reason } = &rights
             && before.is_none_or(|before| *before.rights() != rights)
         {
@@ -341,6 +357,9 @@ impl Slot {
             return Ok(None);
         }
         let Some(directory) = tree.root.directory(tree.on_disk(&self.path))? else { return Ok(None) };
+        if loaded.calendar.directory != Some(directory.identity()?) {
+            return Ok(None);
+        }
         let calendar = loaded.calendar.sweep_names(&directory, &names, &tree.last_good)?;
         // What makes no events is looked for no later than after a look at everything.
         let at = At { swept: loaded.at.swept, ..now };
@@ -348,7 +367,7 @@ impl Slot {
     }
 
     /// The calendar's directory, or the folder in which it is one file.
-    fn find(&self, tree: &Tree) -> Result<Option<(Directory, Option<String>)>> {
+    pub(super) fn find(&self, tree: &Tree) -> Result<Option<(Directory, Option<String>)>> {
         Ok(match tree.find(&self.path)? {
             Found::Calendar(directory) => Some((directory, None)),
             Found::File(folder, file) => Some((folder, Some(file))),
@@ -397,8 +416,8 @@ impl Slot {
         let Some(digest) = loaded.calendar.digest().filter(|_| gist.busy.lock().is_some()) else {
             return false;
         };
-        let condensed =
-            Condensed { gist: gist.clone(), digest, rights: loaded.rights.clone(), at: loaded.at };
+        let (directory, rights) = (loaded.calendar.directory, loaded.rights.clone());
+        let condensed = Condensed { gist: gist.clone(), digest, directory, rights, at: loaded.at };
         let texts = held.replace(Held::Condensed(Arc::new(condensed)));
         self.read.store(false, Ordering::Relaxed);
         drop(held);

@@ -213,6 +213,33 @@ fn free_busy_follows_the_files() {
 }
 
 #[test]
+fn calendars_that_swap_their_names_show_nothing_of_each_other() {
+    for watch in ["auto", "poll"] {
+        let s = Server::configured(&format!("watch = \"{watch}\""));
+        let codes = || {
+            ["One", "Other"].map(|name| s.get(&format!("/ical/~alice/folder/{name}.ics"), "bob").send().code)
+        };
+        s.write("users/alice/One/.acl.json", "{\"user:bob\": \"none\"}");
+        s.write("users/alice/Other/.acl.json", "{\"user:bob\": \"viewer\"}");
+        s.write("users/alice/One/x.ics", plain(&[&event("x", "Secret", &[])]));
+        s.write("users/alice/Other/x.ics", "BEGIN:VCALENDAR\r\nBEGIN:VEV");
+        assert_eq!(summaries(&s.get("/ical/folder/One.ics", "alice").text()), ["Secret"]);
+        assert_eq!(codes(), [404, 200]);
+        let name = |name: &str| s.path("users/alice").join(name);
+        for (from, to) in [("One", "Aside"), ("Other", "One"), ("Aside", "Other")] {
+            fs::rename(name(from), name(to)).expect("moved");
+        }
+        eventually("the rights are the other's", || {
+            let seen = s.get("/ical/~alice/folder/One.ics", "bob").send().text();
+            assert!(!seen.contains("Secret"), "{watch}: {seen}");
+            (codes() == [200, 404]).then_some(())
+        });
+        shows(&s, "/ical/folder/One.ics", &[]);
+        shows(&s, "/ical/folder/Other.ics", &["Secret"]);
+    }
+}
+
+#[test]
 fn a_split_of_a_dropped_in_file_keeps_an_edit_that_was_made_meanwhile() {
     let s = Server::start();
     let address = "/ical/folder/Odd/Dropped.ics";
