@@ -129,11 +129,12 @@ impl Item {
         self
     }
 
-    /// The item as it is shown to who may not see it: a busy block, and nothing of what was around it.
+    /// The item as it is shown to who may not see it: a busy block, and nothing of what was around it but its zones' rules.
     pub fn busy(&self) -> Item {
         Item {
             raw: mask::busy_block(&self.raw).into(),
             header: Arc::new([]),
+            zones: self.zones.iter().map(Zone::bare).collect(),
             look: OnceLock::new(),
             ..self.clone()
         }

@@ -219,7 +219,7 @@ impl Age {
 }
 
 /// What a VTIMEZONE carries beside its rules.
-fn describes_a_zone(property: &Property<'_>) -> bool {
+pub(super) fn describes_a_zone(property: &Property<'_>) -> bool {
     let is_description = ["LAST-MODIFIED", "TZURL", "COMMENT"].iter().any(|known| property.is(known));
     is_description || is_makers_own(property.name)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::line::{Property, lines};
 use super::meaning::{self, Hash};
 use super::scan::{Component, Kind, Object};
 use super::text::{self, Renames};
@@ -30,9 +31,33 @@ impl Zone {
     pub fn is_undefined(&self) -> bool {
         self.iana.is_none() && self.definition.is_none()
     }
+
+    /// The zone without what only describes it.
+    pub fn bare(&self) -> Zone {
+        let custom = self.definition.as_ref().filter(|_| self.iana.is_none());
+        let definition = custom.map(|definition| Arc::new(definition.bare()));
+        Zone { definition, ..self.clone() }
+    }
 }
 
 impl Definition {
+    /// The definition without what only describes it, in words that may be meant for few; it means the same.
+    fn bare(&self) -> Definition {
+        let (mut raw, mut depth) = (Vec::with_capacity(self.raw.len()), 0_usize);
+        for line in lines(&self.raw) {
+            let Some(property) = Property::parse(&line.text) else { continue };
+            if property.is("BEGIN") {
+                depth += 1;
+            } else if property.is("END") {
+                depth = depth.saturating_sub(1);
+            }
+            if depth != 1 || !meaning::describes_a_zone(&property) {
+                raw.extend_from_slice(line.raw);
+            }
+        }
+        Definition { raw: raw.into(), meaning: self.meaning }
+    }
+
     /// The definition under another TZID.
     pub fn renamed(&self, from: &str, to: &str) -> Definition {
         let raw: Box<[u8]> = text::rename_zones(&self.raw, &Renames::from([(from, to)])).into();

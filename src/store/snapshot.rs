@@ -51,7 +51,8 @@ pub struct Snapshot {
     gzip: OnceLock<Bytes>,
     /// A hash of the body, without quotes.
     pub etag: String,
-    pub modified: SystemTime,
+    /// When any of it changed last; nothing for who does not see all: what changes unseen would move it.
+    pub modified: Option<SystemTime>,
     pub heading: Heading,
     /// See [`crate::ical::whole::Whole::made_up`].
     pub made_up: HashMap<String, String>,
@@ -95,11 +96,8 @@ impl Snapshot {
         let shown = shown(&sources);
         let mut digest = Digest::default();
         let whole = whole(&heading, shown.iter().map(Shown::item), |piece| digest.push(piece));
-        let modified = sources
-            .iter()
-            .map(|source| source.contents.gist.modified)
-            .max()
-            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let is_whole = sources.iter().all(|source| !source.masked);
+        let modified = sources.iter().map(|source| source.contents.gist.modified).max();
         Snapshot {
             body: OnceLock::new(),
             length: digest.length,
@@ -109,7 +107,7 @@ impl Snapshot {
             lent: whole.lent,
             sources,
             shown,
-            modified,
+            modified: modified.filter(|_| is_whole),
             heading,
         }
     }

@@ -23,6 +23,41 @@ fn class_hides_private_items_and_masks_confidential_ones() {
 }
 
 #[test]
+fn of_the_zone_of_a_masked_item_only_the_rules_are_shown() {
+    let s = Server::start();
+    let zone = "BEGIN:VTIMEZONE\r\nTZID:Our office\r\nX-NOTE:Secret\r\nCOMMENT:Secret\r\nBEGIN:STANDARD\r\n\
+                DTSTART:19700101T000000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
+    let start = "DTSTART;TZID=Our office:20261203T100000\r\n";
+    let item = format!(
+        "BEGIN:VEVENT\r\nUID:z\r\nDTSTAMP:20261001T080000Z\r\n{start}CLASS:CONFIDENTIAL\r\nEND:VEVENT\r\n"
+    );
+    s.write("users/alice/Work/Projects/zone.ics", plain(&[zone, &item]));
+    let seen = |user: &str| s.get(SHARED, user).text();
+    eventually("it is there", || seen("alice").contains("X-NOTE:Secret").then_some(()));
+    let masked = seen("bob");
+    assert!(masked.contains("TZOFFSETTO:+0100") && masked.contains(start), "{masked}");
+    assert!(!masked.contains("Secret"), "{masked}");
+}
+
+#[test]
+fn what_changes_unseen_moves_no_time_that_is_shown() {
+    let s = Server::start();
+    let told = |user: &str| {
+        let listed = s.propfind(SHARED, user, "0", "").status(207).text();
+        (
+            !s.get(SHARED, user).status(200).header("Last-Modified").is_empty(),
+            listed.contains("getlastmodified>"),
+        )
+    };
+    eventually("alice is told", || told("alice").0.then_some(()));
+    assert_eq!(told("alice"), (true, true));
+    assert_eq!(told("bob").0, false);
+    let all =
+        s.get(SHARED, "bob").header("If-Modified-Since", s.dated(SHARED, "alice").header("Last-Modified"));
+    all.status(200);
+}
+
+#[test]
 fn class_hides_nothing_from_the_owner_and_from_masters() {
     let s = Server::start();
     s.write("users/alice/Work/Projects/.acl.json", "{\"user:bob\": \"master\"}");

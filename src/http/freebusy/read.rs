@@ -131,7 +131,7 @@ fn of(scope: &Scope) -> String {
 fn respond(request: &HttpRequest, answer: &Answer) -> Result<HttpResponse> {
     // The window moves at midnight, and rights change, without any calendar: Last-Modified could not tell, so it is not asked.
     let unchanged = request.headers().contains_key("if-none-match")
-        && Guard::parse(request.headers()).not_modified(&answer.etag, answer.modified)?;
+        && Guard::parse(request.headers()).not_modified(&answer.etag, Some(answer.modified))?;
     let zipped = accepts_gzip(header(request, ACCEPT_ENCODING.as_str()));
     let suffix = if zipped { "-gzip" } else { "" };
     let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK });

@@ -28,7 +28,7 @@ fn resource(href: String, room: &Room) -> Resource {
         display_name: Some(snapshot.heading.name.clone()),
         color: snapshot.heading.color.clone(),
         etag: Some(quoted(&snapshot.etag)),
-        modified: last_modified(snapshot.modified, SystemTime::now()),
+        modified: snapshot.modified.and_then(|time| last_modified(time, SystemTime::now())),
         length: u64::try_from(snapshot.length).ok(),
         role: *role,
     }

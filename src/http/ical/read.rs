@@ -44,7 +44,7 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
         .insert_header((ETAG, etag))
         .insert_header((CACHE_CONTROL, CACHING))
         .insert_header((VARY, "Accept-Encoding, Authorization"));
-    if let Some(modified) = last_modified(snapshot.modified, SystemTime::now()) {
+    if let Some(modified) = snapshot.modified.and_then(|time| last_modified(time, SystemTime::now())) {
         response.insert_header((LAST_MODIFIED, http_date(modified)));
     }
     if unchanged {
