@@ -29,6 +29,7 @@ mod listing;
 mod lock;
 mod log;
 mod made;
+mod memory;
 pub mod merge;
 mod merged;
 mod misread;
