@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::Store;
-use super::content::{State, content_hash};
+use super::content::{ContentHash, State, content_hash};
 use super::disk::{Directory, There};
 use super::operation::Operation;
 use super::origin::Origin;
@@ -177,7 +177,7 @@ impl Store {
             None => Arc::new(Writer::default()).lock(self.tree.root.existing(USERS)?)?,
         };
         let directory = self.tree.root.directory(&on_disk)?.ok_or(Error::NotFound)?;
-        let before = directory.read(FILE)?.map(|(text, _)| content_hash(&text));
+        let before = hash_in(&directory)?;
         let mut acl = match self.rights(path)? {
             Rights::None => Acl::default(),
             Rights::Granted { acl, .. } => acl,
@@ -196,17 +196,25 @@ impl Store {
                 self.commit_alone(&locked, &path.home, operation, Cause::new(Did::Rights, origin))?;
             }
             // Above the homes there is no history.
-            None => {
-                let staged = self.journals.staging().write(&text, &directory)?;
-                if directory.read(FILE)?.map(|(text, _)| content_hash(&text)) != before {
-                    return Err(Error::Busy);
-                }
-                staged.place(&directory, FILE)?;
-                directory.sync()?;
-            }
+            None => self.replace(&directory, before, &text)?,
         }
         Ok(directory.path().join(FILE))
     }
+
+    /// Replaces the file in `directory`, durably, if it is what it was `before`.
+    fn replace(&self, directory: &Directory, before: Option<ContentHash>, text: &[u8]) -> Result<()> {
+        let staged = self.journals.staging().write(text, directory)?;
+        if hash_in(directory)? != before {
+            return Err(Error::Busy);
+        }
+        staged.place(directory, FILE)?;
+        directory.sync()
+    }
+}
+
+/// The hash of the file in `directory`, if there is one.
+fn hash_in(directory: &Directory) -> Result<Option<ContentHash>> {
+    Ok(directory.read(FILE)?.map(|(text, _)| content_hash(&text)))
 }
 
 #[cfg(test)]
