@@ -223,13 +223,13 @@ impl Store {
         let name = Name::new(user).filter(|name| name.as_str() == user).ok_or_else(unfit)?;
         let home = self.tree.home_on_disk(&Home::User(name));
         for calendar in place::MAIN.map(|name| home.join(name)) {
+            // An empty one is half made: a kill came between.
             if let Some(there) = self.tree.root.directory(&calendar)?
                 && (there.kind(props::PROPS)?.is_some() || there.count()? > 0)
             {
                 continue;
             }
             self.whereabouts.look()?;
-            // An empty one is half made: a kill came between.
             let made = self.tree.root.make(&calendar)?;
             // Another process, or another spelling of the name, may be at it too, and its user at the properties already.
             self.journals.staging().write(b"{}\n", &made)?.add(&made, props::PROPS)?;

@@ -267,7 +267,10 @@ impl Walk<'_, '_> {
 
     /// Sets owners and modes in a home whose commits wait for that. What is still wrong is named when the home is looked at.
     fn mend_first(&mut self, home: PathBuf) {
-        let mut waiting: Vec<PathBuf> = self.asked.tree.home_at(&home).map(|_| home).into_iter().collect();
+        if self.asked.tree.home_at(&home).is_none() {
+            return;
+        }
+        let mut waiting = vec![home];
         while let Some(path) = waiting.pop() {
             let Ok(mut visit) = leftovers::own(&self.asked, &path) else { continue };
             self.repair(None, &path, &visit.repairs);
