@@ -89,15 +89,19 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::super::Store;
     use super::super::commit::{Commit, Made};
     use super::super::content::{State, content_hash};
-    use super::super::lock::tests::{ITEM, Tree};
+    use super::super::disk::Directory;
+    use super::super::last_good::LastGood;
+    use super::super::lock::tests::{ITEM, Scene};
     use super::super::operation::Operation;
     use super::super::place::{Home, Name, Path};
     use super::super::record::Cause;
+    use super::super::slots::Slots;
     use super::*;
 
     const FILES: [&str; 2] = ["Calendar/0.ics", "Calendar/9.ics"];
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn who_reads_beside_another_process_that_never_rests_sees_one_state() {
-        let tree = Tree::new();
+        let tree = Scene::new();
         let write = |file: &str, text: String| tree.write(&format!("users/alice/{file}"), text.as_bytes());
         // What takes a while to be read, between the two.
         (0..200).for_each(|n| write(&format!("Calendar/5-{n}.ics"), item(&n.to_string(), n)));
@@ -165,16 +169,6 @@ mod tests {
         // How often depends on how busy the machine is.
         assert!(seen.last() > seen.first(), "it follows: {seen:?}");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::super::disk::Directory;
-    use super::super::last_good::LastGood;
-    use super::super::slots::Slots;
-    use super::*;
 
     #[test]
     fn what_was_read_in_a_directory_gets_no_rights_of_one_that_takes_its_name() {

@@ -104,20 +104,20 @@ pub mod tests {
                         DTSTART:20260101T000000Z\r\nSUMMARY:old\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
 
     /// A tree in which alice has one item, and the store that has it open.
-    pub struct Tree {
+    pub struct Scene {
         tree: tempfile::TempDir,
         pub store: Store,
         pub home: Home,
     }
 
-    impl Tree {
-        pub fn new() -> Tree {
+    impl Scene {
+        pub fn new() -> Scene {
             let tree = tempfile::tempdir().expect("a directory");
             let calendar = tree.path().join("data/users/alice/Calendar");
             std::fs::create_dir_all(&calendar).expect("mkdir");
             std::fs::write(calendar.join("a.ics"), ITEM).expect("write");
-            let store = Tree::store(tree.path());
-            Tree { tree, store, home: Home::User(Name::new("alice").expect("a name")) }
+            let store = Scene::store(tree.path());
+            Scene { tree, store, home: Home::User(Name::new("alice").expect("a name")) }
         }
 
         fn store(at: &std::path::Path) -> Store {
@@ -131,7 +131,7 @@ pub mod tests {
 
         /// The store as another process has it.
         pub fn another_process(&self) -> Store {
-            Tree::store(self.tree.path())
+            Scene::store(self.tree.path())
         }
 
         /// What is in the calendar when it is compared with the disk.
@@ -157,7 +157,7 @@ pub mod tests {
 
     #[test]
     fn a_home_whose_commit_could_not_be_applied_follows_the_disk_as_soon_as_it_is() {
-        let tree = Tree::new();
+        let tree = Scene::new();
         assert!(tree.text().contains("SUMMARY:old"));
         // As a disk that fails for too long leaves it; another process has applied the journal since.
         tree.writer().set_applying(true);
@@ -175,7 +175,7 @@ pub mod tests {
 
     #[test]
     fn a_home_that_takes_the_place_of_the_one_that_is_waited_for_is_locked_itself() {
-        let tree = Tree::new();
+        let tree = Scene::new();
         let held = tree.store.lock(&tree.home).expect("locked");
         let locked = std::thread::scope(|scope| {
             let waiting = scope.spawn(|| tree.store.lock(&tree.home)?.directory.identity());
@@ -192,7 +192,7 @@ pub mod tests {
 
     #[test]
     fn a_commit_of_another_process_that_cannot_be_applied_makes_nobody_take_half_of_it() {
-        let tree = Tree::new();
+        let tree = Scene::new();
         let on_disk = tree.store.tree.home_on_disk(&tree.home);
         let name = format!("{}-20261124T000000.000000Z-1", tag(&on_disk));
         let body = b"kalends journal 2\n{}\n".to_vec();
