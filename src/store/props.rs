@@ -1,8 +1,10 @@
 //! What a calendar directory says of its calendar: the vdir metadata files and `.props.json`.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::disk::Directory;
 use super::stamp::Stamp;
@@ -41,6 +43,8 @@ struct Stored {
 
 impl Stored {
     fn parse(text: &[u8]) -> serde_json::Result<Stored> {
+        // A list, too, serde takes for the fields in their order.
+        serde_json::from_slice::<HashMap<String, IgnoredAny>>(text)?;
         serde_json::from_slice(text)
     }
 }
