@@ -13,10 +13,13 @@ type Present<'a> = KeyMap<&'a Key, Here<'a>>;
 
 /// Whether a client that had a copy sends it unchanged. Of an item's components Mozilla's programs leave out without a word
 /// those that they do not load (an override without DTSTART, a second one of the same occurrence). An edit of theirs always moves
-/// a stamp, so what comes with fewer stamps, and no new one, is none; `ours` tells as long as it is what they had.
+/// a stamp, so what comes with fewer stamps, and no new one, is none; `ours` tells as long as it is what they had. Nor is it edited
+/// if all that is new is a definition that others have brought.
 pub fn is_unedited(known: &Known, sent: &Item, ours: Option<&Item>, mozilla: bool) -> bool {
     let leaves_out_only = |ours: &Item| known.stamps == ours.look().stamps && has_fewer_stamps(sent, ours);
+    let borrowed_nothing = known.meaning == known.ours;
     known.is_as(sent.look_as_sent(), mozilla)
+        || borrowed_nothing && known.is_as(sent.look(), mozilla)
         || mozilla && known.is_loaded() && ours.is_some_and(leaves_out_only)
 }
 

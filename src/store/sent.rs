@@ -1,5 +1,6 @@
 //! What a client sent, in the terms of what is here, and what it is a change of.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::base::{Base, Here};
@@ -15,7 +16,7 @@ use super::writing::Present;
 use crate::error::{Error, Result};
 use crate::ical::cut::Cut;
 use crate::ical::item::{Item, Key, KeyId, KeyMap, assign_uids};
-use crate::ical::meaning::Look;
+use crate::ical::meaning::{Hash, Look};
 use crate::ical::text::Renames;
 use crate::ical::whole::Served;
 use crate::ical::zone::Zone;
@@ -136,12 +137,9 @@ fn with_own_names(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
     items.into_iter().map(own).collect()
 }
 
-/// The items without the definitions that they have in the whole calendar only because others have them: nobody edited
-/// what comes back with one.
+/// The items without the definitions that they have in the whole calendar only because others have them, or bring them in the
+/// same save: nobody edited what comes back with one.
 fn without_lent(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
-    if snapshot.lent.is_empty() {
-        return items;
-    }
     let borrowers: KeyMap<&Key, &Item> = snapshot
         .shown
         .iter()
@@ -149,14 +147,31 @@ fn without_lent(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
         .filter(|item| item.zones.iter().any(Zone::is_undefined))
         .map(|item| (&item.key, item))
         .collect();
+    if borrowers.is_empty() {
+        return items;
+    }
+    let borrows = |key: &Key, zone: &Zone| {
+        let is_its = |ours: &Zone| ours.tzid == zone.tzid && ours.is_undefined();
+        borrowers.get(key).is_some_and(|ours| ours.zones.iter().any(is_its))
+    };
+    let brought: HashMap<Arc<str>, Hash> = items
+        .iter()
+        .flat_map(|item| item.zones.iter().filter(|zone| !borrows(&item.key, zone)))
+        .filter_map(|zone| Some((zone.tzid.clone(), zone.definition.as_ref()?.meaning)))
+        .collect();
+    let is_lent = |zone: &Zone| {
+        let lent = snapshot.lent.get(&*zone.tzid).or_else(|| brought.get(&zone.tzid));
+        zone.definition.as_ref().is_some_and(|sent| lent == Some(&sent.meaning))
+    };
     let own = |item: Item| {
-        let Some(ours) = borrowers.get(&item.key) else { return item };
-        let own = item.clone().without_definitions(|zone| {
-            let borrows = |ours: &Zone| ours.tzid == zone.tzid && ours.is_undefined();
-            zone.definition.as_ref().is_some_and(|sent| snapshot.lent.get(&*zone.tzid) == Some(&sent.meaning))
-                && ours.zones.iter().any(borrows)
-        });
-        own.sent_as(&item)
+        let lends = item.zones.iter().any(|zone| is_lent(zone) && borrows(&item.key, zone));
+        match lends {
+            true => {
+                let own = item.clone().without_definitions(|zone| is_lent(zone) && borrows(&item.key, zone));
+                own.sent_as(&item)
+            }
+            false => item,
+        }
     };
     items.into_iter().map(own).collect()
 }

@@ -109,6 +109,22 @@ fn an_item_that_borrows_its_definition_comes_back_unedited() {
     assert!(s.texts(DIRECTORY).iter().filter(|text| text.contains("TZOFFSETTO:+0300")).count() == 2);
 }
 
+#[test]
+fn a_definition_that_comes_with_a_new_item_edits_no_other() {
+    let s = Server::start();
+    s.put(ADDRESS, "alice", plain(&[&zoned("a"), &zoned("b")])).status(201);
+    s.get(ADDRESS, "alice").header("User-Agent", PROGRAM).status(200);
+    let etag = s.get(ADDRESS, "alice").etag();
+    let edited = plain(&[&zoned("a").replace("On a", "Edited a"), &zoned("b")]);
+    s.put(ADDRESS, "alice", edited).header("If-Match", &etag).status(204);
+    // It has the old a, and an invitation that defines the zone.
+    let stale = plain(&[&zone("+0100"), &zoned("a"), &zoned("b"), &zoned("n")]);
+    for _ in 0..2 {
+        s.put(ADDRESS, "alice", stale.clone()).header("User-Agent", PROGRAM).status(204);
+        assert_eq!(summaries(&s.get(ADDRESS, "alice").text()), ["Edited a", "On b", "On n"]);
+    }
+}
+
 /// What a program has that fetched `a`, which defines its zone, and `b`, which has a zone of the same name: its own, served under
 /// another name, or that of `a`.
 struct Fetched {
