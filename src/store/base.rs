@@ -19,6 +19,15 @@ pub enum Base<'a> {
 }
 
 impl Base<'_> {
+    /// Whether the client had nothing but what this says.
+    pub fn is_known(&self) -> bool {
+        match self {
+            Base::None => false,
+            Base::Here | Base::View(_) | Base::Replace => true,
+            Base::Copies(parents) => parents.are_known() && !parents.lapsed,
+        }
+    }
+
     /// What the client had under a key, as far as Views tell.
     pub fn known(&self, key: &Key) -> Option<Known> {
         match self {

@@ -62,8 +62,10 @@ pub fn merge<I: Borrow<Item>>(
     look_at(&differing);
     for (ordinal, item, ours) in differing {
         match ours {
-            // What the client was shown once it may send back.
-            Some(Here::Hidden) if base.known(&item.key).is_none() => return Err(HiddenKey),
+            // What the client was shown once it may send back, and that may be anything if nobody knows what it was.
+            Some(Here::Hidden) if base.is_known() && base.known(&item.key).is_none() => {
+                return Err(HiddenKey);
+            }
             Some(Here::Hidden) => plan.meet_unseen(ordinal, item, None, base, mozilla),
             Some(Here::Masked(ours)) => plan.meet_unseen(ordinal, item, Some(ours), base, mozilla),
             Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
@@ -176,7 +178,8 @@ impl Plan {
     }
 
     /// Decides about a sent item of which the asker does not see all, or not any more: what is here stays, and what he edited
-    /// while he saw it goes to the history. A busy block is the `masked` item's, and no edit of it counts.
+    /// while he saw it goes to the history, as does what he may have made himself. A busy block is the `masked` item's, and no
+    /// edit of it counts.
     fn meet_unseen(
         &mut self,
         ordinal: usize,
@@ -191,8 +194,9 @@ impl Plan {
             let block = masked.map(|item| item.busy().look().meaning);
             copies.iter().any(|known| Some(known.ours) != block)
         };
-        if !copies.iter().any(is_as_sent) && saw_it() {
-            self.touches = true;
+        let may_be_new = masked.is_none() && copies.is_empty();
+        if may_be_new || !copies.iter().any(is_as_sent) && saw_it() {
+            self.touches |= !may_be_new;
             self.conflicts += 1;
             self.lost.push(ordinal);
         }
@@ -442,7 +446,9 @@ mod tests {
         assert_eq!(merge(&sent, &Base::Replace, &masked, false), stays(None));
         assert_eq!(merge::<Item>(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
         let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
-        assert_eq!(merge(&sent, &Base::None, &hidden, false), Err(HiddenKey));
+        assert_eq!(merge(&sent, &Base::View(&View::new([])), &hidden, false), Err(HiddenKey));
+        let lost = Plan { unlike: vec![(0, None)], lost: vec![0], conflicts: 1, ..Plan::default() };
+        assert_eq!(merge(&sent, &Base::None, &hidden, false), Ok(lost), "it may have been shown");
         assert_eq!(merge::<Item>(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
         let had = had_all(&sent);
         let plan = merge(&sent, &Base::View(&had), &hidden, false);

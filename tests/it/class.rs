@@ -1,5 +1,7 @@
 //! CLASS: what is hidden from all but the owner and masters, and that a save of such a view leaves it alone.
 
+use std::path::PathBuf;
+
 use crate::calendar::{by_uid, components, event, plain, uids};
 use crate::server::{NOBODY, Server, eventually};
 
@@ -150,10 +152,32 @@ fn the_answer_to_a_save_of_a_masked_view_is_the_tag_of_that_view() {
 #[test]
 fn a_new_item_under_the_key_of_a_hidden_one_is_a_403() {
     let s = Server::start();
+    let etag = s.get(SHARED, "bob").etag();
     let before = s.tree("users/alice/Work");
     let body = plain(&[&event(PRIVATE, "Mine now", &[]), &event("new", "New", &[])]);
-    s.put(SHARED, "bob", body).status(403);
+    s.put(SHARED, "bob", body).header("If", &format!("([{etag}])")).status(403);
     assert!(s.tree("users/alice/Work") == before);
+}
+
+#[test]
+fn what_may_have_been_seen_before_it_was_hidden_is_no_403() {
+    for role in ["contributor", "editor"] {
+        let s = Server::start();
+        s.write("users/alice/Work/Projects/.acl.json", format!("{{\"user:bob\": \"{role}\"}}"));
+        let hidden = s.read("users/alice/Work/Projects/appraisal.ics");
+        // Nothing is known of what Bob had.
+        let body = plain(&[&event(PRIVATE, "As Bob had it", &[]), &event("new", "New", &[])]);
+        let answer = s.put(SHARED, "bob", body).status(204);
+        assert!(answer.header("Kalends-Merge").contains("conflicts=1"), "{answer}");
+        assert_eq!(s.read("users/alice/Work/Projects/appraisal.ics"), hidden);
+        assert!(uids(&s.get(SHARED, "bob").text()).contains(&"new".to_owned()));
+        eventually("what he wrote is in the history", || {
+            let kept = s.tree("users/alice/.history");
+            let is_it =
+                |(_, bytes): &(PathBuf, Vec<u8>)| String::from_utf8_lossy(bytes).contains("As Bob had it");
+            kept.iter().any(is_it).then_some(())
+        });
+    }
 }
 
 #[test]
