@@ -178,10 +178,17 @@ fn a_fetch_of_which_a_save_shows_nothing_was_not_loaded() {
 #[test]
 fn clients_are_told_apart_by_user_program_and_address() {
     let s = shared(&["a", "b"]);
-    get(&s, KDE);
-    save(&s, CURL, &["a"]);
-    s.put("/ical/~alice/folder/Shared.ics", "alice", plain_of(&["a"])).header("User-Agent", KDE).status(204);
-    assert_eq!(here(&s), ["a", "b"]);
+    s.write("users/alice/Shared/.acl.json", "{\"user:bob\": \"editor\"}");
+    const OF_ALICE: &str = "/ical/~alice/folder/Shared.ics";
+    s.get(OF_ALICE, "alice").header("User-Agent", KDE).status(200);
+    for (address, user, program) in
+        [(OF_ALICE, "alice", CURL), (OF_ALICE, "bob", KDE), (ADDRESS, "alice", KDE)]
+    {
+        s.put(address, user, plain_of(&["a"])).header("User-Agent", program).status(204);
+        assert_eq!(here(&s), ["a", "b"], "{address} {user} {program}");
+    }
+    s.put(OF_ALICE, "alice", plain_of(&["a"])).header("User-Agent", KDE).status(204);
+    assert_eq!(here(&s), ["a"]);
 }
 
 #[test]
