@@ -102,7 +102,7 @@ fn parents(first: u8, views: &[Arc<View>; 2], sent: &[Item], mozilla: bool) -> P
     for name in [[0; 16], [1; 16]] {
         match first & SENT {
             0 => copies.fetched(name, true),
-            _ => copies.guarded(None, name),
+            _ => copies.guarded(false, name),
         }
     }
     let shown = sent.iter().map(|item| (item.key.id(), *item.look())).collect();

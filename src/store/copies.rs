@@ -18,7 +18,7 @@ pub const MOST: usize = 8;
 /// Any number of copies.
 const MANY: u32 = u32::MAX;
 
-const MAGIC: &[u8] = b"kalends client 1\n";
+const MAGIC: &[u8] = b"kalends client 2\n";
 const ROW: usize = 16 + 1;
 const ALIVE: u8 = 1;
 const SENT: u8 = 2;
@@ -42,6 +42,8 @@ pub struct Copies {
     pub forgotten: bool,
     /// Whether somebody saves who fetched nothing: then it is not known how many there are.
     pub unseen: bool,
+    /// Whether anybody ever fetched.
+    pub fetches: bool,
     /// Whether there was a start since: a kill before it may have lost what came last.
     pub lapsed: bool,
 }
@@ -67,6 +69,11 @@ impl Parents {
     /// Whether it is known what the client had.
     pub fn are_known(&self) -> bool {
         self.explained && !self.forgotten
+    }
+
+    /// Nobody's copy is counted off: what is not as it is here any more may be a stale copy, and as well another machine's undo.
+    pub fn leave_in_doubt(&mut self) {
+        self.only = None;
     }
 
     /// What the newest copy that has the key says of it.
@@ -103,14 +110,14 @@ impl Copies {
         fn row(entry: &Entry) -> (ViewName, bool, bool) {
             (entry.view, entry.count > 0, entry.sent)
         }
-        (self.forgotten, self.unseen) == (other.forgotten, other.unseen)
-            && self.entries.iter().map(row).eq(other.entries.iter().map(row))
+        let flags = |copies: &Copies| (copies.forgotten, copies.unseen, copies.fetches);
+        flags(self) == flags(other) && self.entries.iter().map(row).eq(other.entries.iter().map(row))
     }
 
     /// The bytes that are kept under `name`. How many copies there are is not in them: after a start nobody knows.
     pub fn encode(&self, name: &[u8]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend([u8::from(self.forgotten), u8::from(self.unseen)]);
+        bytes.extend([self.forgotten, self.unseen, self.fetches].map(u8::from));
         for entry in &self.entries {
             bytes.extend_from_slice(&entry.view);
             bytes.push(if entry.count > 0 { ALIVE } else { 0 } | if entry.sent { SENT } else { 0 });
@@ -126,14 +133,15 @@ impl Copies {
         if checksum(name, bytes) != *found {
             return None;
         }
-        let (flags, rows) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<2>()?;
+        let (flags, rows) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<3>()?;
+        let [forgotten, unseen, fetches] = flags.map(|flag| flag != 0);
         let entry = |row: &[u8]| {
             let mut view = ViewName::default();
             view.copy_from_slice(&row[..16]);
             Entry { view, count: u32::from(row[16] & ALIVE), sent: row[16] & SENT != 0 }
         };
         let entries = rows.chunks_exact(ROW).take(MOST).map(entry).collect();
-        Some(Copies { entries, forgotten: flags[0] != 0, unseen: flags[1] != 0, lapsed: false })
+        Some(Copies { entries, forgotten, unseen, fetches, lapsed: false })
     }
 
     /// The client has fetched a View, or was told that it has it still.
@@ -146,6 +154,7 @@ impl Copies {
             (false, count) => count,
         };
         entry.sent = false;
+        self.fetches = true;
         self.push(entry);
     }
 
@@ -158,12 +167,10 @@ impl Copies {
         self.sent(sent);
     }
 
-    /// The client has sent what is now `sent`, and said that it is a change of `parent`; of nothing that is known, if none.
-    pub fn guarded(&mut self, parent: Option<ViewName>, sent: ViewName) {
-        match parent {
-            Some(parent) => self.leave(parent),
-            None => self.unseen = true,
-        }
+    /// The client has sent what is now `sent`, and said of what it is a change, and whether that `is_known`. Nobody's copy is
+    /// counted off: an Etag can be had without a fetch (HEAD), and then those who fetched are others.
+    pub fn guarded(&mut self, is_known: bool, sent: ViewName) {
+        self.unseen |= !is_known;
         self.sent(sent);
     }
 
@@ -188,6 +195,7 @@ impl Copies {
         let later = std::mem::replace(self, earlier.recalled());
         self.forgotten |= later.forgotten;
         self.unseen |= later.unseen;
+        self.fetches |= later.fetches;
         for entry in later.entries {
             let before = self.take(entry.view);
             let count = entry.count.saturating_add(before.count);
@@ -199,49 +207,37 @@ impl Copies {
     pub fn parents(
         &self,
         find: impl Fn(&ViewName) -> Option<Arc<View>>,
-        mut shown: Vec<(KeyId, Look)>,
+        shown: Vec<(KeyId, Look)>,
         mozilla: bool,
     ) -> Parents {
-        let found: Vec<_> = self.entries.iter().map(|entry| (entry, find(&entry.view))).collect();
-        let alive: Vec<_> = found.iter().filter(|(entry, _)| entry.count > 0).collect();
-        let lost = alive.iter().any(|(_, view)| view.is_none());
-        let alive: Vec<_> =
-            alive.into_iter().filter_map(|(entry, view)| Some((*entry, view.as_ref()?))).collect();
-        shown.sort_unstable_by_key(|(id, _)| *id);
-        // One bit for each copy, item by item.
-        let mut has = vec![0_u32; shown.len()];
-        for (at, (_, view)) in alive.iter().enumerate() {
-            view.marks(&shown, mozilla, |item| has[item] |= 1 << at);
-        }
-        let any = has.iter().fold(0, |any, bits| any | bits);
-        let all = has.iter().filter(|bits| **bits != 0).fold(u32::MAX, |all, bits| all & bits);
-        let oldest = found.iter().find_map(|(_, view)| view.as_ref());
-        let newer = oldest.is_some_and(|oldest| {
-            oldest.marks(&shown, mozilla, |item| has[item] = 0);
-            has.iter().any(|bits| *bits != 0)
-        });
-        let of = |bits: u32| -> Vec<_> {
-            (0..alive.len()).filter(|at| bits & 1 << at != 0).map(|at| alive[at]).collect()
-        };
-        let candidates = match any {
+        let found = Found(self.entries.iter().map(|entry| (entry, find(&entry.view))).collect());
+        let has = found.has_shown(shown, mozilla);
+        let alive = found.those(|entry| entry.count > 0);
+        let all =
+            has.iter().map(|bits| bits & alive).filter(|bits| *bits != 0).reduce(|all, bits| all & bits);
+        let candidates = match all {
+            Some(all) => found.of(all),
+            None if self.unseen => Vec::new(),
             // A fetch of which the save shows nothing was not loaded, unless there was nothing to show.
-            0 if alive.iter().all(|(entry, view)| entry.sent || view.is_empty()) && !self.unseen => {
-                of(u32::MAX)
-            }
-            0 => Vec::new(),
-            _ => of(all),
+            None => match found.of(alive) {
+                alive if alive.iter().all(|(entry, view)| entry.sent || view.is_empty()) => alive,
+                _ => Vec::new(),
+            },
         };
         let explained = !candidates.is_empty();
-        let forgotten = lost || self.forgotten && !newer;
+        let lost = found.0.iter().any(|(entry, view)| entry.count > 0 && view.is_none());
+        // What was sent tells nothing of when: its machine need not have loaded what others made. If nobody fetches, nothing else does.
+        let telling = found.those(|entry| !entry.sent || !self.fetches);
+        let forgotten = lost || self.forgotten && !is_newer(&has, telling);
         let only = match candidates.as_slice() {
             [(entry, _)] if entry.count != MANY && !forgotten => Some(entry.view),
             _ => None,
         };
         let lapsed = self.lapsed && candidates.iter().any(|(entry, _)| entry.count == MANY);
-        let views = if explained { candidates } else { of(u32::MAX) };
+        let views = if explained { candidates } else { found.of(alive) };
         let views = views.into_iter().map(|(_, view)| view.clone()).collect();
-        let only_sends = self.unseen && self.entries.iter().all(|entry| entry.sent);
-        let sent_last = found.last().filter(|_| only_sends).and_then(|(_, view)| view.clone());
+        let only_sends = self.unseen && !self.fetches;
+        let sent_last = found.0.last().filter(|_| only_sends).and_then(|(_, view)| view.clone());
         Parents { views, explained, forgotten, lapsed, only, sent_last }
     }
 
@@ -275,6 +271,37 @@ impl Copies {
             self.entries.remove(dead.unwrap_or(0));
         }
     }
+}
+
+/// The Views of a client that are still there, each known by one bit.
+struct Found<'a>(Vec<(&'a Entry, Option<Arc<View>>)>);
+
+impl<'a> Found<'a> {
+    fn those(&self, wanted: impl Fn(&Entry) -> bool) -> u32 {
+        let there = self.0.iter().enumerate().filter(|(_, (entry, view))| view.is_some() && wanted(entry));
+        there.fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+
+    fn of(&self, bits: u32) -> Vec<(&'a Entry, &Arc<View>)> {
+        let there = self.0.iter().enumerate().filter(|(at, _)| bits & 1 << at != 0);
+        there.filter_map(|(_, (entry, view))| Some((*entry, view.as_ref()?))).collect()
+    }
+
+    /// Which of them have each of the items that a save shows.
+    fn has_shown(&self, mut shown: Vec<(KeyId, Look)>, mozilla: bool) -> Vec<u32> {
+        shown.sort_unstable_by_key(|(id, _)| *id);
+        let mut has = vec![0; shown.len()];
+        for (at, (_, view)) in self.0.iter().enumerate() {
+            view.iter().for_each(|view| view.marks(&shown, mozilla, |item| has[item] |= 1 << at));
+        }
+        has
+    }
+}
+
+/// Whether a save shows what came to be since the oldest of the Views that are `telling`, and so after all that is forgotten.
+fn is_newer(has: &[u32], telling: u32) -> bool {
+    let oldest = telling & telling.wrapping_neg();
+    has.iter().any(|bits| bits & telling != 0 && bits & oldest == 0)
 }
 
 #[cfg(test)]
@@ -315,7 +342,7 @@ mod tests {
     fn what_is_known_of_a_client_is_read_as_it_was_written_and_not_if_it_is_broken() {
         let entry = |n, count, sent| Entry { view: [n; 16], count, sent };
         let entries = vec![entry(1, 0, true), entry(2, 1, false), entry(3, 1, true)];
-        let copies = Copies { entries, forgotten: true, unseen: false, lapsed: false };
+        let copies = Copies { entries, forgotten: true, unseen: false, fetches: true, lapsed: false };
         let bytes = copies.encode(b"a");
         assert_eq!(Copies::decode(b"a", &bytes), Some(copies));
         assert_eq!(Copies::decode(b"b", &bytes), None);
@@ -367,6 +394,10 @@ mod tests {
         assert!(again(&copies));
         copies.fetched(name(&[1, 3]), true);
         assert!(!again(&copies));
+        for n in 10..10 + MOST as u8 {
+            save(&mut copies, &[1, n]);
+        }
+        assert!(!again(&copies), "it is not forgotten");
     }
 
     #[test]
@@ -378,6 +409,29 @@ mod tests {
         assert!(copies.forgotten && copies.entries.len() == MOST);
         assert!(!parents(&copies, &[20]).are_known());
         assert!(parents(&copies, &[20, 5]).are_known());
+    }
+
+    #[test]
+    fn what_was_sent_tells_not_what_is_newer_than_a_forgotten_copy() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        copies.fetched(name(&[1, 2, 9]), true);
+        // By the first machine, which never loads the 9.
+        save(&mut copies, &[1, 2, 3]);
+        for n in 10..9 + MOST as u8 {
+            copies.fetched(name(&[1, 2, 3, 9, n]), true);
+        }
+        assert!(copies.forgotten && copies.entries[0].view == name(&[1, 2, 3]));
+        assert!(!parents(&copies, &[2, 9]).are_known());
+        assert!(parents(&copies, &[2, 9, 12]).are_known());
+    }
+
+    #[test]
+    fn an_etag_alone_counts_off_nobodys_copy() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        copies.guarded(true, name(&[1, 2, 3]));
+        assert_eq!(parents(&copies, &[2]).views.len(), 2);
     }
 
     #[test]
@@ -415,7 +469,7 @@ mod tests {
         let mut earlier = Copies::default();
         earlier.fetched(name(&[1]), true);
         let mut copies = Copies::default();
-        copies.guarded(None, name(&[1]));
+        copies.guarded(false, name(&[1]));
         assert!(copies.entries[0].sent);
         copies.after(earlier);
         assert!(!copies.entries[0].sent);

@@ -235,7 +235,7 @@ mod tests {
             is_due
         };
         let mut memory = Memory::new();
-        memory.remembered(&client).copies.guarded(None, [1; 16]);
+        memory.remembered(&client).copies.guarded(false, [1; 16]);
         assert!(is_written(&mut memory, true), "the same View, but not only sent any more");
         assert!(!is_written(&mut memory, false) && !is_written(&mut memory, true), "how many is not written");
         memory.remembered(&client).written = Instant::now().checked_sub(2 * BELIEVED);

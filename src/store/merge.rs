@@ -32,7 +32,8 @@ pub struct Plan {
     pub unlike: Vec<(usize, Option<Hash>)>,
     /// Items that the client left out and that stay because it left out so many, see [`Plan::guard_against_shrinking`].
     pub spared: usize,
-    /// Sent items that are gone here and stay so, since the client sends them as it had them before.
+    /// Sent items that others have removed, or changed, and that stay so, since the client sends them as it had them before. Of
+    /// what is changed those alone of which it is not certain which copy the client had: it may have meant them.
     pub stale: usize,
 }
 
@@ -151,13 +152,15 @@ impl Plan {
     ) {
         let id = sent.key.id();
         let known = || parents.views.iter().filter_map(|view| view.get(&id));
+        let same: Vec<Known> = known().filter(|known| is_unedited(known, sent, ours, mozilla)).collect();
         // Not by this client: whatever copy it was, this is what it had.
-        if let Some(same) = known().find(|known| is_unedited(known, sent, ours, mozilla)) {
+        if let Some(first) = same.first() {
             if parents.is_meant_anew(&id, sent.look_as_sent(), ours) {
                 return self.change(ordinal);
             }
-            self.stale += usize::from(ours.is_none());
-            return self.stay(ordinal, Some(same));
+            let is_here = |known: &Known| ours.is_some_and(|ours| ours.look().meaning == known.ours);
+            self.stale += usize::from(!same.iter().any(is_here));
+            return self.stay(ordinal, Some(*first));
         }
         let Some(ours) = ours else {
             match known().next() {

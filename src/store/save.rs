@@ -152,10 +152,15 @@ impl Store {
             let (parent, plan) = {
                 let here = writing.here();
                 let looks = || known_sent.looks(&here);
-                let parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
+                let mut parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
                 let mut plan = known_sent.merged_into(&here, &parent.base(&basis))?;
                 if basis == Basis::Unknown {
                     plan.guard_against_shrinking(writing.targets.iter().map(Target::seen_whole));
+                }
+                if let Parent::Guessed(parents) = &mut parent
+                    && plan.stale > 0
+                {
+                    parents.leave_in_doubt();
                 }
                 (parent, plan)
             };
@@ -197,13 +202,10 @@ impl Store {
     ) -> Parent {
         let place = save.place;
         match (basis, snapshot) {
-            (Basis::Current, Some(snapshot)) => {
-                Parent::Named(Some((view_names::name(place, &snapshot.etag), None)))
-            }
+            (Basis::Current, Some(_)) => Parent::Here,
             (Basis::Named(etags), _) => {
-                let names = etags.iter().map(|etag| view_names::name(place, etag));
-                let view = |name| Some((name, Some(self.views.find(&name)?)));
-                Parent::Named(names.into_iter().find_map(view))
+                let mut names = etags.iter().map(|etag| view_names::name(place, etag));
+                Parent::Named(names.find_map(|name| self.views.find(&name)))
             }
             // What is made anew is made of all that is sent, whatever was here once.
             (Basis::Unknown, Some(_)) => Parent::Guessed(self.views.parents(&save.client, looks(), mozilla)),

@@ -11,7 +11,6 @@ use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;
 use super::view::View;
-use super::view_names::ViewName;
 use super::writing::Present;
 use crate::error::{Error, Result};
 use crate::ical::cut::Cut;
@@ -24,8 +23,10 @@ use crate::ical::zone::Zone;
 /// What a save is a change of, as far as Views tell.
 #[derive(Debug)]
 pub enum Parent {
-    /// By the client's own word; without the View where that is what is here.
-    Named(Option<(ViewName, Option<Arc<View>>)>),
+    /// Of what is here, by the client's own word.
+    Here,
+    /// By its word too; of nothing that is known, if none.
+    Named(Option<Arc<View>>),
     Guessed(Parents),
     /// There is no calendar yet.
     Nothing,
@@ -35,9 +36,9 @@ impl Parent {
     pub fn base(&self, basis: &Basis) -> Base<'_> {
         match (basis, self) {
             (Basis::Replace, _) => Base::Replace,
-            (Basis::Current, Parent::Named(_)) => Base::Here,
-            (_, Parent::Named(Some((_, Some(view))))) => Base::View(view),
-            (_, Parent::Named(_) | Parent::Nothing) => Base::None,
+            (_, Parent::Here) => Base::Here,
+            (_, Parent::Named(Some(view))) => Base::View(view),
+            (_, Parent::Named(None) | Parent::Nothing) => Base::None,
             (_, Parent::Guessed(parents)) => Base::Copies(parents),
         }
     }

@@ -101,7 +101,8 @@ impl Views {
         let mut memory = self.kept.memory.lock();
         let mut work = memory.offer(name, || waiting.clone());
         work |= memory.note(client, |copies| match parent {
-            Parent::Named(parent) => copies.guarded(parent.map(|(name, _)| name), name),
+            Parent::Here => copies.guarded(true, name),
+            Parent::Named(parent) => copies.guarded(parent.is_some(), name),
             Parent::Guessed(parents) => copies.saved(&parents, name),
             Parent::Nothing => copies.made(NOTHING, name),
         });
@@ -137,8 +138,7 @@ impl Views {
 
     /// Of which of `client`'s Views a save of `shown` may be a change. May read the disk.
     pub fn parents(&self, client: &Client, shown: Vec<(KeyId, Look)>, mozilla: bool) -> Parents {
-        let copies = self.kept.recall(client);
-        copies.parents(|name| self.find(name), shown, mozilla)
+        self.kept.recall(client).parents(|name| self.find(name), shown, mozilla)
     }
 }
 

@@ -71,3 +71,43 @@ fn a_machine_that_moves_and_a_program_that_is_updated_are_the_client_that_they_w
     from("127.0.0.3", "PUT", "korganizer/7.0", with_a_edited(&[]));
     assert_eq!(here(&s), ["a edited", "e"]);
 }
+
+#[test]
+fn who_has_an_etag_without_a_fetch_counts_off_nobodys_copy() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    let etag = s.head(ADDRESS, "alice").header("User-Agent", KDE).etag();
+    let guarded = s.put(ADDRESS, "alice", plain_of(&["a", "b", "x"])).header("If-Match", &etag);
+    guarded.header("User-Agent", KDE).status(204);
+    // The one that fetched has never seen x.
+    put(&s, KDE, &with_a_edited(&["b"])).status(204);
+    assert_eq!(here(&s), ["a edited", "b", "x"]);
+}
+
+#[test]
+fn an_undo_counts_off_nobodys_copy() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    get(&s, KDE);
+    save(&s, KDE, &["a"]);
+    let undo = save(&s, KDE, &["a", "b"]);
+    assert_eq!(undo.header("Kalends-Merge"), "kept=0, removed=0, conflicts=0, stale=1");
+    save(&s, KDE, &["a", "b", "x"]);
+    // The other machine has never seen x.
+    put(&s, KDE, &with_a_edited(&["b"])).status(204);
+    assert_eq!(here(&s), ["a edited", "x"]);
+}
+
+#[test]
+fn what_was_an_edit_and_looks_stale_is_told() {
+    let s = shared(&["a", "b"]);
+    let set = |summary: &str| {
+        get(&s, KDE);
+        put(&s, KDE, &plain(&[&event("a", summary, &[]), &event("b", "b", &[])])).status(204)
+    };
+    set("on");
+    set("off");
+    let again = set("on");
+    assert_eq!(again.header("Kalends-Merge"), "kept=0, removed=0, conflicts=0, stale=1");
+    assert_eq!(here(&s), ["b", "off"]);
+}

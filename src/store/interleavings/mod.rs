@@ -9,18 +9,20 @@
 //! - a save that is sent twice changes nothing the second time;
 //! - a deletion is honoured if no other copy that the client may have explains it.
 
+mod machine;
 mod press;
 mod world;
 
 use std::rc::Rc;
 
+use machine::{Act, Kind, Role};
 use press::Press;
-use world::{Act, Counts, Kind, Loss, Random, Role, World};
+use world::{Counts, Loss, Random, World};
 
 const FULL: Role = Role::Full;
 
 /// Who takes part: what they run, what the server knows them by, what they may.
-const CASTS: [&[(Kind, usize, Role)]; 12] = [
+const CASTS: [&[(Kind, usize, Role)]; 15] = [
     &[(Kind::Kde, 0, FULL)],
     &[(Kind::OneWay, 0, FULL)],
     &[(Kind::Thunderbird, 0, FULL), (Kind::Thunderbird, 1, FULL)],
@@ -33,6 +35,9 @@ const CASTS: [&[(Kind, usize, Role)]; 12] = [
     &[(Kind::Kde, 0, Role::Contributor), (Kind::Thunderbird, 1, Role::Contributor)],
     &[(Kind::Kde, 0, FULL), (Kind::Kde, 0, FULL), (Kind::Thunderbird, 1, FULL)],
     &[(Kind::Kde, 0, FULL), (Kind::OneWay, 1, FULL), (Kind::OneWay, 1, FULL)],
+    &[(Kind::Thunderbird, 0, FULL), (Kind::Thunderbird, 0, FULL)],
+    &[(Kind::Kde, 0, FULL), (Kind::Script, 0, FULL)],
+    &[(Kind::Kde, 0, FULL), (Kind::Script, 1, FULL)],
 ];
 
 fn run(world: &mut World, at: usize, act: Act) {
@@ -49,7 +54,7 @@ fn every_order(world: &World, depth: usize, counts: &mut Counts) {
         for act in world.acts(at) {
             let mut after = world.clone();
             run(&mut after, at, act);
-            if !matches!(act, Act::Load | Act::Save | Act::SaveAgain)
+            if !matches!(act, Act::Load | Act::Save | Act::SaveAgain | Act::Replace)
                 && after.machines[at].kind != Kind::Thunderbird
             {
                 run(&mut after, at, Act::Save);
@@ -104,9 +109,12 @@ fn no_long_run_of_acts_loses_reverts_or_revives_anything() {
                 const LOSSES: [Loss; 5] =
                     [Loss::Nothing, Loss::Counts, Loss::Newest, Loss::Views, Loss::Clients];
                 world.loss = LOSSES[seed as usize % LOSSES.len()];
-                for _ in 0..40 {
+                for _ in 0..60 {
                     if random.below(8) == 0 {
                         world.lose(&mut random);
+                    }
+                    if random.below(8) == 0 {
+                        world.turn_masks();
                     }
                     let at = random.below(cast.len());
                     let acts = world.acts(at);

@@ -1,6 +1,6 @@
-//! The model: machines with copies, users who edit them, what is here, and the checks of each save.
+//! The model: machines that fetch and save, what is here, and the checks of each save.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,39 +9,9 @@ use super::super::copies::{Copies, Parents};
 use super::super::merge::merge;
 use super::super::view::{Known, View};
 use super::super::view_names::ViewName;
+use super::machine::{Act, Kind, Machine, Role};
 use super::press::{Form, NOT_LOADED, Press, Text, Texts, Version};
 use crate::ical::item::{Item, Key, KeyMap};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A backup GET and a PUT under `If` for each edit.
-    Thunderbird,
-    /// Loads, edits, saves without a guard.
-    Kde,
-    /// As Kde, but never loads: Apple's publishing, and `curl -T` from cron, which saves what has not changed too.
-    OneWay,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Full,
-    /// Sees item 1 as a busy block, and item 2 not at all.
-    Masked,
-    Contributor,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    Load,
-    Add,
-    ChangeFirst,
-    ChangeLast,
-    DeleteFirst,
-    DeleteLast,
-    Save,
-    /// Sends again what it has just saved, for it heard no answer.
-    SaveAgain,
-}
 
 /// What is lost of the cache now and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -57,27 +27,6 @@ pub enum Loss {
     Clients,
 }
 
-/// A program on a machine, and the user in front of it.
-#[derive(Debug, Clone)]
-pub struct Machine {
-    pub kind: Kind,
-    /// What the server knows it by; two machines may share it.
-    client: usize,
-    role: Role,
-    copy: Texts,
-    /// Under which its copy is named.
-    tag: Option<ViewName>,
-    /// The same, before it saved last.
-    tag_before: Option<ViewName>,
-    loaded: bool,
-    /// Its copy when it was loaded or saved last.
-    known: Texts,
-    /// What its user deleted since its copy was loaded, as it was known.
-    deleted: BTreeMap<u8, Version>,
-    /// What its user made and it has not saved.
-    unsaved: BTreeSet<Version>,
-}
-
 #[derive(Clone)]
 pub struct World {
     press: Rc<Press>,
@@ -91,6 +40,8 @@ pub struct World {
     had: Vec<BTreeSet<Vec<Version>>>,
     /// Every version that was here once.
     once: BTreeSet<Version>,
+    /// Those that came back, perhaps as another program writes them.
+    again: BTreeSet<Version>,
     edits: u32,
     next: u8,
     sent: u64,
@@ -98,6 +49,8 @@ pub struct World {
     saved_last: Option<usize>,
     pub counts: Counts,
     pub loss: Loss,
+    /// Whether nothing is masked at the moment.
+    unmasked: bool,
     /// All that was done, for who reads a failure.
     pub done: Vec<(usize, Act)>,
 }
@@ -112,25 +65,14 @@ pub struct Counts {
 
 impl World {
     pub fn new(press: &Rc<Press>, cast: &[(Kind, usize, Role)]) -> World {
-        let machine = |&(kind, client, role): &(Kind, usize, Role)| Machine {
-            kind,
-            client,
-            role,
-            copy: Texts::new(),
-            tag: None,
-            tag_before: None,
-            loaded: kind == Kind::OneWay,
-            known: Texts::new(),
-            deleted: BTreeMap::new(),
-            unsaved: BTreeSet::new(),
-        };
         let here: Texts = (1..=NOT_LOADED)
             .map(|uid| (uid, (Version { uid, edit: 0, by: usize::MAX }, Form::Plain)))
             .collect();
         World {
             press: press.clone(),
-            machines: cast.iter().map(machine).collect(),
+            machines: cast.iter().map(Machine::new).collect(),
             once: here.values().map(|(version, _)| *version).collect(),
+            again: BTreeSet::new(),
             here,
             views: HashMap::new(),
             copies: vec![Copies::default(); cast.len()],
@@ -142,13 +84,24 @@ impl World {
             saved_last: None,
             counts: Counts::default(),
             loss: Loss::Nothing,
+            unmasked: false,
             done: Vec::new(),
         }
     }
 
+    /// The owner says otherwise about what is masked.
+    pub fn turn_masks(&mut self) {
+        self.unmasked = !self.unmasked;
+        self.saved_last = None;
+    }
+
+    fn is_masked(&self, at: usize) -> bool {
+        self.machines[at].role == Role::Masked && !self.unmasked
+    }
+
     /// What a machine is shown of what is here, and the name of that.
     fn shown(&mut self, at: usize) -> (ViewName, Texts) {
-        let masked = self.machines[at].role == Role::Masked;
+        let masked = self.is_masked(at);
         let shown: Texts = self
             .here
             .iter()
@@ -166,27 +119,11 @@ impl World {
 
     /// Which acts make sense for a machine now.
     pub fn acts(&self, at: usize) -> Vec<Act> {
+        let again = (self.saved_last == Some(at)).then_some(Act::SaveAgain);
         let machine = &self.machines[at];
-        let mut acts = Vec::new();
-        if self.saved_last == Some(at) {
-            acts.push(Act::SaveAgain);
-        }
-        if machine.kind != Kind::OneWay {
-            acts.push(Act::Load);
-        }
-        if machine.loaded {
-            acts.push(Act::Add);
-            if !machine.copy.is_empty() {
-                acts.extend([Act::ChangeFirst, Act::DeleteFirst]);
-            }
-            if machine.copy.len() > 1 {
-                acts.extend([Act::ChangeLast, Act::DeleteLast]);
-            }
-            if machine.kind != Kind::Thunderbird {
-                acts.push(Act::Save);
-            }
-        }
-        acts
+        // Who replaces, and may have fetched nothing, does not share what it sends with machines that look like it.
+        let replaces = machine.kind == Kind::Script && machine.loaded && self.is_one_machine(machine.client);
+        again.into_iter().chain(machine.acts()).chain(replaces.then_some(Act::Replace)).collect()
     }
 
     pub fn act(&mut self, at: usize, act: Act) {
@@ -194,31 +131,17 @@ impl World {
         self.saved_last = None;
         match act {
             Act::Load => return self.load(at),
-            Act::Save => return self.save(at),
+            Act::Save | Act::Replace => return self.save(at, act == Act::Replace),
             Act::SaveAgain => return self.save_again(at),
-            Act::Add => self.edit(at, self.next),
-            Act::ChangeFirst | Act::ChangeLast => {
-                let copy = &self.machines[at].copy;
-                let uid = if act == Act::ChangeFirst { copy.keys().next() } else { copy.keys().last() };
-                if let Some(uid) = uid.copied() {
-                    self.edit(at, uid);
-                }
-            }
-            Act::DeleteFirst | Act::DeleteLast => {
-                let machine = &mut self.machines[at];
-                let gone = match act {
-                    Act::DeleteFirst => machine.copy.pop_first(),
-                    _ => machine.copy.pop_last(),
-                };
-                if let Some((uid, (version, _))) = gone {
-                    let known = machine.known.get(&uid).map_or(version, |(known, _)| *known);
-                    machine.deleted.insert(uid, known);
-                    machine.unsaved.remove(&version);
-                }
-            }
+            Act::Add => self.edit(at, Some(self.next)),
+            Act::ChangeFirst => self.edit(at, self.machines[at].copy.keys().next().copied()),
+            Act::ChangeLast => self.edit(at, self.machines[at].copy.keys().last().copied()),
+            Act::DeleteFirst => self.machines[at].delete(Texts::pop_first),
+            Act::DeleteLast => self.machines[at].delete(Texts::pop_last),
+            Act::Undo => self.machines[at].undo(),
         }
         if self.machines[at].kind == Kind::Thunderbird {
-            self.save(at);
+            self.save(at, false);
         }
     }
 
@@ -273,18 +196,11 @@ impl World {
         self.copies[client] = self.written[client].last().map(read).unwrap_or_default();
     }
 
-    /// A user's edit, in the machine's own copy.
-    fn edit(&mut self, at: usize, uid: u8) {
+    fn edit(&mut self, at: usize, uid: Option<u8>) {
+        let Some(uid) = uid else { return };
         self.edits += 1;
         self.next += u8::from(uid == self.next);
-        let version = Version { uid, edit: self.edits, by: at };
-        let machine = &mut self.machines[at];
-        let form = if machine.kind == Kind::Thunderbird { Form::Rewritten } else { Form::Plain };
-        if let Some((before, _)) = machine.copy.insert(uid, (version, form)) {
-            machine.unsaved.remove(&before);
-        }
-        machine.unsaved.insert(version);
-        machine.deleted.remove(&uid);
+        self.machines[at].edit(Version { uid, edit: self.edits, by: at });
     }
 
     fn load(&mut self, at: usize) {
@@ -292,34 +208,30 @@ impl World {
         let client = self.machines[at].client;
         // Every other program asks whether what it has is current.
         let whole = at.is_multiple_of(2) || self.machines[at].tag != Some(name);
-        self.note(client, |copies| copies.fetched(name, whole));
+        if self.machines[at].kind != Kind::Script {
+            self.note(client, |copies| copies.fetched(name, whole));
+        }
         self.had[client].insert(versions(&shown));
-        let machine = &mut self.machines[at];
-        let rewrites = machine.kind == Kind::Thunderbird;
-        let read = |form| if rewrites && form == Form::Plain { Form::Rewritten } else { form };
-        machine.copy = shown
-            .into_iter()
-            .filter(|(uid, _)| !(rewrites && *uid == NOT_LOADED))
-            .map(|(uid, (version, form))| (uid, (version, read(form))))
-            .collect();
-        machine.known = machine.copy.clone();
-        (machine.tag, machine.loaded) = (Some(name), true);
-        machine.deleted.clear();
-        machine.unsaved.clear();
+        self.machines[at].load(name, shown);
     }
 
     fn save_again(&mut self, at: usize) {
         let before = self.here.clone();
         self.machines[at].tag = self.machines[at].tag_before;
-        self.save(at);
+        self.save(at, false);
         assert_eq!(self.here, before, "the same save again changes something");
     }
 
     /// Saves a machine's whole copy, and checks all that must hold.
-    fn save(&mut self, at: usize) {
+    fn save(&mut self, at: usize, replace: bool) {
         let machine = self.machines[at].clone();
         let client = machine.client;
         let (current, _) = self.shown(at);
+        let script = machine.kind == Kind::Script;
+        if script && !replace && machine.tag != Some(current) {
+            // 412
+            return;
+        }
         let mozilla = machine.kind == Kind::Thunderbird;
         if mozilla {
             // The backup.
@@ -328,19 +240,22 @@ impl World {
         let sent: Vec<Item> = machine.copy.values().map(|text| self.press.item(text)).collect();
         let texts: Vec<Text> = machine.copy.values().copied().collect();
         let looks: Vec<_> = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
-        let parents = match mozilla {
+        let mut parents = match mozilla {
             true => Parents::default(),
+            false if script => Parents::default(),
             false => self.copies[client].parents(|name| self.views.get(name).cloned(), looks, false),
         };
         let named = machine.tag.filter(|_| mozilla).and_then(|tag| self.views.get(&tag).cloned());
         let base = match &named {
+            _ if replace => Base::Replace,
+            _ if script => Base::Here,
             _ if mozilla && machine.tag == Some(current) => Base::Here,
             Some(view) => Base::View(view),
             None => Base::Copies(&parents),
         };
         let items: Vec<(Item, u8)> =
             self.here.values().map(|text| (self.press.item(text), text.0.uid)).collect();
-        let masked = machine.role == Role::Masked;
+        let masked = self.is_masked(at);
         let here: KeyMap<&Key, Here<'_>> = items
             .iter()
             .map(|(item, uid)| match uid {
@@ -349,7 +264,13 @@ impl World {
                 _ => (&item.key, Here::Whole(item)),
             })
             .collect();
-        let plan = merge(&sent, &base, &here, mozilla).expect("nobody makes up a hidden key");
+        let Ok(plan) = merge(&sent, &base, &here, mozilla) else {
+            // 403: it takes the deletion back of what it no longer sees.
+            return assert!(masked && base.is_known(), "nobody makes up a hidden key");
+        };
+        if plan.stale > 0 {
+            parents.leave_in_doubt();
+        }
         self.counts.saves += 1;
         if machine.role == Role::Contributor && plan.touches {
             // 403: nothing is written, and the program goes on with what it has.
@@ -358,16 +279,23 @@ impl World {
         let before = self.here.clone();
         for key in &plan.remove {
             let uid: u8 = key.uid.parse().expect("a number");
-            assert!(machine.deleted.contains_key(&uid), "{uid} is removed, which nobody deleted");
+            let may_go = replace || machine.deleted.contains_key(&uid);
+            assert!(may_go, "{uid} is removed, which nobody deleted");
             assert!(!(masked && uid <= 2), "{uid} is removed, which was not shown");
             self.here.remove(&uid);
         }
         for ordinal in &plan.take {
             let (version, form) = texts[*ordinal];
-            // Without its View, Thunderbird's copy of what is gone is as good as new; so is anybody's if the newest is not known.
-            if self.loss <= Loss::Counts || self.loss == Loss::Newest && before.contains_key(&version.uid) {
+            let is_new = self.once.insert(version);
+            if !is_new {
+                self.again.insert(version);
+            }
+            // Without its View, Thunderbird's copy of what is gone is as good as new; so is anybody's if the newest is not known, unless
+            // age tells, which an undo turns round.
+            let is_older = || before.get(&version.uid).is_some_and(|(here, _)| !self.again.contains(here));
+            let views_are_there = self.loss <= Loss::Counts || self.loss == Loss::Newest && is_older();
+            if views_are_there && !replace && !machine.undone.contains(&version) {
                 assert_eq!(version.by, at, "{version:?} is a stale copy");
-                let is_new = self.once.insert(version);
                 // Of two machines that only send and look like one, either may have changed its mind.
                 assert!(is_new || self.is_one_of_two_senders(at), "{version:?} was here before");
                 assert_ne!(form, Form::Busy);
@@ -379,21 +307,25 @@ impl World {
             let here = self.here.get(&version.uid).is_some_and(|(here, _)| here == version);
             assert!(here || lost || masked && version.uid <= 2, "{version:?} is nowhere");
         }
+        for version in machine.undone.iter().filter(|version| !(masked && version.uid <= 2)) {
+            let lost = plan.lost.iter().any(|ordinal| texts[*ordinal].0 == *version);
+            let here = self.here.get(&version.uid).is_some_and(|(here, _)| here == version);
+            assert!(here || lost || plan.stale > 0, "nobody is told that {version:?} is not here");
+        }
         for (uid, known) in &machine.deleted {
             self.check_deletion(&machine, *uid, *known, &before);
         }
         let as_sent = plan.unlike.is_empty() && plan.kept == 0 && !masked;
         let name = if as_sent { self.shown(at).0 } else { self.keep_sent(&sent, &plan.unlike) };
-        self.note(client, |copies| match mozilla {
-            true => copies.guarded(machine.tag, name),
+        self.note(client, |copies| match mozilla || script {
+            true => copies.guarded(named.is_some() || script && !replace, name),
             false => copies.saved(&parents, name),
         });
         self.had[client].insert(versions(&machine.copy));
         let machine = &mut self.machines[at];
-        machine.known = machine.copy.clone();
+        machine.is_saved();
         machine.tag_before = machine.tag.replace(name);
-        machine.unsaved.clear();
-        self.saved_last = Some(at);
+        self.saved_last = Some(at).filter(|_| !script);
     }
 
     fn is_one_of_two_senders(&self, at: usize) -> bool {
@@ -405,7 +337,7 @@ impl World {
     /// What a save leaves out stays only in doubt, or if somebody changed it.
     fn check_deletion(&mut self, machine: &Machine, uid: u8, known_as: Version, before: &Texts) {
         let Some((here, _)) = before.get(&uid) else { return };
-        let changed = *here != known_as;
+        let changed = *here != known_as || self.again.contains(here);
         if !self.here.contains_key(&uid) {
             self.counts.honoured += 1;
             return;
@@ -417,8 +349,9 @@ impl World {
             shows.iter().filter(|version| had.iter().any(|copy| copy.contains(version))).collect();
         let explaining: Vec<_> =
             had.iter().filter(|copy| known.iter().all(|version| copy.contains(version))).collect();
-        let doubt =
-            known.is_empty() || explaining.iter().any(|copy| !copy.iter().any(|version| version.uid == uid));
+        let lacks = explaining.iter().any(|copy| !copy.contains(here));
+        // Of what was taken back, the copies that had it may have nothing else of the save.
+        let doubt = known.is_empty() || lacks || !machine.undone.is_empty();
         // Of one action that is one save, Thunderbird's guard leaves no doubt.
         let doubt = doubt && machine.kind != Kind::Thunderbird;
         let again = machine.kind == Kind::Thunderbird && machine.deleted.len() > 1;
