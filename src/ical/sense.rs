@@ -27,12 +27,14 @@ pub(super) fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: 
     buffer.extend(property.name.bytes().map(|byte| byte.to_ascii_uppercase()));
     push_params(buffer, property);
     buffer.push(b':');
-    let head = buffer.len();
     if is_list(property) {
+        // Parameters may be as long as a line, and the values as many: each must not cost all of them again.
+        let mut head = blake3::Hasher::new();
+        head.update(buffer);
         for value in split_list(property.value) {
-            buffer.truncate(head);
+            buffer.clear();
             push_text(buffer, value.trim_ascii());
-            out.push(hash(buffer));
+            out.push(half(&head.clone().update(buffer).finalize()));
         }
         return;
     }

@@ -70,12 +70,15 @@ pub type Renames<'a> = HashMap<&'a str, &'a str>;
 
 /// `raw` with other names for zones in its parameters and TZID properties; other lines stay as they are.
 pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
+    let unescaped: HashMap<Cow<'_, str>, &str> =
+        renames.iter().map(|(from, to)| (unescape(from), *to)).collect();
     let mut out = Vec::with_capacity(raw.len() + 64);
     let mut rest = raw;
     while let Some((len, physical)) = logical_len(rest) {
         let (line, more) = rest.split_at(len);
         rest = more;
-        match std::str::from_utf8(&unfold(line, physical)).ok().and_then(|text| renamed(text, renames)) {
+        let unfolded = unfold(line, physical);
+        match std::str::from_utf8(&unfolded).ok().and_then(|text| renamed(text, renames, &unescaped)) {
             Some(text) => push_line(&mut out, &text),
             None => out.extend_from_slice(line),
         }
@@ -83,13 +86,13 @@ pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
     out
 }
 
-/// The line with another name for its zone, or nothing if it names none that is renamed.
-fn renamed(text: &str, renames: &Renames<'_>) -> Option<String> {
+/// The line with another name for its zone, or nothing if it names none that is renamed. Parameters have the names as they are, the
+/// property may escape them.
+fn renamed(text: &str, renames: &Renames<'_>, unescaped: &HashMap<Cow<'_, str>, &str>) -> Option<String> {
     let property = Property::parse(text)?;
     if property.is("TZID") {
-        let (written, plain) = (property.value.trim(), unescape(property.value.trim()));
-        let escaped = || renames.iter().find(|(from, _)| unescape(from) == plain).map(|(_, to)| to);
-        let to = renames.get(written).or_else(escaped)?;
+        let written = property.value.trim();
+        let to = renames.get(written).or_else(|| unescaped.get(&unescape(written)))?;
         return Some(format!("{}{}:{}", property.name, property.params, escape(to)));
     }
     let to = renames.get(property.param("TZID")?)?;

@@ -8,10 +8,16 @@ use crate::ical::value;
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 
 /// The IANA name for `tzid`: itself in any letter case, behind a known kind of prefix, a Windows name old or new, or a free form.
+/// A TZID may be as long as a line; what leads to a zone by its name is far shorter.
+const LONGEST: usize = 255;
+
 ///
 /// Nothing if only the file's own VTIMEZONE can tell. A name that is known costs one look-up.
 pub fn iana(tzid: &str) -> Option<&'static str> {
     let plain = value::unescape(tzid);
+    if tzid.len() > LONGEST {
+        return None;
+    }
     let name = plain.trim_ascii().trim_matches('"').to_ascii_lowercase();
     known(&name)
         .or_else(|| after_prefix(&name))
@@ -112,7 +118,8 @@ fn after_prefix(name: &str) -> Option<&'static str> {
     if !name.starts_with('/') && !name.contains("://") {
         return known(&name);
     }
-    name.match_indices('/').find_map(|(at, _)| known(&name[at + 1..]))
+    // IANA's names have three parts at most; the longest that is one counts.
+    name.rmatch_indices('/').take(3).filter_map(|(at, _)| known(&name[at + 1..])).last()
 }
 
 /// `W. Europe` (Windows 95, Lotus) and `W. Europe Daylight Time` (the zone's name in summer).

@@ -24,6 +24,25 @@ fn events(count: usize, line: &str) -> String {
     (0..count).map(|ordinal| format!("BEGIN:VEVENT\r\nUID:{ordinal}\r\n{line}\r\nEND:VEVENT\r\n")).collect()
 }
 
+/// Two items, each with so many zones: of the same names, and each item's own.
+fn zones_of_the_same_names(count: usize) -> String {
+    let calendar = |offset: &str| {
+        let own = |at: usize| {
+            format!(
+                "BEGIN:VTIMEZONE\r\nTZID:Z{at}\r\nBEGIN:STANDARD\r\nTZOFFSETTO:{offset}\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
+            )
+        };
+        let named = |at: usize| {
+            format!(
+                "BEGIN:VEVENT\r\nUID:{offset}\r\nX;TZID=Z{at}:1\r\n{}END:VEVENT\r\n",
+                "TZID:q\r\n".repeat(50)
+            )
+        };
+        plain(&[&(0..count).map(own).chain((0..count).map(named)).collect::<String>()])
+    };
+    calendar("+0100") + &calendar("+0200")
+}
+
 #[test]
 fn a_calendar_is_saved_or_refused_in_time_that_grows_with_its_size() {
     let s = Server::start();
@@ -43,6 +62,17 @@ fn a_calendar_is_saved_or_refused_in_time_that_grows_with_its_size() {
         ("quotes that do not close", with(&format!("X;A=\"{}:v", ";\"\"".repeat(300_000))), 201),
         ("commas in a parameter", with(&format!("X;A=a{}:v", ",a".repeat(400_000))), 201),
         ("a list without end", with(&format!("CATEGORIES:a{}", ",a".repeat(400_000))), 201),
+        (
+            "a list below a long parameter",
+            with(&format!("CATEGORIES;X-A={}:a{}", "b".repeat(200_000), ",a".repeat(100_000))),
+            201,
+        ),
+        ("the name of a zone that is all slashes", with(&format!("X;TZID={}:1", "/".repeat(400_000))), 201),
+        (
+            "names of zones that are all cities",
+            with(&format!("X;TZID=\"(UTC+05:00) {}\":1\r\n", "rome,".repeat(48)).repeat(3_000)),
+            201,
+        ),
         ("escapes", with(&format!("SUMMARY:{}", "\\,".repeat(400_000))), 201),
         ("a duration without end", with(&format!("DURATION:P{}", "1000000000W".repeat(80_000))), 201),
         ("a rule without end", with(&format!("RRULE:FREQ=DAILY{}", ";BYDAY=MO".repeat(100_000))), 201),
@@ -69,6 +99,7 @@ fn a_calendar_is_saved_or_refused_in_time_that_grows_with_its_size() {
             calendars(&(format!("X-A:{}\r\n", "a".repeat(500_000)) + &events(5_000, "X:1"))),
             413,
         ),
+        ("zones of the same names", zones_of_the_same_names(1_500), 201),
         ("an unknown start", "x\r\n".repeat(500_000), 400),
         ("nothing but NUL", "\0\n".repeat(500_000), 400),
         (
