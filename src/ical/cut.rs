@@ -45,10 +45,16 @@ const MAX_GROWTH: usize = 64 << 20;
 pub fn cut(bytes: &[u8]) -> Result<Cut> {
     let objects = scan(bytes)?;
     let prodid = objects.first().map(prodid).unwrap_or_default();
-    let items: Vec<Item> = grouped(objects).into_iter().map(Group::finish).collect::<Result<_>>()?;
+    let mut items: Vec<Item> = grouped(objects).into_iter().map(Group::finish).collect::<Result<_>>()?;
     // Each item takes the zones and the header along into its file: a small text must not become a large tree.
     let room = MAX_GROWTH + 4 * bytes.len();
-    if items.iter().map(Item::file_len).sum::<usize>() > room {
+    let is_too_large = |items: &[Item]| items.iter().map(Item::file_len).sum::<usize>() > room;
+    if is_too_large(&items) {
+        // What zone data knows is served from there.
+        let bare = |item: Item| item.without_definitions(|zone| zone.iana.is_some());
+        items = items.into_iter().map(bare).collect();
+    }
+    if is_too_large(&items) {
         return Err(Error::TooLarge(format!(
             "items that come to more than {room} bytes with the zones they use"
         )));

@@ -21,6 +21,27 @@ fn zoned(uid: &str) -> String {
 }
 
 #[test]
+fn a_large_calendar_is_not_too_large_for_a_definition_that_does_not_count() {
+    let s = Server::start();
+    // As ical4j writes them: each change since 1893.
+    let observance = zone("+0100").replace("Mars/Base", "Europe/Berlin");
+    let filler = "X-CHANGE:19160430T230000\r\n".repeat(1_600);
+    let large = observance.replace("BEGIN:STANDARD\r\n", &format!("BEGIN:STANDARD\r\n{filler}"));
+    let events: String =
+        (0..2_000).map(|at| zoned(&at.to_string()).replace("Mars/Base", "Europe/Berlin")).collect();
+    let body = plain(&[&large, &events]);
+    s.put(ADDRESS, "alice", body.clone()).status(201);
+    assert_eq!(summaries(&s.get(ADDRESS, "alice").text()).len(), 2_000);
+    s.write("users/alice/Team/export.ics", body);
+    eventually("the dropped in file is served", || {
+        (summaries(&s.get("/ical/folder/Team.ics", "alice").text()).len() == 2_001).then_some(())
+    });
+    let mars =
+        plain(&[&large.replace("Europe/Berlin", "Mars/Base"), &events.replace("Europe/Berlin", "Mars/Base")]);
+    s.put("/ical/folder/Mars.ics", "alice", mars).status(413);
+}
+
+#[test]
 fn an_item_may_be_in_both_zones_of_one_name() {
     let s = Server::start();
     s.put(ADDRESS, "alice", plain(&[&zone("+0100"), &zoned("a")])).status(201);
