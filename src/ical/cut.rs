@@ -167,7 +167,7 @@ fn zones_of(first: &Part<'_>, more: &[Part<'_>]) -> Arc<[Zone]> {
         let at = *places.entry(&zone.tzid).or_insert(zones.len());
         match zones.get(at) {
             // Of several VCALENDARs in one body not each has the definition.
-            Some(known) if known.is_undefined() => zones[at] = zone.clone(),
+            Some(known) if known.definition.is_none() => zones[at] = zone.clone(),
             Some(_) => {}
             None => zones.push(zone.clone()),
         }

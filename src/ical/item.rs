@@ -9,7 +9,6 @@ use super::mask;
 use super::meaning::{self, Hash, Look};
 use super::scan::{Class, Kind};
 use super::text::{self, Renames};
-use super::tz;
 use super::zone::{Definition, Zone};
 
 /// A map by keys: they are long, and whole calendars are put into such maps at each save.
@@ -113,7 +112,7 @@ impl Item {
     /// The item with definitions of zones that it only names.
     pub fn with_definitions(mut self, of: impl Fn(&str) -> Option<Arc<Definition>>) -> Item {
         let defined = |zone: &Zone| match zone.is_undefined() {
-            true => Zone { definition: of(&zone.tzid), ..zone.clone() },
+            true => Zone::new(&zone.tzid, of(&zone.tzid)),
             false => zone.clone(),
         };
         self.zones = self.zones.iter().map(defined).collect();
@@ -123,7 +122,7 @@ impl Item {
 
     /// The item without its definitions of those zones.
     pub fn without_definitions(mut self, of: impl Fn(&Zone) -> bool) -> Item {
-        let bare = |zone: &Zone| Zone { definition: None, ..zone.clone() };
+        let bare = |zone: &Zone| Zone::new(&zone.tzid, None);
         self.zones = self.zones.iter().map(|zone| if of(zone) { bare(zone) } else { zone.clone() }).collect();
         self.look = OnceLock::new();
         self
@@ -168,11 +167,10 @@ impl Item {
             .zones
             .iter()
             .map(|zone| match renames.get(&*zone.tzid) {
-                Some(to) => Zone {
-                    tzid: (*to).into(),
-                    iana: tz::iana(to).map(Arc::from),
-                    definition: zone.definition.as_ref().map(|known| Arc::new(known.renamed(&zone.tzid, to))),
-                },
+                Some(to) => {
+                    let renamed = |known: &Arc<Definition>| Arc::new(known.renamed(&zone.tzid, to));
+                    Zone::new(to, zone.definition.as_ref().map(renamed))
+                }
                 None => zone.clone(),
             })
             .collect();

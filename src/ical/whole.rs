@@ -133,6 +133,8 @@ pub struct Served<'a> {
     undefined: BTreeSet<&'a str>,
     /// The name under which each definition is served.
     names: HashMap<(&'a str, Hash), String>,
+    /// Whether any of them is not its TZID.
+    tells_apart: bool,
 }
 
 impl<'a> Served<'a> {
@@ -168,15 +170,16 @@ impl<'a> Served<'a> {
         }
     }
 
-    /// Finds a free name for each definition beyond the first of its TZID.
+    /// Finds a free name for each definition beyond the first of its TZID, and for that too where others mean the IANA zone.
     fn name_apart(&mut self) {
-        let named = self.custom.keys().chain(&self.undefined);
+        let named = self.custom.keys().chain(&self.undefined).chain(self.iana.keys());
         let mut taken: HashSet<String> = named.map(|tzid| (*tzid).to_owned()).collect();
         for (tzid, definitions) in &self.custom {
             let mut free = (2..).map(|ordinal| format!("{tzid} ({ordinal})"));
-            for definition in definitions.iter().skip(1) {
+            for definition in definitions.iter().skip(usize::from(!self.iana.contains_key(tzid))) {
                 let name = free.find(|name| taken.insert(name.clone())).unwrap_or_default();
                 self.names.insert((tzid, definition.meaning), name);
+                self.tells_apart = true;
             }
         }
     }
@@ -202,7 +205,7 @@ impl<'a> Served<'a> {
 
     /// Which zones of an item are served under another name.
     fn renames<'s>(&'s self, item: &'s Item) -> Renames<'s> {
-        if self.names.len() == self.custom.len() {
+        if !self.tells_apart {
             return Renames::new();
         }
         let served_as = |zone: &'s Zone| {
@@ -319,6 +322,25 @@ mod tests {
             .collect();
         for (before, after) in items.iter().zip(&back) {
             assert_eq!(before.look().meaning, after.look().meaning);
+        }
+    }
+
+    #[test]
+    fn an_offset_defined_with_summer_time_is_served_so_beside_one_without() {
+        let summer = "BEGIN:DAYLIGHT\r\nTZOFFSETTO:-0400\r\nEND:DAYLIGHT\r\nEND:VTIMEZONE\r\n";
+        let [mine, theirs] = ["1", "2"].map(|uid| zoned(uid, "EST", "-0500"));
+        let mine = mine.replace("END:VTIMEZONE\r\n", summer);
+        let alone = text(&Heading::default(), &items(&[&mine]));
+        assert!(alone.contains("TZID:EST\r\n") && alone.contains("BEGIN:DAYLIGHT"), "{alone}");
+        let both = items(&[&mine, &theirs]);
+        assert_ne!(both[0].look().meaning, items(&[&mine.replace("-0400", "-0300")])[0].look().meaning);
+        let text = text(&Heading::default(), &both);
+        assert_eq!(text.matches("TZID:EST\r\n").count(), 1, "{text}");
+        let of_first = text.contains("UID:1\r\nDTSTART;TZID=EST (2):");
+        assert!(of_first && text.contains("UID:2\r\nDTSTART;TZID=EST:"), "{text}");
+        for (item, read) in both.iter().zip(cut(text.as_bytes()).expect("good").items) {
+            let back = read.with_zones_renamed(&Renames::from([("EST (2)", "EST")]));
+            assert_eq!(back.look().meaning, item.look().meaning);
         }
     }
 

@@ -15,18 +15,25 @@ use super::value::unescape;
 pub struct Definition {
     pub raw: Box<[u8]>,
     pub meaning: Hash,
+    summer_time: bool,
 }
 
 /// A zone that an item's TZID parameters name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
     pub tzid: Arc<str>,
-    /// The IANA zone that the TZID leads to by its name; then the definition does not count.
+    /// The IANA zone that the TZID leads to by its name; then the definition does not count, see [`tz::iana_beside`].
     pub iana: Option<Arc<str>>,
     pub definition: Option<Arc<Definition>>,
 }
 
 impl Zone {
+    pub fn new(tzid: &str, definition: Option<Arc<Definition>>) -> Zone {
+        let summer_time = || definition.as_ref().is_some_and(|definition| definition.summer_time);
+        let iana = tz::iana_beside(tzid, summer_time).map(Arc::from);
+        Zone { tzid: tzid.into(), iana, definition }
+    }
+
     /// Whether nobody can tell from the item alone what the zone is.
     pub fn is_undefined(&self) -> bool {
         self.iana.is_none() && self.definition.is_none()
@@ -41,6 +48,10 @@ impl Zone {
 }
 
 impl Definition {
+    fn new(raw: &[u8]) -> Definition {
+        Definition { raw: raw.into(), meaning: meaning::of_zone(raw), summer_time: tz::has_summer_time(raw) }
+    }
+
     /// The definition without what only describes it, in words that may be meant for few; it means the same.
     fn bare(&self) -> Definition {
         let (mut raw, mut depth) = (Vec::with_capacity(self.raw.len()), 0_usize);
@@ -55,14 +66,12 @@ impl Definition {
                 raw.extend_from_slice(line.raw);
             }
         }
-        Definition { raw: raw.into(), meaning: self.meaning }
+        Definition { raw: raw.into(), ..*self }
     }
 
     /// The definition under another TZID.
     pub fn renamed(&self, from: &str, to: &str) -> Definition {
-        let raw: Box<[u8]> = text::rename_zones(&self.raw, &Renames::from([(from, to)])).into();
-        let meaning = meaning::of_zone(&raw);
-        Definition { raw, meaning }
+        Definition::new(&text::rename_zones(&self.raw, &Renames::from([(from, to)])))
     }
 }
 
@@ -85,12 +94,8 @@ impl<'a> KnownZones<'a> {
         let mut definitions = HashMap::new();
         for component in &object.components {
             if let (Kind::Timezone, Some(tzid)) = (&component.kind, &component.tzid) {
-                let known = self.definitions.entry(component.raw).or_insert_with(|| {
-                    Arc::new(Definition {
-                        raw: component.raw.into(),
-                        meaning: meaning::of_zone(component.raw),
-                    })
-                });
+                let known = self.definitions.entry(component.raw);
+                let known = known.or_insert_with(|| Arc::new(Definition::new(component.raw)));
                 definitions.entry(tzid.clone()).or_insert_with(|| known.clone());
             }
         }
@@ -104,11 +109,7 @@ impl<'a> KnownZones<'a> {
         let zones = || component.zones.iter().map(|tzid| &**tzid);
         let named = |tzid: &str| (tzid.into(), defined(tzid).map(Arc::as_ptr));
         let set = self.sets.entry(zones().map(named).collect()).or_insert_with(|| {
-            let zone = |tzid: &str| Zone {
-                tzid: tzid.into(),
-                iana: tz::iana(tzid).map(Arc::from),
-                definition: defined(tzid).cloned(),
-            };
+            let zone = |tzid: &str| Zone::new(tzid, defined(tzid).cloned());
             zones().map(zone).collect()
         });
         set.clone()

@@ -21,6 +21,32 @@ fn zoned(uid: &str) -> String {
 }
 
 #[test]
+fn an_offset_that_is_defined_with_summer_time_has_it() {
+    let s = Server::start();
+    let observance = |name: &str, from: &str, to: &str, start: &str| {
+        format!("BEGIN:{name}\r\nDTSTART:{start}\r\nTZOFFSETFROM:{from}\r\nTZOFFSETTO:{to}\r\nEND:{name}\r\n")
+    };
+    let winter =
+        observance("STANDARD", "-0400", "-0500", "19701101T020000\r\nRRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=1SU");
+    let summer =
+        observance("DAYLIGHT", "-0500", "-0400", "19700308T020000\r\nRRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=2SU");
+    for tzid in ["EST", "GMT-0500"] {
+        let zone = format!("BEGIN:VTIMEZONE\r\nTZID:{tzid}\r\n{winter}{summer}END:VTIMEZONE\r\n");
+        let event = format!(
+            "BEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20261001T080000Z\r\nDTSTART;TZID={tzid}:20260701T100000\r\nDURATION:PT1H\r\nEND:VEVENT\r\n"
+        );
+        s.put(ADDRESS, "alice", plain(&[&zone, &event])).status(201);
+        let served = s.get(ADDRESS, "alice").status(200);
+        assert!(served.text().contains("BEGIN:DAYLIGHT"), "{served}");
+        let busy = s.get("/ical/freebusy.ifb?start=20260701T000000Z&period=P1D", "alice").text();
+        assert!(busy.contains("20260701T140000Z"), "{tzid}: {busy}");
+        s.put(ADDRESS, "alice", served.text()).header("If-Match", &served.etag()).status(204);
+        assert_eq!(s.get(ADDRESS, "alice").etag(), served.etag());
+        s.delete(ADDRESS, "alice").status(204);
+    }
+}
+
+#[test]
 fn a_large_calendar_is_not_too_large_for_a_definition_that_does_not_count() {
     let s = Server::start();
     // As ical4j writes them: each change since 1893.

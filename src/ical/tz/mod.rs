@@ -5,7 +5,7 @@ mod custom;
 mod names;
 mod windows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,11 +13,11 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 pub use custom::{BadZone, Custom};
-pub use names::{iana, zone};
+pub use names::{iana, iana_beside, zone};
 
 use super::line::{Line, Property, lines};
 use super::recur::Steps;
-use super::value::unescape;
+use super::value::{parse_utc_offset, unescape};
 
 /// The rules by which a clock time is an instant.
 #[derive(Debug, Clone)]
@@ -74,7 +74,8 @@ impl<'a> Zones<'a> {
         &self.floating
     }
 
-    /// The zone that `tzid` means: by its name, else by the item's VTIMEZONE, else by an offset in the name, else as if it floated.
+    /// The zone that `tzid` means: by its name, else by the item's VTIMEZONE, else by an offset in the name, else as if it floated. See
+    /// [`iana_beside`] for where the VTIMEZONE comes first.
     ///
     /// # Errors
     /// The VTIMEZONE has to decide and does not make sense.
@@ -82,7 +83,8 @@ impl<'a> Zones<'a> {
         if let Some(zone) = self.found.get(tzid) {
             return Ok(zone.clone());
         }
-        let zone = match iana(tzid).and_then(zone) {
+        let by_name = iana_beside(tzid, || self.definition(tzid).is_some_and(has_summer_time));
+        let zone = match by_name.and_then(zone) {
             Some(zone) => Zone::Known(zone),
             None => self.defined(tzid)?,
         };
@@ -90,14 +92,32 @@ impl<'a> Zones<'a> {
         Ok(zone)
     }
 
-    fn defined(&mut self, tzid: &str) -> Result<Zone, BadZone> {
+    fn definition(&mut self, tzid: &str) -> Option<&'a [u8]> {
         let definitions = self.definitions.get_or_insert_with(|| definitions(self.item));
-        if let Some(definition) = definitions.get(unescape(tzid).as_ref()) {
+        definitions.get(unescape(tzid).as_ref()).copied()
+    }
+
+    fn defined(&mut self, tzid: &str) -> Result<Zone, BadZone> {
+        if let Some(definition) = self.definition(tzid) {
             return Ok(Zone::Custom(Arc::new(Custom::parse(definition, &mut self.steps)?)));
         }
         let fixed = names::fixed_offset(tzid).map(|offset| Zone::Known(TimeZone::fixed(offset)));
         Ok(fixed.unwrap_or_else(|| self.floating.clone()))
     }
+}
+
+/// Whether a VTIMEZONE has a DAYLIGHT, and not one that only repeats its STANDARD.
+pub fn has_summer_time(vtimezone: &[u8]) -> bool {
+    let (mut daylight, mut offsets) = (false, HashSet::new());
+    for line in lines(vtimezone) {
+        let Some(property) = Property::parse(&line.text) else { continue };
+        let value = property.value.trim_ascii();
+        daylight |= property.is("BEGIN") && value.eq_ignore_ascii_case("DAYLIGHT");
+        if property.is("TZOFFSETTO") {
+            offsets.insert(parse_utc_offset(value));
+        }
+    }
+    daylight && offsets.len() > 1
 }
 
 /// The zone that X-WR-TIMEZONE names, which stands before the first component.
@@ -180,6 +200,23 @@ mod tests {
     fn a_definition_under_an_iana_name_does_not_decide() {
         let item = calendar(&OWN.replace("Own\\, here", "Europe/Berlin"));
         assert_eq!(hour_of_noon(&item, "Europe/Berlin"), "11:00");
+    }
+
+    #[test]
+    fn a_definition_with_summer_time_decides_under_the_name_of_an_offset() {
+        let observance = |name: &str, from: &str, to: &str, start: &str| {
+            format!(
+                "BEGIN:{name}\r\nDTSTART:{start}\r\nTZOFFSETFROM:{from}\r\nTZOFFSETTO:{to}\r\nEND:{name}\r\n"
+            )
+        };
+        let item = |summer: &str| {
+            let winter = observance("STANDARD", summer, "-0500", "20241103T020000");
+            let summer = observance("DAYLIGHT", "-0500", summer, "20260101T020000");
+            calendar(&format!("BEGIN:VTIMEZONE\r\nTZID:EST\r\n{winter}{summer}END:VTIMEZONE\r\n"))
+        };
+        assert_eq!(hour_of_noon(&item("-0400"), "EST"), "16:00");
+        assert_eq!(hour_of_noon(&item("-0500"), "EST"), "17:00");
+        assert_eq!(hour_of_noon(&calendar(""), "EST"), "17:00");
     }
 
     #[test]

@@ -5,19 +5,20 @@ use std::sync::LazyLock;
 
 use super::windows;
 use crate::ical::value;
+use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 
-/// The IANA name for `tzid`: itself in any letter case, behind a known kind of prefix, a Windows name old or new, or a free form.
 /// A TZID may be as long as a line; what leads to a zone by its name is far shorter.
 const LONGEST: usize = 255;
 
+/// The IANA name for `tzid`: itself in any letter case, behind a known kind of prefix, a Windows name old or new, or a free form.
 ///
 /// Nothing if only the file's own VTIMEZONE can tell. A name that is known costs one look-up.
 pub fn iana(tzid: &str) -> Option<&'static str> {
-    let plain = value::unescape(tzid);
     if tzid.len() > LONGEST {
         return None;
     }
+    let plain = value::unescape(tzid);
     let name = plain.trim_ascii().trim_matches('"').to_ascii_lowercase();
     known(&name)
         .or_else(|| after_prefix(&name))
@@ -25,6 +26,18 @@ pub fn iana(tzid: &str) -> Option<&'static str> {
         .or_else(|| microsoft_address(&name))
         .or_else(|| display_name(&name))
         .or_else(|| fixed_offset(&name).and_then(whole_hours))
+}
+
+/// As [`iana`], beside a VTIMEZONE that has `summer_time` or not. A name that states a mere offset, as `EST` does, leads nowhere where
+/// it is defined with summer time: the definition counts.
+pub fn iana_beside(tzid: &str, summer_time: impl FnOnce() -> bool) -> Option<&'static str> {
+    iana(tzid).filter(|name| !(is_offset(name) && summer_time()))
+}
+
+/// Whether the zone is no place's, but one offset (`Etc/GMT+5`, `EST`, `UTC`).
+fn is_offset(name: &str) -> bool {
+    let is_place = name.contains('/') && !name.starts_with("Etc/");
+    !is_place && zone(name).is_some_and(|zone| zone.following(Timestamp::UNIX_EPOCH).next().is_none())
 }
 
 /// The zone with this IANA name.
@@ -246,6 +259,30 @@ mod tests {
             "GMT+1\u{e9}",
         ] {
             assert_eq!(iana(tzid), None, "{tzid}");
+        }
+    }
+
+    #[test]
+    fn a_definition_with_summer_time_counts_where_the_name_is_a_mere_offset() {
+        for tzid in [
+            "EST",
+            "MST",
+            "HST",
+            "UTC",
+            "GMT",
+            "Z",
+            "GMT-0500",
+            "UTC-5",
+            "(UTC-05:00)",
+            "Etc/GMT+5",
+            "UTC-11",
+        ] {
+            assert!(iana_beside(tzid, || false).is_some() && iana_beside(tzid, || true).is_none(), "{tzid}");
+        }
+        for tzid in
+            ["EST5EDT", "CET", "Europe/Berlin", "America/Phoenix", "Asia/Tokyo", "Tokyo Standard Time"]
+        {
+            assert_eq!(iana_beside(tzid, || true), iana(tzid), "{tzid}");
         }
     }
 
