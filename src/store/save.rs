@@ -164,7 +164,7 @@ impl Store {
                 }
                 (parent, plan)
             };
-            let lost = writing.carry_out(&plan, &known_sent.items)?;
+            let lost = writing.carry_out(&plan, &known_sent.items, |path, file| self.content(path, file))?;
             Ok::<_, Error>((known_sent, parent, plan, lost))
         })?;
         // A whole calendar's text, which the commit and the new picture would lie in memory beside.
@@ -316,6 +316,12 @@ impl Store {
                 None => writing.parts.push(Part { slot, loaded, role: target.role }),
             }
         }
+    }
+
+    /// What is in a file of a calendar, if it can be read.
+    fn content(&self, path: &Path, file: &str) -> Option<Vec<u8>> {
+        let directory = self.tree.root.directory(self.tree.on_disk(path)).ok()??;
+        Some(directory.read(file).ok()??.0)
     }
 
     /// When a calendar that was written to just now changed, by its directory's word: the next sweep will hear the same.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::base::Here;
 use super::calendar::{Calendar, Change};
-use super::content::{Content, State};
+use super::content::{Content, State, content_hash};
 use super::door::Part;
-use super::file::Stored;
+use super::file::{Stored, named};
 use super::merge::Plan;
 use super::operation::Operation;
 use super::place::{MAIN, Path};
@@ -16,6 +16,7 @@ use super::props::PROPS;
 use super::rights::Rights;
 use crate::acl::Role;
 use crate::error::{Error, Result};
+use crate::ical::cut::cut;
 use crate::ical::item::{Item, Key, KeyMap};
 use crate::ical::scan::{Class, Kind};
 
@@ -66,8 +67,13 @@ impl Writing {
         self.parts.iter().any(masks) || self.targets.len() > 1 && self.here().len() < all
     }
 
-    /// Turns the plan into operations; gives what lost, for the history.
-    pub fn carry_out(&mut self, plan: &Plan, sent: &[Arc<Item>]) -> Result<Vec<(PathBuf, Content)>> {
+    /// Turns the plan into operations; gives what lost, for the history. `read` gives a calendar's file.
+    pub fn carry_out(
+        &mut self,
+        plan: &Plan,
+        sent: &[Arc<Item>],
+        read: impl Fn(&Path, &str) -> Option<Vec<u8>>,
+    ) -> Result<Vec<(PathBuf, Content)>> {
         let stored: HashMap<Key, (usize, Arc<Stored>)> = self.stored(plan, sent);
         for target in &mut self.targets {
             target.make_if_new();
@@ -81,7 +87,7 @@ impl Writing {
         for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
             self.targets[*at].change(old, None)?;
         }
-        self.targets.iter_mut().for_each(Target::split);
+        self.targets.iter_mut().for_each(|target| target.split(&read));
         if plan.touches
             && let Some(target) = self.targets.first()
             && self.targets.iter().all(|target| target.role < Role::Editor)
@@ -230,19 +236,28 @@ impl Target {
     }
 
     /// Gives each item of the files that are split a file of its own.
-    fn split(&mut self) {
+    fn split(&mut self, read: impl Fn(&Path, &str) -> Option<Vec<u8>>) {
         for (file, changed) in std::mem::take(&mut self.split) {
+            let as_written = self.as_written(&file, read(&self.path, &file));
             let items: Vec<Arc<Stored>> = self.calendar.items_of(&file).to_vec();
             self.remove(file);
             for stored in items {
                 let key = &stored.item.key;
                 match changed.get(key) {
-                    None => self.put(self.free_name(key), &stored.item),
+                    None => self.put(self.free_name(key), as_written.get(key).unwrap_or(&stored.item)),
                     Some(Some(item)) => self.put(self.free_name(key), item),
                     Some(None) => {}
                 }
             }
         }
+    }
+
+    /// The items of a file with the bytes that they have there, which are not always those that are served. None if `content` is not what
+    /// is known of the file: then the commit will find that out, or what was good last is all there is.
+    fn as_written(&self, file: &str, content: Option<Vec<u8>>) -> KeyMap<Key, Arc<Item>> {
+        let is_known = |content: &Vec<u8>| State::Bytes(content_hash(content)) == self.calendar.state(file).0;
+        let items = content.filter(is_known).and_then(|content| cut(&content).ok()).map(|cut| cut.items);
+        named(items.unwrap_or_default(), file).map(|item| (item.key.clone(), Arc::new(item))).collect()
     }
 
     fn put(&mut self, file: Arc<str>, item: &Arc<Item>) {

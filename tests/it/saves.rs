@@ -387,6 +387,29 @@ fn a_dropped_in_file_is_split_when_one_of_its_items_is_first_changed() {
 }
 
 #[test]
+fn a_split_leaves_the_bytes_of_what_nobody_changed() {
+    let s = Server::start();
+    let unix = |component: String| component.replace("\r\n", "\n").into_bytes();
+    let (one, two) = (unix(event("one", "One", &[])), unix(event("two", "Tw@", &[])));
+    let at = two.iter().position(|byte| *byte == b'@').expect("a mark");
+    // A fold in the middle of a character, as old programs make them.
+    let two = [&two[..at], b"\xc3\n \xb6", &two[at + 1..]].concat();
+    let whole = [b"BEGIN:VCALENDAR\nPRODID:-//X//X//EN\n", &*one, &two, b"END:VCALENDAR\n"].concat();
+    s.write("users/alice/Team/dropped.ics", whole);
+    let address = "/ical/folder/Team.ics";
+    let served = eventually("both are served", || {
+        let served = s.get(address, "alice").status(200);
+        served.text().contains("SUMMARY:Tw\u{f6}\r\n").then_some(served)
+    });
+    let body = served.text().replace("SUMMARY:One", "SUMMARY:Edited");
+    s.put(address, "alice", body).header("If-Match", &served.etag()).status(204);
+    s.settle();
+    let files = s.tree("users/alice/Team");
+    let has = |bytes: &[u8]| files.iter().any(|(_, file)| memchr::memmem::find(file, bytes).is_some());
+    assert!(has(&two) && has(b"SUMMARY:Edited\r\n") && !has(b"SUMMARY:One"), "{files:?}");
+}
+
+#[test]
 fn a_second_definition_of_a_tzid_keeps_its_name_in_its_file() {
     let s = Server::start();
     let address = "/ical/folder/Odd/Zones.ics";
