@@ -59,10 +59,7 @@ impl Open {
 /// SEQUENCE is raised to that of the newest at most: a higher one would speak for the organizer (RFC 5546 §2.1.4).
 pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 64);
-    // Behind a byte order mark, which scan passes over, BEGIN:VCALENDAR would be no line that counts.
-    let mark = "\u{feff}".as_bytes();
-    let (mut rest, mut depth) = (text.strip_prefix(mark).unwrap_or(text), 0_usize);
-    out.extend_from_slice(&text[..text.len() - rest.len()]);
+    let (mut rest, mut depth) = (text, 0_usize);
     let mut open: Option<Open> = None;
     while let Some((len, physical)) = logical_len(rest) {
         let (raw, more) = rest.split_at(len);
@@ -70,7 +67,8 @@ pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp
         let unfolded = unfold(raw, physical);
         let line = String::from_utf8_lossy(&unfolded);
         let (mut before, mut instead) = (Vec::new(), None);
-        match Property::parse(&line) {
+        // Behind what scan passes over, BEGIN:VCALENDAR would be no line that counts.
+        match Property::parse(line.trim_start_matches(['\u{feff}', '\u{1a}', '\0'])) {
             Some(begin) if begin.is("BEGIN") => {
                 depth += 1;
                 if depth == 2 && is_item(begin.value) {
@@ -79,7 +77,9 @@ pub fn revised(text: &[u8], newest: impl Fn(&str) -> Option<Age>, now: Timestamp
             }
             Some(end) if end.is("END") => {
                 before = open.take_if(|_| depth == 2).map(|done| done.missing()).unwrap_or_default();
-                depth = depth.saturating_sub(1);
+                // Where the last line of a calendar has no end, the next one begins in it.
+                let goes_on = depth == 1 && end.value.to_ascii_uppercase().ends_with("BEGIN:VCALENDAR");
+                depth = depth.saturating_sub(usize::from(!goes_on));
             }
             Some(own) if depth == 2 => instead = open.as_mut().and_then(|open| open.instead_of(&own)),
             _ => {}
@@ -175,6 +175,16 @@ mod tests {
     fn a_byte_order_mark_stays_and_hides_nothing() {
         let text = "\u{feff}BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
         let now = "2026-11-24T22:00:00Z".parse().expect("a time");
+        let revised = revised(text.as_bytes(), |_| Some(Age::default()), now);
+        let expected = text.replace("END:VEVENT", "LAST-MODIFIED:20261124T220000Z\r\nEND:VEVENT");
+        assert_eq!(String::from_utf8_lossy(&revised), expected);
+    }
+
+    #[test]
+    fn a_calendar_that_begins_in_the_last_line_of_another_is_revised_too() {
+        let now = "2026-11-24T22:00:00Z".parse().expect("a time");
+        let one = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VEVENT\r\nEND:VCALENDAR";
+        let text = format!("{one}{one}\r\n\u{1a}\u{feff}{one}");
         let revised = revised(text.as_bytes(), |_| Some(Age::default()), now);
         let expected = text.replace("END:VEVENT", "LAST-MODIFIED:20261124T220000Z\r\nEND:VEVENT");
         assert_eq!(String::from_utf8_lossy(&revised), expected);

@@ -120,6 +120,7 @@ pub fn scan(text: &[u8]) -> Result<Vec<Object<'_>>> {
     while let Some(object) = scanner.object(MAX_COMPONENTS - components)? {
         components += object.components.len();
         objects.push(object);
+        scanner.skip_filler();
     }
     if objects.is_empty() {
         return Err(malformed(scanner.line, "BEGIN:VCALENDAR"));
@@ -191,6 +192,30 @@ impl<'a> Scanner<'a> {
         self.text.len() - self.rest.len()
     }
 
+    /// Passes over what is nothing between two calendars and behind the last: blanks, byte order marks of files that were
+    /// put together, and the NUL and Ctrl-Z that some programs and systems fill up a file with.
+    fn skip_filler(&mut self) {
+        let is_filler = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x1a);
+        loop {
+            let end = self.rest.iter().position(|byte| !is_filler(byte)).unwrap_or(self.rest.len());
+            let (filler, rest) = self.rest.split_at(end);
+            self.line += memchr::memchr_iter(b'\n', filler).count();
+            self.rest = rest.strip_prefix("\u{feff}".as_bytes()).unwrap_or(rest);
+            if self.rest.len() == rest.len() {
+                return;
+            }
+        }
+    }
+
+    /// Passes over an END:VCALENDAR, whatever comes behind it: where files are put together, the last line of one may have no end.
+    fn skip_end(&mut self) -> bool {
+        const END: &[u8] = b"END:VCALENDAR";
+        let behind = self.rest.split_at_checked(END.len());
+        let behind = behind.filter(|(line, _)| line.eq_ignore_ascii_case(END)).map(|(_, behind)| behind);
+        self.rest = behind.unwrap_or(self.rest);
+        behind.is_some()
+    }
+
     /// The next VCALENDAR, of at most `room` components.
     fn object(&mut self, room: usize) -> Result<Option<Object<'a>>> {
         let Some(first) = self.next()? else { return Ok(None) };
@@ -199,6 +224,9 @@ impl<'a> Scanner<'a> {
         }
         let mut object = Object::default();
         loop {
+            if self.skip_end() {
+                return Ok(Some(object));
+            }
             let start = self.offset();
             let Some(found) = self.next()? else { return Err(malformed(self.line, "END:VCALENDAR")) };
             if let Some(name) = begin(&found) {
@@ -377,6 +405,25 @@ mod tests {
         let mut input = "\u{feff}".as_bytes().to_vec();
         input.extend(text(&["BEGIN:VCALENDAR", "END:VCALENDAR", "", "BEGIN:VCALENDAR", "END:VCALENDAR", ""]));
         assert_eq!(scan(&input).map(|objects| objects.len()).ok(), Some(2));
+    }
+
+    #[test]
+    fn what_is_between_calendars_and_behind_them_is_nothing() {
+        let end = "BEGIN:VCALENDAR\r\nEND:VCALENDAR";
+        for (text, objects) in [
+            (format!("{end}{end}\u{1a}"), Some(2)),
+            (format!("{end}\r\n\0 \u{1a}\r\n\u{feff}{end}\0\0"), Some(2)),
+            (format!("{end} \r\n"), Some(1)),
+            (format!("{end}X"), None),
+            (format!("\0{end}"), None),
+        ] {
+            let found = scan(text.as_bytes()).map(|objects| objects.len());
+            assert_eq!(found.as_ref().ok(), objects.as_ref(), "{text:?}: {found:?}");
+        }
+        let wrong = scan(format!("{end}\r\n\0\r\n\u{feff}x").as_bytes())
+            .map(|_| ())
+            .map_err(|error| error.to_string());
+        assert_eq!(wrong, Err("line 4: expected BEGIN:VCALENDAR".to_owned()));
     }
 
     #[test]

@@ -48,6 +48,29 @@ fn a_malformed_calendar_is_a_400_with_its_line_and_writes_nothing() {
 }
 
 #[test]
+fn what_files_are_filled_up_and_put_together_with_is_nothing() {
+    let s = Server::start();
+    let one = plain(&[&event("a", "A", &[])]);
+    let two = plain(&[&event("b", "B", &[])]);
+    for (what, body, wanted) in [
+        ("Ctrl-Z", format!("{one}\u{1a}"), vec!["A"]),
+        ("NULs", format!("{one}{}", "\0".repeat(500)), vec!["A"]),
+        ("NULs behind the last word", format!("{}\0\0", one.trim_end()), vec!["A"]),
+        ("byte order marks", format!("\u{feff}{one}\u{feff}{two}"), vec!["A", "B"]),
+        ("no last line end", format!("{}{two}", one.trim_end()), vec!["A", "B"]),
+        (
+            "all of that",
+            format!("{}\u{1a}\r\n\u{feff}{}\0\r\n", one.trim_end(), two.trim_end()),
+            vec!["A", "B"],
+        ),
+    ] {
+        s.put(NEW, "alice", body).header("Kalends-Merge", "replace").send();
+        assert_eq!(summaries(&s.get(NEW, "alice").text()), wanted, "{what}");
+        s.delete(NEW, "alice").status(204);
+    }
+}
+
+#[test]
 fn a_calendar_that_ends_too_early_is_a_400() {
     let s = Server::start();
     let whole =
