@@ -10,7 +10,7 @@ use super::line::{Property, logical_len, unfold};
 use super::value::{uid, unescape};
 use crate::error::{Error, Result};
 
-/// Longest content line after unfolding, in bytes.
+/// Longest content line after unfolding, in bytes. An attachment that is in the line may be as long as an item.
 pub const MAX_LINE: usize = 1 << 20;
 /// Deepest nesting of components, VCALENDAR included.
 pub const MAX_DEPTH: usize = 8;
@@ -172,7 +172,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn check(&self, text: &[u8], line: usize) -> Result<()> {
-        if text.len() > MAX_LINE {
+        if text.len() > MAX_LINE && !(text.len() <= MAX_ITEM && is_inline(text)) {
             return Err(over_cap(line, format!("a line of more than {MAX_LINE} bytes")));
         }
         if self.clean {
@@ -343,6 +343,15 @@ fn property<'f>(found: &'f Found<'_>) -> Result<Property<'f>> {
         // With parameters these delimit nothing, and whoever reads the component later must not think so.
         .filter(|property| !property.is("BEGIN") && !property.is("END"))
         .ok_or_else(|| malformed(found.line, "a property, NAME:VALUE"))
+}
+
+/// Whether this is an attachment that is in the line itself (RFC 5545 §3.8.1.1).
+fn is_inline(text: &[u8]) -> bool {
+    let property = std::str::from_utf8(text).ok().and_then(Property::parse);
+    property.is_some_and(|property| {
+        let encoding = property.param("ENCODING");
+        property.is("ATTACH") && encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("BASE64"))
+    })
 }
 
 /// Whether this is a property without parameters, as most are: nothing of it is read here but perhaps its name.

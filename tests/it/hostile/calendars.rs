@@ -51,6 +51,16 @@ fn a_calendar_is_saved_or_refused_in_time_that_grows_with_its_size() {
     for (what, body, code) in [
         ("a line of a megabyte", with(&format!("SUMMARY:{}", "x".repeat(1_000_000))), 201),
         ("a line over a megabyte", with(&format!("SUMMARY:{}", "x".repeat(1_100_000))), 413),
+        (
+            "an attachment of seven megabytes",
+            with(&format!("ATTACH;VALUE=BINARY;ENCODING=BASE64:{}", "QUJD".repeat(7 << 18))),
+            201,
+        ),
+        (
+            "an attachment over ten megabytes",
+            with(&format!("ATTACH;VALUE=BINARY;ENCODING=BASE64:{}", "QUJD".repeat(11 << 18))),
+            413,
+        ),
         ("a line of folds", with(&format!("SUMMARY:{}", "x\r\n ".repeat(250_000))), 201),
         (
             "a fold in every character",
