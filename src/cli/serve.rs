@@ -22,7 +22,8 @@ const ROUND: Duration = Duration::from_secs(10 * 60);
 pub fn run(config: Config) -> Result<()> {
     let listen = config.listen.clone();
     let watch = config.watch;
-    // First: what is opened is made where it is not there, and a mistyped path has no logins either.
+    Store::is_there(&config)?;
+    // Before the store is opened, which makes what is not there: a mistyped path has no logins either.
     let auth = Authenticator::new(&config)?;
     let store = Store::open_to_serve(&config)?;
     let users = auth.users();

@@ -147,6 +147,14 @@ impl Store {
         Store::open_with(config, LastGood::open(&cache, &config.data), views, newest)
     }
 
+    /// Asks whether there is a data directory at all.
+    ///
+    /// # Errors
+    /// `Io` if not.
+    pub fn is_there(config: &Config) -> Result<()> {
+        Directory::root(&config.data).map(drop)
+    }
+
     /// As [`Store::open_to_serve`], for a command. It makes nothing in the cache directory, which would be root's own before
     /// the server's first start, and what it does needs no bases.
     pub fn open_tree(config: &Config) -> Result<Store> {
