@@ -257,6 +257,26 @@ fn a_server_that_cannot_check_logins_leaves_nothing_where_it_was_pointed_at() {
 }
 
 #[test]
+fn a_symlink_in_the_place_of_a_directory_is_named_as_what_it_is() {
+    let (data, disk) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let path = data.path().to_str().expect("UTF-8");
+    std::os::unix::fs::symlink(disk.path(), data.path().join("users")).expect("symlink");
+    for words in [["acl", "show", "/", "--data", path].as_slice(), &["check", path]] {
+        let said = String::from_utf8(kalends(words).stderr).expect("UTF-8");
+        assert!(
+            said.contains("users") && said.contains("symlinks in the data directory are not followed"),
+            "{said}"
+        );
+    }
+    std::fs::remove_file(data.path().join("users")).expect("removed");
+    let _ = std::fs::remove_dir_all(data.path().join(".tmp"));
+    std::fs::write(data.path().join(".tmp"), "").expect("write");
+    let set = kalends(&["acl", "set", "/", "user:bob", "viewer", "--data", path]);
+    let said = String::from_utf8(set.stderr).expect("UTF-8");
+    assert!(said.contains(".tmp: no directory"), "{said}");
+}
+
+#[test]
 fn man_makes_the_directory_and_writes_a_page_for_each_command() {
     let scratch = tempfile::tempdir().expect("a directory");
     let pages = scratch.path().join("share/man1");

@@ -33,7 +33,7 @@ pub use finding::{Finding, Kind, Severity, Spot};
 pub use links::IsUser;
 
 use super::Store;
-use super::disk::Directory;
+use super::disk::{Directory, NO_DIRECTORY};
 use super::history::HISTORY;
 use super::journal::JOURNALS;
 use super::last_good::LastGood;
@@ -130,9 +130,11 @@ impl<'a> Asked<'a> {
         let stat = rustix::fs::fstat(root.fd()).map_err(|error| Error::io(&config.data, error))?;
         if root.directory(USERS)?.is_none() {
             let path = config.data.display();
-            return Err(Error::Config(format!(
-                "{path}: not a data directory: there is no directory {USERS} in it"
-            )));
+            let why = match root.kind(USERS)? {
+                None => format!("there is no directory {USERS} in it"),
+                Some(_) => format!("its {USERS} is {NO_DIRECTORY}"),
+            };
+            return Err(Error::Config(format!("{path}: not a data directory: {why}")));
         }
         let owners = Owners::new(config);
         let zone = owners.zone_name().and_then(|name| TimeZone::get(name).ok());

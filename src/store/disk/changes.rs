@@ -7,7 +7,7 @@ use std::path::Path as FsPath;
 use rustix::fs::{Access, AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::Directory;
+use super::{Directory, NO_DIRECTORY};
 use crate::error::{Error, Result};
 
 /// What the tree's files may be done with, whatever the umask.
@@ -123,6 +123,15 @@ impl Directory {
         self.make_each(path.as_ref(), |_, _| Ok(()))
     }
 
+    /// The error that there is no directory `name`, which says if something else is there.
+    pub(super) fn no_directory(&self, name: &OsStr) -> Error {
+        let error = match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => std::io::Error::new(std::io::ErrorKind::NotADirectory, NO_DIRECTORY),
+            Err(error) => error.into(),
+        };
+        Error::io(self.path.join(name), error)
+    }
+
     fn make_each(
         &self,
         path: &FsPath,
@@ -142,8 +151,7 @@ impl Directory {
                 Err(Errno::EXIST) => false,
                 Err(error) => return Err(Error::io(directory.path.join(name), error)),
             };
-            let missing = || Error::io(directory.path.join(name), Errno::NOENT);
-            let next = directory.open(name)?.ok_or_else(missing)?;
+            let next = directory.open(name)?.ok_or_else(|| directory.no_directory(name))?;
             if is_new {
                 directory.own(&next.fd)?;
                 rustix::fs::fchmod(&next.fd, mode).map_err(|error| Error::io(&next.path, error))?;

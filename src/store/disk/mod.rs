@@ -24,6 +24,9 @@ const RESOLVE: ResolveFlags =
 /// The largest file that is read, in bytes: a whole calendar in one.
 pub const MAX_FILE: u64 = 64 << 20;
 
+/// What is said of something else where a directory should be: of a symlink it is not obvious.
+pub const NO_DIRECTORY: &str = "no directory (symlinks in the data directory are not followed)";
+
 /// A directory of the tree, whatever its name is now.
 #[derive(Debug)]
 pub struct Directory {
@@ -100,7 +103,7 @@ impl Directory {
     /// As [`Directory::directory`], but what is missing is an error.
     pub fn existing(&self, path: impl AsRef<FsPath>) -> Result<Directory> {
         let path = path.as_ref();
-        self.directory(path)?.ok_or_else(|| Error::io(self.path.join(path), Errno::NOENT))
+        self.directory(path)?.ok_or_else(|| self.no_directory(path.as_os_str()))
     }
 
     /// The names in it, each with its kind, by `rustix`.
