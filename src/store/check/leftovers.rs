@@ -74,7 +74,7 @@ fn of_staging(tmp: &Directory, seen: &Seen, path: &FsPath, now: SystemTime) -> R
     let staged = tmp.directory(&seen.name)?.map_or(Ok(Vec::new()), |left| list(&left))?;
     let files = staged.iter().filter(|file| file.name != staging::LOCK).count();
     let words = format!(
-        "left by a process that is gone, with {}; nobody was told that it is saved",
+        "left by a process that is gone, with {}; nobody was told that it is saved, and the next start removes it",
         counted(files, "file")
     );
     // Every process that is killed leaves an empty one, and the next start takes it away.
@@ -136,7 +136,7 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
     if !is_free(&home, FsPath::new(writer::LOCK))? || journals.kind(name)?.is_none() {
         return Ok(None);
     }
-    let words = format!("{commit} that was not finished; what is served lacks it");
+    let words = format!("{commit} that was not finished: opening the data directory finishes it");
     Ok(finding(Kind::JournalWaiting, &words).map(Finding::repairable))
 }
 

@@ -81,10 +81,16 @@ fn leave_a_journal(s: &mut Server) -> String {
 fn a_commit_that_a_crash_left_is_named_and_finished() {
     let mut s = Server::start();
     let word = leave_a_journal(&mut s);
-    let journal = |left: Vec<String>| left.into_iter().any(|finding| finding.starts_with("journal-waiting"));
-    assert!(journal(found(&s, &[])));
+    let names_it = |options: &[&str]| {
+        let json = parsed(&check(&s.path(""), &s.path(".."), &[&["--json"], options].concat()));
+        let left = spelled(&json, |finding| finding["repaired"] == false);
+        left.into_iter().any(|finding| finding.starts_with("journal-waiting"))
+    };
+    assert!(names_it(&[]));
     assert!(s.has_journal(), "a check finishes nothing");
-    assert!(!journal(found(&s, &["--fix"])));
+    // A copy of a tree in use may have one too, and whoever opens that finishes it: no reason for cron to write.
+    assert!(!names_it(&["--quiet"]));
+    assert!(!names_it(&["--fix"]));
     assert!(!s.has_journal());
     assert!(s.texts("users/alice/Many").iter().all(|text| text.contains(&format!("SUMMARY:{word}"))));
 }
