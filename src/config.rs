@@ -1,7 +1,7 @@
 //! One typed configuration, complete and checked at start. An unknown key or a bad value is an error with file, line and key.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -175,9 +175,10 @@ impl Config {
 
     /// The configuration in `text`, or the line (from 1) and what is wrong there.
     fn parse(text: &str) -> Result<Config, (usize, String)> {
-        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
         let config: Config = toml::from_str(text).map_err(|error| {
-            (error.span().map_or(1, |span| line_of(span.start)), error.message().trim_end().to_owned())
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            let message = error.message().trim_end();
+            (line, key_in(text, line).map_or(message.to_owned(), |key| format!("{key}: {message}")))
         })?;
         config.check().map_err(|(key, message)| {
             let name = key.rsplit('.').next().unwrap_or(key);
@@ -217,6 +218,12 @@ impl Config {
         if self.history_mb > 1_000_000 {
             return Err(("history_mb", format!("0 to 1000000, not {}", self.history_mb)));
         }
+        if !is_listenable(&self.listen) {
+            return Err(("listen", format!("ADDRESS:PORT or unix:PATH, not \"{}\"", self.listen)));
+        }
+        if let Some(domain) = self.domain.as_ref().filter(|domain| !is_address(&format!("x@{domain}"))) {
+            return Err(("domain", format!("what follows the @ in mail addresses, not \"{domain}\"")));
+        }
         let root = &self.public_root;
         if root.is_empty()
             || root.starts_with('.')
@@ -253,6 +260,32 @@ impl Config {
     }
 }
 
+/// The line, from 1, in which the byte at `at` is.
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The key that is set in a line of the text, or in the last before it; nothing for the head of a table.
+fn key_in(text: &str, line: usize) -> Option<String> {
+    let (mut table, mut key) = (String::new(), None);
+    for line in text.lines().take(line).map(str::trim_start) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            (table, key) = (format!("{}.", name.0), None);
+        } else if let Some((name, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            key = Some(name.trim_end());
+        }
+    }
+    key.map(|key| format!("{table}{key}"))
+}
+
+/// Whether something can be listened at: `ADDRESS:PORT` or `unix:PATH`.
+fn is_listenable(text: &str) -> bool {
+    match text.strip_prefix("unix:") {
+        Some(path) => !path.is_empty(),
+        None => text.parse::<SocketAddr>().is_ok(),
+    }
+}
+
 /// Whether it is a mail address, and that alone.
 fn is_address(text: &str) -> bool {
     let parts: Vec<&str> = text.split('@').collect();
@@ -276,7 +309,13 @@ mod tests {
         for (text, line, says) in [
             ("data = \"/x\"\ncolour = 1\n", 2, "unknown field `colour`"),
             ("\n[auth]\nmetod = \"pam\"\n", 3, "unknown field `metod`"),
-            ("[auth]\nmethod = \"ldap\"\n", 2, "unknown variant `ldap`"),
+            ("[auth]\nmethod = \"ldap\"\n", 2, "auth.method: unknown variant `ldap`"),
+            ("[auth]\nmin_uid = -1\n", 2, "auth.min_uid: invalid value"),
+            ("domain = \"x\"\nproxies = [\n\"x\"\n]\n", 3, "proxies: "),
+            ("data = \"/x\"\n[auht]\nmethod = \"pam\"\n", 2, "unknown field `auht`"),
+            ("listen = \"5545\"\n", 1, "listen: ADDRESS:PORT"),
+            ("listen = \"unix:\"\n", 1, "listen: ADDRESS:PORT"),
+            ("domain = \"a b\"\n", 1, "domain: what follows the @"),
             ("[auth]\n\ncache_seconds = 90000\n", 3, "auth.cache_seconds: 1 to 300, not 90000"),
             ("[auth]\nmethod = \"file\"\n", 2, "needs auth.file"),
             ("base_url = \"cal.example.org\"", 1, "base_url: http(s)://"),
@@ -288,7 +327,7 @@ mod tests {
             ("[aliases]\nalice = [\"al\"]", 1, "aliases: mail addresses"),
             ("connections_per_address = 0", 1, "connections_per_address: 1 to 1000000, not 0"),
             ("proxies = [\"localhost\"]", 1, "IP address"),
-            ("watch = \"inotify\"", 1, "unknown variant `inotify`"),
+            ("watch = \"inotify\"", 1, "watch: unknown variant `inotify`"),
             ("listen = ", 1, "string"),
         ] {
             let (found, message) = Config::parse(text).expect_err(text);
