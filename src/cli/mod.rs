@@ -157,5 +157,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
 fn man(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
+        .and_then(|()| name_exit_status(&directory.join("kalends-check.1")))
         .map_err(|error| Error::io(directory, error))
+}
+
+/// What stands after a command's options has no heading that says what it is: here it is the exit codes.
+fn name_exit_status(page: &Path) -> std::io::Result<()> {
+    let text = std::fs::read_to_string(page)?;
+    std::fs::write(page, text.replace("\n.SH EXTRA\n", "\n.SH \"EXIT STATUS\"\n"))
 }

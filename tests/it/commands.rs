@@ -285,6 +285,8 @@ fn man_makes_the_directory_and_writes_a_page_for_each_command() {
     for page in ["kalends.1", "kalends-serve.1", "kalends-link-list.1"] {
         assert!(pages.join(page).is_file(), "{page}");
     }
+    let check = std::fs::read_to_string(pages.join("kalends-check.1")).expect("a page");
+    assert!(check.contains("\n.SH \"EXIT STATUS\"\nExit codes: 0 "), "{check}");
 }
 
 #[test]
