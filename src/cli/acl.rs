@@ -47,7 +47,13 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
     let config = data.config()?;
     let store = Store::open_tree(&config)?;
     match command {
-        Acl::Show { place } => show(&store, &parse_place(&place)?),
+        Acl::Show { place } => {
+            let path = parse_place(&place)?;
+            match &path {
+                Some(path) if !store.has_home(&path.home)? => Err(missing(&place)),
+                _ => show(&store, &path),
+            }
+        }
         Acl::Set { place, subject, role } => {
             let role = match role.as_str() {
                 "unset" => None,
@@ -55,7 +61,11 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
             };
             let path = parse_place(&place)?;
             let origin = origin(&["acl set", &place, &subject.to_string()]);
-            let file: PathBuf = store.set_role(&origin, path.as_ref(), subject, role)?;
+            let set = store.set_role(&origin, path.as_ref(), subject, role);
+            let file: PathBuf = set.map_err(|error| match error {
+                Error::NotFound => missing(&place),
+                other => other,
+            })?;
             print(&format!("{}\n", file.display()))
         }
         Acl::Why { place, user } => {
@@ -78,6 +88,10 @@ pub fn principal(config: &Config, user: &str) -> Result<Principal> {
     let known = Authenticator::new(config)?.principal(user)?;
     let known = known.ok_or_else(|| Error::BadRequest(format!("there is no user {user}")))?;
     Ok(known.as_ref().clone())
+}
+
+fn missing(place: &str) -> Error {
+    Error::BadRequest(format!("{place}: no such place"))
 }
 
 /// A place as commands name it; nothing for what is above all homes.

@@ -157,6 +157,11 @@ impl Store {
         }
     }
 
+    /// Whether there is such a home.
+    pub fn has_home(&self, home: &Home) -> Result<bool> {
+        Ok(self.tree.home(home)?.is_some())
+    }
+
     /// Sets the role of a subject at `path`, or without a role removes its entry. A place without an `.acl.json` of its
     /// own gets one with what was inherited so far, since the nearest file decides alone.
     ///

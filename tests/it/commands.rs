@@ -137,6 +137,14 @@ fn rights_that_are_set_at_once_are_all_set() {
 }
 
 #[test]
+fn acl_says_that_a_place_is_not_there() {
+    let s = Server::start();
+    for words in [&["show", "nobody/here"][..], &["set", "nobody/here", "user:bob", "viewer"]] {
+        assert_eq!(acl(&s, words), Err("kalends: nobody/here: no such place\n".to_owned()));
+    }
+}
+
+#[test]
 fn acl_why_names_the_file_and_the_entry_that_decided() {
     let s = Server::start();
     for (place, user, parts) in [
