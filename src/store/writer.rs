@@ -1,6 +1,7 @@
 //! One writer per home: a mutex in the process, `flock` on the home's `.lock` between processes.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -77,8 +78,8 @@ pub struct Locked {
     pub directory: Directory,
     /// Whether others had it first.
     pub has_waited: bool,
-    /// Unlocks the file when closed.
-    _file: OwnedFd,
+    /// Unlocks the file when closed; none where nobody can write.
+    _file: Option<OwnedFd>,
     _turn: ArcMutexGuard<RawMutex, ()>,
 }
 
@@ -113,7 +114,9 @@ impl Writer {
         let mut has_waited = at_once.is_none();
         let turn = at_once.or_else(|| self.turn.try_lock_arc_until(until)).ok_or(Error::Busy)?;
         loop {
-            let file = open(&directory)?;
+            let Some(file) = open(&directory)? else {
+                return Ok(Locked { writer: self.clone(), directory, has_waited, _file: None, _turn: turn });
+            };
             while !flock(&directory, &file)? {
                 if Instant::now() >= until {
                     return Err(Error::Busy);
@@ -122,7 +125,8 @@ impl Writer {
                 has_waited = true;
             }
             if is_still_named(&directory, &file, has_waited)? {
-                return Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn });
+                let _file = Some(file);
+                return Ok(Locked { writer: self.clone(), directory, has_waited, _file, _turn: turn });
             }
             if Instant::now() >= until {
                 return Err(Error::Busy);
@@ -134,7 +138,10 @@ impl Writer {
     pub fn try_lock(self: &Arc<Writer>, directory: Directory) -> Result<Option<Locked>> {
         let Some(turn) = self.turn.try_lock_arc() else { return Ok(None) };
         let file = open(&directory)?;
-        let is_ours = flock(&directory, &file)? && is_still_named(&directory, &file, false)?;
+        let is_ours = match &file {
+            Some(file) => flock(&directory, file)? && is_still_named(&directory, file, false)?,
+            None => true,
+        };
         Ok(is_ours.then(|| Locked {
             writer: self.clone(),
             directory,
@@ -194,10 +201,15 @@ impl Writer {
     }
 }
 
-/// The file that a home's writers lock. Opened for writing: some file systems lock no others.
-fn open(home: &Directory) -> Result<OwnedFd> {
-    let opened = home.open_or_make(LOCK, OFlags::RDWR)?;
-    opened.ok_or_else(|| Error::io(home.path().join(LOCK), Errno::NOENT))
+/// The file that a home's writers lock. Opened for writing: some file systems lock no others. None on a file system that is
+/// read-only, where there are no writers.
+fn open(home: &Directory) -> Result<Option<OwnedFd>> {
+    match home.open_or_make(LOCK, OFlags::RDWR) {
+        Ok(Some(file)) => Ok(Some(file)),
+        Ok(None) => Err(Error::io(home.path().join(LOCK), Errno::NOENT)),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the lock was free, and is taken now.
