@@ -42,6 +42,11 @@ impl Kind {
         known.unwrap_or_else(|| Kind::Other(name.to_ascii_uppercase().into()))
     }
 
+    /// Whether calendar programs have a place for it. What they have none for they leave out without a word.
+    pub fn is_common(&self) -> bool {
+        matches!(self, Kind::Event | Kind::Todo | Kind::Journal)
+    }
+
     /// The component's name, in upper case.
     pub fn name(&self) -> &str {
         match self {

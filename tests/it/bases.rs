@@ -414,3 +414,28 @@ fn that_no_bases_can_be_written_is_told_once() {
     assert_eq!(here(&s), ["a"]);
     assert_eq!(s.log().matches("do not outlive a restart").count(), 1, "{}", s.log());
 }
+
+#[test]
+fn what_programs_have_no_place_for_is_removed_only_under_a_guard() {
+    let rare =
+        |kind: &str| format!("BEGIN:{kind}\r\nUID:{kind}\r\nDTSTAMP:20261001T080000Z\r\nEND:{kind}\r\n");
+    let parts = ["VAVAILABILITY", "VFREEBUSY", "VPOLL", "VJOURNAL"].map(rare);
+    let whole = |uid: &str| plain(&[&parts.concat(), &event(uid, uid, &[])]);
+    let has = |text: &str, kind: &str| text.contains(&format!("BEGIN:{kind}\r\n"));
+    let s = Server::start();
+    put(&s, OTHER, &whole("a")).status(201);
+    get(&s, KDE);
+    save(&s, KDE, &["a", "b"]);
+    let text = s.get(ADDRESS, "alice").header("User-Agent", "a test").text();
+    for kind in ["VAVAILABILITY", "VFREEBUSY", "VPOLL"] {
+        assert!(has(&text, kind), "{kind}: {text}");
+    }
+    assert!(!has(&text, "VJOURNAL"), "{text}");
+    let etag = get(&s, CURL).etag();
+    s.put(ADDRESS, "alice", plain_of(&["a", "b"]))
+        .header("User-Agent", CURL)
+        .header("If-Match", &etag)
+        .status(204);
+    let text = get(&s, CURL).text();
+    assert!(!has(&text, "VAVAILABILITY") && !has(&text, "VPOLL"), "{text}");
+}
