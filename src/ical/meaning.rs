@@ -73,7 +73,8 @@ fn of_all(name: &[u8], parts: &mut [Hash]) -> Hash {
 struct Open {
     name: String,
     parts: Vec<Hash>,
-    stamps: Vec<Hash>,
+    /// One of each kind.
+    stamps: [Option<Hash>; 5],
     has_start: bool,
     has_bad_value: bool,
     /// Its DTSTART, if that is a whole day.
@@ -85,8 +86,16 @@ struct Open {
 impl Open {
     fn new(name: String) -> Open {
         let parts = Vec::with_capacity(32);
-        let stamps = Vec::new();
+        let stamps = [None; 5];
         Open { name, parts, stamps, has_start: false, has_bad_value: false, day: None, end: None }
+    }
+
+    /// Mozilla's programs write a stamp trimmed, the first of several, and none that is empty.
+    fn note_stamp(&mut self, stamp: Stamp, value: &str) {
+        if !value.is_empty() {
+            let of = || hash(format!("{stamp:?}:{value}").as_bytes());
+            self.stamps[stamp as usize].get_or_insert_with(of);
+        }
     }
 
     /// Notes, before it is among the parts, what tells how many days it takes.
@@ -156,7 +165,7 @@ impl Reader {
             let stamp = Stamp::of(property);
             if let Some(stamp) = stamp {
                 self.age.note(stamp, property.value);
-                open.stamps.push(hash(format!("{stamp:?}:{}", property.value).as_bytes()));
+                open.note_stamp(stamp, property.value.trim_ascii());
             }
             if stamp != Some(Stamp::Dtstamp) && !(open.name == "VTIMEZONE" && describes_a_zone(property)) {
                 push_meanings(&mut self.buffer, property, &mut open.parts);
@@ -172,7 +181,8 @@ impl Reader {
             None => {
                 self.is_loaded |= closed.is_loaded();
                 self.finished.push(meaning);
-                self.stamps.push(of_all(closed.name.as_bytes(), &mut closed.stamps));
+                let mut stamps: Vec<Hash> = closed.stamps.into_iter().flatten().collect();
+                self.stamps.push(of_all(closed.name.as_bytes(), &mut stamps));
             }
         }
     }
@@ -339,6 +349,22 @@ mod tests {
         let rewritten = event(&["SUMMARY:b", "X-MOZ-GENERATION:1", "DTSTAMP:20260101T000000Z", start]);
         assert_ne!(before.stamps, edited.stamps);
         assert_eq!(before.stamps, rewritten.stamps);
+    }
+
+    #[test]
+    fn mozillas_stamps_are_compared_however_they_are_spelled() {
+        let start = "DTSTART:20260101T100000Z";
+        let last_modified = "LAST-MODIFIED:20260101T000000Z";
+        let clean = event(&[start, last_modified, "SEQUENCE:1"]).stamps;
+        for lines in [
+            [start, last_modified, "SEQUENCE:1 "],
+            [&format!("{last_modified} \r\nSEQUENCE:1"), "X-MOZ-GENERATION:", start],
+            [&format!("{last_modified}\r\nSEQUENCE:1"), "LAST-MODIFIED:20260102T000000Z", start],
+        ] {
+            assert_eq!(event(&lines).stamps, clean, "{lines:?}");
+        }
+        assert_eq!(event(&[start, "SEQUENCE:"]).stamps, event(&[start]).stamps);
+        assert_ne!(event(&[start, last_modified, "SEQUENCE:2"]).stamps, clean);
     }
 
     #[test]
