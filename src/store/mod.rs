@@ -19,6 +19,7 @@ mod expiry;
 mod file;
 mod file_system;
 mod gist;
+mod gone;
 mod history;
 #[cfg(test)]
 mod interleavings;

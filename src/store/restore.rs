@@ -125,6 +125,12 @@ impl Store {
         let (calendar, here) = (place.below_home(), self.files_here(place)?);
         let timeline = Timeline::read(home)?;
         let only = uid.map(|uid| timeline.names_of(uid, &calendar, &here)).transpose()?;
+        if let (Some(uid), Some(names), Moment::BeforeLast) = (uid, &only, moment)
+            && let Some(then) = timeline.last_lost(uid, &calendar, names, &here)?
+        {
+            let only = Some(then.files.keys().cloned().collect());
+            return Ok(Looked { timeline, here, then, only, missing: 0 });
+        }
         let what = uid.map_or_else(String::new, |uid| format!(" of {uid}"));
         if only.as_ref().is_some_and(BTreeSet::is_empty) {
             let why = "it was never here, or another tool removed it, which is in no history";

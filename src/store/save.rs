@@ -164,7 +164,9 @@ impl Store {
                 }
                 (parent, plan)
             };
-            let lost = writing.carry_out(&plan, &known_sent.items, |path, file| self.content(path, file))?;
+            let mut lost =
+                writing.carry_out(&plan, &known_sent.items, |path, file| self.content(path, file))?;
+            lost.extend(writing.gone(&plan, &known_sent.items, &locked.directory)?);
             Ok::<_, Error>((known_sent, parent, plan, lost))
         })?;
         // A whole calendar's text, which the commit and the new picture would lie in memory beside.

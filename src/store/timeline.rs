@@ -149,6 +149,34 @@ impl<'h> Timeline<'h> {
         of(&self.lost, record)
     }
 
+    /// The item `uid` of `calendar` as only a program had it any more: if it is not `here`, and nothing later is known of the files
+    /// of these `names`, which are all that it was in.
+    pub fn last_lost(
+        &self,
+        uid: &str,
+        calendar: &FsPath,
+        names: &BTreeSet<String>,
+        here: &Files,
+    ) -> Result<Option<Then>> {
+        if names.iter().any(|name| here.contains_key(name)) {
+            return Ok(None);
+        }
+        let last = self.last_change(calendar, Some(names), self.changes.len());
+        let last = last.map(|at| &self.changes[at].change);
+        for ((change, file), version) in self.lost.iter().rev() {
+            if last.is_some_and(|last| change <= last) {
+                break;
+            }
+            if let Some(name) = name_in(file, calendar)
+                && self.items(version)?.iter().any(|item| &*item.key.uid == uid)
+            {
+                let files = Files::from([(name.to_owned(), version.clone())]);
+                return Ok(Some(Then { files, ..Then::default() }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Where a calendar is that went as a whole, or with one that did, if it is still kept: below the home.
     pub fn removed(&self, record: &Record, calendar: &FsPath) -> Option<(PathBuf, Directory)> {
         let at = removed(&record.change).join(calendar);

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::base::Here;
 use super::calendar::{Calendar, Change};
 use super::content::{Content, State, content_hash};
+use super::disk::Directory;
 use super::door::Part;
 use super::file::{Stored, named};
+use super::gone::not_kept;
 use super::merge::Plan;
 use super::operation::Operation;
 use super::place::{MAIN, Path};
@@ -81,7 +83,11 @@ impl Writing {
         for item in plan.take.iter().map(|ordinal| &sent[*ordinal]) {
             match stored.get(&item.key) {
                 Some((at, old)) => self.targets[*at].change(old, Some(item))?,
-                None => self.target_for(&item.key.kind)?.add(item)?,
+                None => {
+                    let refused = || Error::Forbidden("you may not add items of this kind here".to_owned());
+                    let at = self.target_for(&item.key.kind).ok_or_else(refused)?;
+                    self.targets[at].add(item)?;
+                }
             }
         }
         for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
@@ -117,12 +123,29 @@ impl Writing {
         stored
     }
 
-    /// The calendar that new items of this kind go to.
-    fn target_for(&mut self, kind: &Kind) -> Result<&mut Target> {
+    /// What is gone here and only the client has any more, for the history of the home. A busy block is not what is gone.
+    pub fn gone(&self, plan: &Plan, sent: &[Arc<Item>], home: &Directory) -> Result<Vec<(PathBuf, Content)>> {
+        if plan.stale == 0 {
+            return Ok(Vec::new());
+        }
+        let here = self.here();
+        let known = plan.unlike.iter().filter_map(|(ordinal, ours)| Some((&sent[*ordinal], (*ours)?)));
+        let gone = known.filter(|(item, _)| {
+            !here.contains_key(&item.key) && item.busy().look().meaning != item.look().meaning
+        });
+        let with_file = gone.filter_map(|(item, ours)| {
+            let target = &self.targets[self.target_for(&item.key.kind)?];
+            Some((target.below_home(&format!("{}.ics", item.key.file_stem())), (item.clone(), ours)))
+        });
+        let gone = not_kept(home, with_file.collect())?;
+        Ok(gone.into_iter().map(|(file, (item, _))| (file, Content::Item(item))).collect())
+    }
+
+    /// The calendar that new items of this kind go to, if there is one for the asker.
+    fn target_for(&self, kind: &Kind) -> Option<usize> {
         let is_tasks = |target: &Target| target.path.last().is_some_and(|name| name.as_str() == MAIN[1]);
         let alone = !self.is_main;
-        let found = self.targets.iter_mut().find(|target| alone || is_tasks(target) == (*kind == Kind::Todo));
-        found.ok_or_else(|| Error::Forbidden("you may not add items of this kind here".to_owned()))
+        self.targets.iter().position(|target| alone || is_tasks(target) == (*kind == Kind::Todo))
     }
 }
 

@@ -219,3 +219,19 @@ fn a_loaded_cache_never_lends_one_askers_view_to_another() {
         assert_ne!(packed("alice"), packed("bob"));
     }
 }
+
+#[test]
+fn a_stale_busy_block_is_no_version_of_what_is_gone() {
+    let s = Server::start();
+    s.write("users/alice/Work/Projects/.acl.json", "{\"user:bob\": \"editor\"}");
+    let shown = s.get(SHARED, "bob").status(200);
+    let file = s.file_with("users/alice/Work/Projects", CONFIDENTIAL);
+    s.remove(&format!("users/alice/Work/Projects/{file}"));
+    eventually("it is gone", || {
+        (!uids(&s.get(SHARED, "alice").text()).contains(&CONFIDENTIAL.to_owned())).then_some(())
+    });
+    let saved = s.put(SHARED, "bob", shown.text()).header("If", &format!("([{}])", shown.etag())).status(204);
+    assert!(saved.header("Kalends-Merge").contains("stale=1"), "{saved}");
+    s.settle();
+    assert!(!s.path("users/alice/.history/lost").exists());
+}

@@ -269,6 +269,58 @@ fn what_the_merge_did_is_on_record_and_a_version_that_lost_is_told() {
 }
 
 #[test]
+fn what_only_a_stale_program_has_any_more_is_kept_once_and_comes_back() {
+    for guarded in [true, false] {
+        let s = Server::start();
+        let both = [event("a", "A", &[]), event("b", "B", &[])];
+        save(&s, &both);
+        let etag = s.get(ADDRESS, "alice").etag();
+        s.settle();
+        // Another tool removes it, of which there is no record.
+        s.remove(&format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:b")));
+        served(&s, &["A"]);
+        let sends = |b: &str, c: &str| {
+            let put = s.put(ADDRESS, "alice", plain(&[&both[0], &event("b", b, &[]), &event("c", c, &[])]));
+            let tag = guarded.then(|| format!("([{etag}])"));
+            let put = if let Some(tag) = &tag { put.header("If", tag) } else { put };
+            put.status(204).header("Kalends-Merge").to_owned()
+        };
+        for c in ["one", "two", "three"] {
+            let said = sends("B", c);
+            assert!(said.contains("stale=1"), "{said}");
+        }
+        s.settle();
+        let told = kalends(&s, &["history", PLACE, "b"]).expect("a history");
+        assert_eq!(told.matches("lost      b  \"B\"").count(), 1, "{told}");
+        restore(&s, &[PLACE, "--uid", "b"]);
+        served(&s, &["A", "B", "three"]);
+        // What its user edited is no stale copy.
+        s.remove(&format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:b")));
+        served(&s, &["A", "three"]);
+        assert!(!sends("edited", "three").contains("stale"));
+        served(&s, &["A", "edited", "three"]);
+    }
+}
+
+#[test]
+fn a_stale_copy_of_what_the_history_has_is_not_kept_again() {
+    let s = Server::start();
+    let events = ["a", "b", "c"].map(|uid| event(uid, uid, &[]));
+    save(&s, &events);
+    let etag = s.get(ADDRESS, "alice").etag();
+    save(&s, &events[..1]);
+    s.settle();
+    let told = kalends(&s, &["history", PLACE]).expect("a history");
+    for _ in 0..2 {
+        let body = plain(&events.each_ref().map(String::as_str));
+        let answer = s.put(ADDRESS, "alice", body).header("If", &format!("([{etag}])")).status(204);
+        assert_eq!(answer.header("Kalends-Merge"), "kept=0, removed=0, conflicts=0, stale=2");
+    }
+    s.settle();
+    assert_eq!(kalends(&s, &["history", PLACE]).expect("a history"), told);
+}
+
+#[test]
 fn a_difference_is_shown_item_by_item_in_readable_lines() {
     let s = Server::start();
     save(&s, &[event("a", "old", &[]), event("b", "B", &[]), event("c", "C", &[])]);
