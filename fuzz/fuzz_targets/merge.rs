@@ -1,8 +1,8 @@
 //! The three-way merge: whatever the client had, sends and finds, the outcome keeps the promises of the design's table.
 //!
 //! Each two bytes of an input are what one item is like: in the client's base, in what it sends, here, and in an older copy that
-//! another machine may have. The first byte says which base counts, whether the client is one of Mozilla's programs, how the copies
-//! came about, and whether the guard against shrinking is asked.
+//! another machine may have. The first byte says which base counts, what program the client is, how the copies came about, and whether
+//! the guard against shrinking is asked.
 
 #![no_main]
 
@@ -14,6 +14,7 @@ use kalends::ical::item::{Item, Key, KeyMap};
 use kalends::store::base::{Base, Here};
 use kalends::store::copies::{Copies, Parents};
 use kalends::store::merge::{HiddenKey, Plan, merge};
+use kalends::store::program::Program;
 use kalends::store::view::{Known, View};
 use libfuzzer_sys::fuzz_target;
 
@@ -68,9 +69,13 @@ fuzz_target!(|bytes: &[u8]| {
         View::new(cases.iter().filter_map(had).map(|item| (item.key.id(), Known::of(item.look()))))
     };
     let views = [view_of(|case| case.had_before), view_of(|case| case.had)].map(Arc::new);
-    let mozilla = first & 4 != 0;
+    let program = match first & (4 | KDES) {
+        4 => Program::Mozilla,
+        KDES => Program::Kde,
+        _ => Program::Other,
+    };
     let sent: Vec<Item> = cases.iter().filter_map(|case| case.sent.cloned()).collect();
-    let parents = parents(*first, &views, &sent, mozilla);
+    let parents = parents(*first, &views, &sent, program);
     let base = match first & 3 {
         _ if first & COPIES != 0 => Base::Copies(&parents),
         0 => Base::None,
@@ -81,14 +86,14 @@ fuzz_target!(|bytes: &[u8]| {
     let keys: Vec<&'static Key> = ITEMS.iter().map(|versions| &versions[0].key).collect();
     let here: KeyMap<&Key, Here<'_>> =
         keys.iter().zip(&cases).filter_map(|(key, case)| Some((*key, case.here?))).collect();
-    match merge(&sent, &base, &here, mozilla) {
+    match merge(&sent, &base, &here, program) {
         Ok(mut plan) => {
             if first & UNGUARDED != 0 && matches!(base, Base::Copies(_) | Base::None) {
                 let here = here.iter().filter(|(_, here)| here.whole().is_some());
                 shrinks_little(&mut plan, &here.map(|(key, _)| *key).collect::<Vec<_>>());
             }
             let only_sends = first & SENT != 0;
-            keeps_its_promises(&Outcome { plan, sent: &sent, base: &base, mozilla, only_sends }, &cases);
+            keeps_its_promises(&Outcome { plan, sent: &sent, base: &base, program, only_sends }, &cases);
         }
         Err(HiddenKey) => {
             assert!(cases.iter().any(|case| matches!(case.here, Some(Here::Hidden)) && case.sent.is_some()))
@@ -99,9 +104,10 @@ fuzz_target!(|bytes: &[u8]| {
 const COPIES: u8 = 8;
 const SENT: u8 = 16;
 const UNGUARDED: u8 = 32;
+const KDES: u8 = 64;
 
 /// What a save may be a change of: the client was shown both Views, or it has sent both, which nobody has ever seen it fetch.
-fn parents(first: u8, views: &[Arc<View>; 2], sent: &[Item], mozilla: bool) -> Parents {
+fn parents(first: u8, views: &[Arc<View>; 2], sent: &[Item], program: Program) -> Parents {
     let mut copies = Copies::default();
     for name in [[0; 16], [1; 16]] {
         match first & SENT {
@@ -110,7 +116,7 @@ fn parents(first: u8, views: &[Arc<View>; 2], sent: &[Item], mozilla: bool) -> P
         }
     }
     let shown = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
-    copies.parents(|name| views.get(usize::from(name[0])).cloned(), shown, mozilla)
+    copies.parents(|name| views.get(usize::from(name[0])).cloned(), shown, program)
 }
 
 /// The guard keeps more than half of a large calendar, and else changes nothing.
@@ -128,7 +134,7 @@ struct Outcome<'a> {
     plan: Plan,
     sent: &'a [Item],
     base: &'a Base<'a>,
-    mozilla: bool,
+    program: Program,
     /// Nothing but saves of the client is known, if copies are.
     only_sends: bool,
 }
@@ -154,7 +160,7 @@ fn keeps_its_promises(outcome: &Outcome<'_>, cases: &[Case]) {
             None => one_that_is_not_here(outcome, case, taken, removed),
         }
     }
-    let may_remove_many = !outcome.mozilla || matches!(outcome.base, Base::Replace);
+    let may_remove_many = outcome.program != Program::Mozilla || matches!(outcome.base, Base::Replace);
     assert!(may_remove_many || plan.remove.len() <= 1 && (plan.remove.is_empty() || plan.take.is_empty()));
     assert!(may_remove_many || !plan.remove.contains(&ITEMS[NOT_LOADED][0].key));
     let may_not_know_it = matches!(outcome.base, Base::Copies(_));
@@ -164,7 +170,7 @@ fn keeps_its_promises(outcome: &Outcome<'_>, cases: &[Case]) {
 
 /// Whether the client sent back the copy that it had.
 fn is_untouched(outcome: &Outcome<'_>, had: &Item, sent: &Item) -> bool {
-    Known::of(had.look()).is_as(sent.look(), outcome.mozilla)
+    Known::of(had.look()).is_as(sent.look(), outcome.program)
 }
 
 fn one_that_is_here(outcome: &Outcome<'_>, case: &Case, here: &Item, taken: Option<&Item>, removed: bool) {
@@ -213,7 +219,7 @@ fn one_of_which_there_are_copies(
     if here.is_some_and(|here| here.look().meaning == sent.look().meaning) {
         return assert!(taken.is_none(), "the same is not written again");
     }
-    match copies.iter().any(|had| had.is_as(sent.look(), outcome.mozilla)) {
+    match copies.iter().any(|had| had.is_as(sent.look(), outcome.program)) {
         // A client that only ever sends may have changed its mind.
         true => assert!(taken.is_none() || outcome.only_sends, "no stale copy reverts or revives anything"),
         false => {

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 
 use super::left_out::{has_bad_value, lacks_start};
 use super::line::{Property, is_makers_own, lines};
+use super::revision::{Revision, of_revisions};
 use super::scan::Kind;
 use super::sense::{half, hash, push_meanings};
 use super::value::{When, parse_date_time};
@@ -22,11 +23,19 @@ pub struct Look {
     /// RECURRENCE-ID, DTSTAMP, LAST-MODIFIED, SEQUENCE and X-MOZ-GENERATION of each component. Mozilla's programs
     /// move them at every edit and leave them alone otherwise. [`NOT_LOADED`] for what they leave out without a word.
     pub stamps: Hash,
+    /// LAST-MODIFIED and SEQUENCE of each occurrence that is a component of its own: KDE's programs move one at every edit of it.
+    /// [`UNSTAMPED`] where one has no LAST-MODIFIED, for they make up one then.
+    pub kde_stamps: Hash,
+    /// The meaning without LAST-MODIFIED, which KDE's programs also move by writing what has an alarm.
+    pub undated: Hash,
     pub age: Age,
 }
 
 /// The stamps of an item of which Mozilla's programs load no component.
 pub const NOT_LOADED: Hash = [0; 16];
+
+/// The stamps of an item by which KDE's programs do not tell what was edited.
+pub const UNSTAMPED: Hash = [0; 16];
 
 /// Which of two versions is the newer one where nothing else tells: compared field by field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -48,10 +57,13 @@ pub fn stamps(raw: &[u8]) -> Vec<Hash> {
 pub fn look(raw: &[u8], zones: &[Hash]) -> Look {
     let mut reader = Reader::read(raw);
     // What stands outside of any component is none: only the components count.
-    let mut outer = reader.finished;
-    outer.extend_from_slice(zones);
+    let [meaning, undated] = [reader.finished, reader.undated].map(|mut outer| {
+        outer.extend_from_slice(zones);
+        of_all(b"", &mut outer)
+    });
     let stamps = if reader.is_loaded { of_all(b"", &mut reader.stamps) } else { NOT_LOADED };
-    Look { meaning: of_all(b"", &mut outer), stamps, age: reader.age }
+    let kde_stamps = of_revisions(reader.revisions);
+    Look { meaning, stamps, kde_stamps, undated, age: reader.age }
 }
 
 /// The meaning of a VTIMEZONE: its rules, without what only describes it.
@@ -73,8 +85,10 @@ fn of_all(name: &[u8], parts: &mut [Hash]) -> Hash {
 struct Open {
     name: String,
     parts: Vec<Hash>,
+    last_modified: Vec<Hash>,
     /// One of each kind.
     stamps: [Option<Hash>; 5],
+    revision: Revision,
     has_start: bool,
     has_bad_value: bool,
     /// Its DTSTART, if that is a whole day.
@@ -85,13 +99,22 @@ struct Open {
 
 impl Open {
     fn new(name: String) -> Open {
-        let parts = Vec::with_capacity(32);
-        let stamps = [None; 5];
-        Open { name, parts, stamps, has_start: false, has_bad_value: false, day: None, end: None }
+        Open {
+            name,
+            parts: Vec::with_capacity(32),
+            last_modified: Vec::new(),
+            stamps: [None; 5],
+            revision: Revision::default(),
+            has_start: false,
+            has_bad_value: false,
+            day: None,
+            end: None,
+        }
     }
 
     /// Mozilla's programs write a stamp trimmed, the first of several, and none that is empty.
     fn note_stamp(&mut self, stamp: Stamp, value: &str) {
+        self.revision.note(stamp, value);
         if !value.is_empty() {
             let of = || hash(format!("{stamp:?}:{value}").as_bytes());
             self.stamps[stamp as usize].get_or_insert_with(of);
@@ -112,15 +135,20 @@ impl Open {
         }
     }
 
-    /// What it means. A whole day ends with the day, whether or not that is said (RFC 5545 §3.6.1).
-    fn meaning(&mut self) -> Hash {
+    /// What it means, and without its LAST-MODIFIED. A whole day ends with the day, whether or not that is said (RFC 5545 §3.6.1).
+    fn meanings(&mut self) -> [Hash; 2] {
         if let (Some(day), Some((end, at))) = (self.day, self.end)
             && self.name == "VEVENT"
             && day.tomorrow().ok() == Some(end)
         {
             self.parts.swap_remove(at);
         }
-        of_all(self.name.as_bytes(), &mut self.parts)
+        let undated = of_all(self.name.as_bytes(), &mut self.parts);
+        if self.last_modified.is_empty() {
+            return [undated; 2];
+        }
+        self.parts.append(&mut self.last_modified);
+        [of_all(self.name.as_bytes(), &mut self.parts), undated]
     }
 
     /// Whether Mozilla's programs load it.
@@ -134,7 +162,9 @@ impl Open {
 struct Reader {
     open: Vec<Open>,
     finished: Vec<Hash>,
+    undated: Vec<Hash>,
     stamps: Vec<Hash>,
+    revisions: Vec<Revision>,
     /// Whether Mozilla's programs load a component of those that are finished.
     is_loaded: bool,
     age: Age,
@@ -168,21 +198,27 @@ impl Reader {
                 open.note_stamp(stamp, property.value.trim_ascii());
             }
             if stamp != Some(Stamp::Dtstamp) && !(open.name == "VTIMEZONE" && describes_a_zone(property)) {
-                push_meanings(&mut self.buffer, property, &mut open.parts);
+                let parts = match stamp {
+                    Some(Stamp::LastModified) => &mut open.last_modified,
+                    _ => &mut open.parts,
+                };
+                push_meanings(&mut self.buffer, property, parts);
             }
         }
     }
 
     fn close(&mut self) {
         let Some(mut closed) = self.open.pop() else { return };
-        let meaning = closed.meaning();
+        let [meaning, undated] = closed.meanings();
         match self.open.last_mut() {
             Some(outer) => outer.parts.push(meaning),
             None => {
                 self.is_loaded |= closed.is_loaded();
                 self.finished.push(meaning);
+                self.undated.push(undated);
                 let mut stamps: Vec<Hash> = closed.stamps.into_iter().flatten().collect();
                 self.stamps.push(of_all(closed.name.as_bytes(), &mut stamps));
+                self.revisions.push(closed.revision);
             }
         }
     }
@@ -190,7 +226,7 @@ impl Reader {
 
 /// A property that tells versions apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stamp {
+pub(super) enum Stamp {
     RecurrenceId,
     Dtstamp,
     LastModified,
@@ -214,18 +250,21 @@ impl Stamp {
 impl Age {
     /// Of several components the newest counts.
     fn note(&mut self, stamp: Stamp, value: &str) {
-        let digits = || {
-            value.bytes().filter(u8::is_ascii_digit).fold(0_u64, |number, digit| {
-                number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-            })
-        };
         match stamp {
-            Stamp::Sequence => self.sequence = self.sequence.max(digits()),
-            Stamp::LastModified => self.last_modified = self.last_modified.max(digits()),
-            Stamp::Dtstamp => self.dtstamp = self.dtstamp.max(digits()),
+            Stamp::Sequence => self.sequence = self.sequence.max(digits(value)),
+            Stamp::LastModified => self.last_modified = self.last_modified.max(digits(value)),
+            Stamp::Dtstamp => self.dtstamp = self.dtstamp.max(digits(value)),
             Stamp::RecurrenceId | Stamp::Generation => {}
         }
     }
+}
+
+/// The digits of a value as one number.
+pub(super) fn digits(value: &str) -> u64 {
+    value
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
 /// What a VTIMEZONE carries beside its rules.
@@ -290,6 +329,11 @@ mod tests {
                 &["DTSTART;TZID=W. Europe Standard Time:20260101T100000"],
                 &["DTSTART;TZID=\"Europe/Berlin\":20260101T100000"],
             ),
+            (&["DTSTART;TZID=UTC:20260101T100000"], &["DTSTART:20260101T100000Z"]),
+            (
+                &["EXDATE;TZID=\"tzone://Microsoft/Utc\":20260101T100000,20260102T100000"],
+                &["EXDATE:20260102T100000Z", "EXDATE:20260101T100000Z"],
+            ),
             (&["URL;VALUE=URI:a:b", "ATTACH;VALUE=\"uri\":c:d"], &["URL:a:b", "ATTACH:c:d"]),
             (&["X-A;VALUE=URI:a:b"], &["X-A:a:b"]),
             (&["SUMMARY:a", "TRANSP:OPAQUE", "CLASS:PUBLIC", "SEQUENCE:0", "PRIORITY:0"], &["SUMMARY:a"]),
@@ -325,6 +369,7 @@ mod tests {
             (&["DURATION:PT1H"], &["DURATION:PT2H"]),
             (&["TRIGGER;RELATED=END:-PT5M"], &["TRIGGER:-PT5M"]),
             (&["DTSTART:20260101T100000"], &["DTSTART:20260101T100000Z"]),
+            (&["DTSTART;TZID=UTC:20260101T100000"], &["DTSTART:20260101T100000"]),
             (&["DTSTART:20260101"], &["DTSTART;VALUE=DATE:20260101"]),
             (&["RDATE:20260101T100000Z/PT1H"], &["RDATE;VALUE=PERIOD:20260101T100000Z/PT1H"]),
             (&["ATTACH;ENCODING=BASE64:YQ=="], &["ATTACH;ENCODING=BASE64;VALUE=BINARY:YQ=="]),
@@ -349,6 +394,19 @@ mod tests {
         let rewritten = event(&["SUMMARY:b", "X-MOZ-GENERATION:1", "DTSTAMP:20260101T000000Z", start]);
         assert_ne!(before.stamps, edited.stamps);
         assert_eq!(before.stamps, rewritten.stamps);
+    }
+
+    #[test]
+    fn an_item_is_dated_by_its_last_modified() {
+        let [one, two, none] = [
+            &["SUMMARY:a", "LAST-MODIFIED:20260101T000000Z"] as &[&str],
+            &["LAST-MODIFIED:20260102T000000Z", "SUMMARY:a"],
+            &["SUMMARY:a"],
+        ]
+        .map(event);
+        assert_ne!(one.meaning, two.meaning);
+        assert_eq!((one.undated, two.undated), (none.undated, none.meaning));
+        assert_ne!(one.undated, event(&["SUMMARY:b", "LAST-MODIFIED:20260101T000000Z"]).undated);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod meaning;
 pub mod period;
 pub mod recur;
 pub mod revise;
+mod revision;
 pub mod scan;
 mod sense;
 pub mod series;

@@ -25,7 +25,7 @@ pub(super) fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: 
     }
     buffer.clear();
     buffer.extend(property.name.bytes().map(|byte| byte.to_ascii_uppercase()));
-    push_params(buffer, property);
+    let is_utc = push_params(buffer, property);
     buffer.push(b':');
     if is_list(property) {
         // Parameters may be as long as a line, and the values as many: each must not cost all of them again.
@@ -34,11 +34,13 @@ pub(super) fn push_meanings(buffer: &mut Vec<u8>, property: &Property<'_>, out: 
         for value in split_list(property.value) {
             buffer.clear();
             push_text(buffer, value.trim_ascii());
+            push_utc(buffer, is_utc);
             out.push(half(&head.clone().update(buffer).finalize()));
         }
         return;
     }
     push_value(buffer, property);
+    push_utc(buffer, is_utc);
     out.push(hash(buffer));
 }
 
@@ -128,20 +130,33 @@ fn split_list(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn push_params(buffer: &mut Vec<u8>, property: &Property<'_>) {
+/// UTC has one spelling, also where programs name it as a zone.
+fn push_utc(buffer: &mut Vec<u8>, is_utc: bool) {
+    if is_utc && !buffer.ends_with(b"Z") {
+        buffer.push(b'Z');
+    }
+}
+
+/// Pushes all parameters but a TZID that says UTC; whether there is one.
+fn push_params(buffer: &mut Vec<u8>, property: &Property<'_>) -> bool {
+    let mut is_utc = false;
     if property.params.is_empty() {
-        return;
+        return is_utc;
     }
     let mut params: Vec<Vec<u8>> = property
         .params()
         .filter(|(name, value)| !is_idle_param(property, name, value))
-        .map(|(name, value)| {
+        .filter_map(|(name, value)| {
             let mut param = name.to_ascii_uppercase().into_bytes();
             param.push(b'=');
             // Programs replace a zone's name by the one that they know it under.
             let zone = if param == b"TZID=" { tz::iana(unquote(value)) } else { None };
+            if zone == Some("UTC") {
+                is_utc = true;
+                return None;
+            }
             push_param_value(&mut param, zone.unwrap_or(value));
-            param
+            Some(param)
         })
         .collect();
     params.sort_unstable();
@@ -149,6 +164,7 @@ fn push_params(buffer: &mut Vec<u8>, property: &Property<'_>) {
         buffer.push(b';');
         buffer.extend_from_slice(&param);
     }
+    is_utc
 }
 
 fn push_param_value(buffer: &mut Vec<u8>, value: &str) {

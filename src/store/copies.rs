@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::program::Program;
 use super::view::{CHECKSUM, Known, View, checksum};
 use super::view_names::ViewName;
 use crate::ical::item::{Item, KeyId};
@@ -208,10 +209,10 @@ impl Copies {
         &self,
         find: impl Fn(&ViewName) -> Option<Arc<View>>,
         shown: Vec<(KeyId, Look)>,
-        mozilla: bool,
+        program: Program,
     ) -> Parents {
         let found = Found(self.entries.iter().map(|entry| (entry, find(&entry.view))).collect());
-        let has = found.has_shown(shown, mozilla);
+        let has = found.has_shown(shown, program);
         let alive = found.those(|entry| entry.count > 0);
         let all =
             has.iter().map(|bits| bits & alive).filter(|bits| *bits != 0).reduce(|all, bits| all & bits);
@@ -288,11 +289,11 @@ impl<'a> Found<'a> {
     }
 
     /// Which of them have each of the items that a save shows.
-    fn has_shown(&self, mut shown: Vec<(KeyId, Look)>, mozilla: bool) -> Vec<u32> {
+    fn has_shown(&self, mut shown: Vec<(KeyId, Look)>, program: Program) -> Vec<u32> {
         shown.sort_unstable_by_key(|(id, _)| *id);
         let mut has = vec![0; shown.len()];
         for (at, (_, view)) in self.0.iter().enumerate() {
-            view.iter().for_each(|view| view.marks(&shown, mozilla, |item| has[item] |= 1 << at));
+            view.iter().for_each(|view| view.marks(&shown, program, |item| has[item] |= 1 << at));
         }
         has
     }
@@ -314,7 +315,13 @@ mod tests {
     }
 
     fn shown(items: &[u8]) -> Vec<(KeyId, Look)> {
-        let look = |n| Look { meaning: [n; 16], stamps: [n; 16], age: Default::default() };
+        let look = |n| Look {
+            meaning: [n; 16],
+            stamps: [n; 16],
+            kde_stamps: [n; 16],
+            undated: [n; 16],
+            age: Default::default(),
+        };
         items.iter().map(|n| ([*n; 16], look(*n))).collect()
     }
 
@@ -330,7 +337,7 @@ mod tests {
             let items: Vec<u8> = name.iter().copied().take_while(|n| *n != 0).collect();
             Some(view(&items))
         };
-        copies.parents(find, shown(items), false)
+        copies.parents(find, shown(items), Program::Other)
     }
 
     fn save(copies: &mut Copies, items: &[u8]) {
@@ -479,6 +486,6 @@ mod tests {
     fn a_lost_view_leaves_doubt() {
         let mut copies = Copies::default();
         copies.fetched(name(&[1, 2]), true);
-        assert!(!copies.parents(|_| None, shown(&[1]), false).are_known());
+        assert!(!copies.parents(|_| None, shown(&[1]), Program::Other).are_known());
     }
 }

@@ -7,6 +7,7 @@ use super::base::{Base, Here};
 use super::copies::Parents;
 use super::merged::Merged;
 use super::misread::{is_misread, is_unedited, may_not_load};
+use super::program::Program;
 use super::threads::in_threads;
 use super::view::Known;
 use crate::ical::item::{Item, Key, KeyMap};
@@ -43,12 +44,12 @@ pub struct HiddenKey;
 
 /// Merges `sent` into `here`, item by item (`docs/merging.md` has the rules).
 ///
-/// `mozilla`: the client is one of Mozilla's programs, which tell by stamps what was edited.
+/// `program`: whose save it is, for some tell by stamps what was edited.
 pub fn merge<I: Borrow<Item>>(
     sent: &[I],
     base: &Base<'_>,
     here: &KeyMap<&Key, Here<'_>>,
-    mozilla: bool,
+    program: Program,
 ) -> Result<Plan, HiddenKey> {
     let mut plan = Plan::default();
     let mut met = 0;
@@ -67,15 +68,15 @@ pub fn merge<I: Borrow<Item>>(
             Some(Here::Hidden) if base.is_known() && base.known(&item.key).is_none() => {
                 return Err(HiddenKey);
             }
-            Some(Here::Hidden) => plan.meet_unseen(ordinal, item, None, base, mozilla),
-            Some(Here::Masked(ours)) => plan.meet_unseen(ordinal, item, Some(ours), base, mozilla),
-            Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, mozilla),
-            None => plan.meet(ordinal, item, None, base, mozilla),
+            Some(Here::Hidden) => plan.meet_unseen(ordinal, item, None, base, program),
+            Some(Here::Masked(ours)) => plan.meet_unseen(ordinal, item, Some(ours), base, program),
+            Some(Here::Whole(ours)) => plan.meet(ordinal, item, Some(ours), base, program),
+            None => plan.meet(ordinal, item, None, base, program),
         }
     }
     // No key is sent twice: where all that is here was met, nothing was left out.
     if met < here.len() {
-        plan.leave_out(sent, base, here, mozilla);
+        plan.leave_out(sent, base, here, program);
     }
     Ok(plan)
 }
@@ -99,7 +100,7 @@ impl Plan {
     }
 
     /// Decides about a sent item and what is here under its key.
-    fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, mozilla: bool) {
+    fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, program: Program) {
         let is_here = |ours: &Item| match base {
             // It was not fetched and written again: whoever sends it wants it as it is.
             Base::Replace => ours.is_written_as_but_for_dtstamp(sent),
@@ -109,14 +110,14 @@ impl Plan {
             return;
         }
         match (base, ours) {
-            (Base::View(view), _) => self.meet_known(ordinal, sent, ours, view.get(&sent.key.id()), mozilla),
+            (Base::View(view), _) => self.meet_known(ordinal, sent, ours, view.get(&sent.key.id()), program),
             (Base::Here, Some(here)) => {
-                self.meet_known(ordinal, sent, ours, Some(Known::of(here.look())), mozilla);
+                self.meet_known(ordinal, sent, ours, Some(Known::of(here.look())), program);
             }
-            (Base::Copies(parents), _) => self.meet_copies(ordinal, sent, ours, parents, mozilla),
+            (Base::Copies(parents), _) => self.meet_copies(ordinal, sent, ours, parents, program),
             (_, None) => self.take.push(ordinal),
             (Base::Replace, Some(_)) => self.change(ordinal),
-            (_, Some(ours)) => self.meet_by_age(ordinal, sent, ours, mozilla),
+            (_, Some(ours)) => self.meet_by_age(ordinal, sent, ours, program),
         }
     }
 
@@ -126,9 +127,9 @@ impl Plan {
         sent: &Item,
         ours: Option<&Item>,
         known: Option<Known>,
-        mozilla: bool,
+        program: Program,
     ) {
-        if known.is_some_and(|known| is_unedited(&known, sent, ours, mozilla)) {
+        if known.is_some_and(|known| is_unedited(&known, sent, ours, program)) {
             self.stale += usize::from(ours.is_none());
             return self.stay(ordinal, known);
         }
@@ -148,11 +149,11 @@ impl Plan {
         sent: &Item,
         ours: Option<&Item>,
         parents: &Parents,
-        mozilla: bool,
+        program: Program,
     ) {
         let id = sent.key.id();
         let known = || parents.views.iter().filter_map(|view| view.get(&id));
-        let same: Vec<Known> = known().filter(|known| is_unedited(known, sent, ours, mozilla)).collect();
+        let same: Vec<Known> = known().filter(|known| is_unedited(known, sent, ours, program)).collect();
         // Not by this client: whatever copy it was, this is what it had.
         if let Some(first) = same.first() {
             if parents.is_meant_anew(&id, sent.look_as_sent(), ours) {
@@ -176,7 +177,7 @@ impl Plan {
                 self.change(ordinal);
             }
             // It may be a copy older than all that is remembered of the client, or newer than all that a kill has left.
-            false => self.meet_by_age(ordinal, sent, ours, mozilla),
+            false => self.meet_by_age(ordinal, sent, ours, program),
         }
     }
 
@@ -189,10 +190,10 @@ impl Plan {
         sent: &Item,
         masked: Option<&Item>,
         base: &Base<'_>,
-        mozilla: bool,
+        program: Program,
     ) {
         let copies = base.copies(&sent.key);
-        let is_as_sent = |known: &Known| known.is_as(sent.look_as_sent(), mozilla);
+        let is_as_sent = |known: &Known| known.is_as(sent.look_as_sent(), program);
         let saw_it = || {
             let block = masked.map(|item| item.busy().look().meaning);
             copies.iter().any(|known| Some(known.ours) != block)
@@ -207,9 +208,9 @@ impl Plan {
     }
 
     /// Decides where nothing is known of what the client had.
-    fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item, mozilla: bool) {
+    fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item, program: Program) {
         let known = Known::of(ours.look());
-        if is_unedited(&known, sent, Some(ours), mozilla) {
+        if is_unedited(&known, sent, Some(ours), program) {
             return self.stay(ordinal, Some(known));
         }
         self.conflicts += 1;
@@ -261,11 +262,11 @@ impl Plan {
         sent: &[I],
         base: &Base<'_>,
         here: &KeyMap<&Key, Here<'_>>,
-        mozilla: bool,
+        program: Program,
     ) {
         let sent: Vec<&Item> = sent.iter().map(Borrow::borrow).collect();
         let keys: HashSet<&Key> = sent.iter().map(|item| &item.key).collect();
-        let is_partial = mozilla && !matches!(base, Base::Replace);
+        let is_partial = program == Program::Mozilla && !matches!(base, Base::Replace);
         for (key, ours) in here.iter().filter(|(key, _)| !keys.contains(*key)) {
             let Here::Whole(ours) = ours else { continue };
             let goes = match base {
@@ -297,6 +298,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::super::view::View;
+    use super::Program::{Kde, Mozilla, Other};
     use super::*;
     use crate::ical::cut::cut;
 
@@ -313,13 +315,13 @@ mod tests {
     }
 
     /// As [`run`], with what `had` holds as the base.
-    fn from(had: &[Item], sent: &[Item], here: &[Item], mozilla: bool) -> Plan {
-        run(sent, &Base::View(&had_all(had)), here, mozilla)
+    fn from(had: &[Item], sent: &[Item], here: &[Item], program: Program) -> Plan {
+        run(sent, &Base::View(&had_all(had)), here, program)
     }
 
-    fn run(sent: &[Item], base: &Base<'_>, here: &[Item], mozilla: bool) -> Plan {
+    fn run(sent: &[Item], base: &Base<'_>, here: &[Item], program: Program) -> Plan {
         let here = here.iter().map(|item| (&item.key, Here::Whole(item))).collect();
-        merge(sent, base, &here, mozilla).expect("nothing is hidden")
+        merge(sent, base, &here, program).expect("nothing is hidden")
     }
 
     /// What is here afterwards, as `uid=summary`.
@@ -361,14 +363,14 @@ mod tests {
         let make = |version: Version| {
             version.map(|(summary, stamp)| item("1", summary, stamp)).into_iter().collect::<Vec<_>>()
         };
-        for mozilla in [false, true] {
+        for program in [Other, Mozilla, Kde] {
             for (base, sent, here, expected, conflicts) in table {
                 let (had, sent, here) = (make(base), make(sent), make(here));
-                let plan = from(&had, &sent, &here, mozilla);
+                let plan = from(&had, &sent, &here, program);
                 let expected: Vec<String> =
                     expected.map(|summary| format!("1={summary}")).into_iter().collect();
-                assert_eq!(outcome(&plan, &sent, &here), expected, "{base:?} mozilla: {mozilla}");
-                assert_eq!(plan.conflicts, conflicts, "{base:?} mozilla: {mozilla}");
+                assert_eq!(outcome(&plan, &sent, &here), expected, "{base:?} {program:?}");
+                assert_eq!(plan.conflicts, conflicts, "{base:?} {program:?}");
             }
         }
     }
@@ -378,7 +380,7 @@ mod tests {
         let here = [item("1", "here", 2), item("2", "alone", 1)];
         for (stamp, expected, lost) in [(1, "1=here", 1), (2, "1=here", 1), (3, "1=sent", 0)] {
             let sent = [item("1", "sent", stamp)];
-            let plan = run(&sent, &Base::None, &here, false);
+            let plan = run(&sent, &Base::None, &here, Other);
             assert_eq!(outcome(&plan, &sent, &here), [expected, "2=alone"]);
             assert_eq!(plan.lost.len(), lost);
         }
@@ -387,33 +389,33 @@ mod tests {
     #[test]
     fn without_a_base_what_a_mozilla_program_only_wrote_again_is_no_conflict() {
         let here = [item("1", "here", 2)];
-        let plan = run(&[item("1", "here without its language", 2)], &Base::None, &here, true);
+        let plan = run(&[item("1", "here without its language", 2)], &Base::None, &here, Mozilla);
         let unlike = vec![(0, Some(here[0].look().meaning))];
         assert_eq!(plan, Plan { unlike, ..Plan::default() });
     }
 
     #[test]
-    fn a_mozilla_program_edits_by_stamps_alone() {
+    fn mozillas_programs_and_kdes_edit_by_stamps_alone() {
         let had = [item("1", "old", 1)];
         let here = [item("1", "other", 3)];
         let rewritten = [item("1", "old without its language", 1)];
-        assert_eq!(outcome(&from(&had, &rewritten, &here, true), &rewritten, &here), ["1=other"]);
-        assert_eq!(
-            outcome(&from(&had, &rewritten, &here, false), &rewritten, &here),
-            ["1=old without its language"]
-        );
+        for (program, expected) in
+            [(Mozilla, "1=other"), (Kde, "1=other"), (Other, "1=old without its language")]
+        {
+            assert_eq!(outcome(&from(&had, &rewritten, &here, program), &rewritten, &here), [expected]);
+        }
     }
 
     #[test]
     fn a_mozilla_program_that_leaves_out_much_removes_nothing() {
         let here = [item("1", "a", 1), item("2", "b", 1), item("3", "c", 1)];
         let one_left_out = &here[1..];
-        assert_eq!(from(&here, one_left_out, &here, true).remove.len(), 1);
+        assert_eq!(from(&here, one_left_out, &here, Mozilla).remove.len(), 1);
         let two_left_out = &here[2..];
-        assert_eq!(from(&here, two_left_out, &here, true).remove.len(), 0);
-        assert_eq!(from(&here, two_left_out, &here, false).remove.len(), 2);
+        assert_eq!(from(&here, two_left_out, &here, Mozilla).remove.len(), 0);
+        assert_eq!(from(&here, two_left_out, &here, Other).remove.len(), 2);
         let and_one_changed = [item("2", "changed", 2), item("3", "c", 1)];
-        let plan = from(&here, &and_one_changed, &here, true);
+        let plan = from(&here, &and_one_changed, &here, Mozilla);
         assert_eq!(outcome(&plan, &and_one_changed, &here), ["1=a", "2=changed", "3=c"]);
     }
 
@@ -426,10 +428,10 @@ mod tests {
         let here = [item("1", "a", 1), item("2", "b", 1), bare("3"), bare("4")];
         for base in [Base::Here, Base::View(&had_all(&here))] {
             let deleted = &here[1..2];
-            assert_eq!(outcome(&run(deleted, &base, &here, true), deleted, &here), ["2=b", "3=3", "4=4"]);
-            assert_eq!(outcome(&run(deleted, &base, &here, false), deleted, &here), ["2=b"]);
+            assert_eq!(outcome(&run(deleted, &base, &here, Mozilla), deleted, &here), ["2=b", "3=3", "4=4"]);
+            assert_eq!(outcome(&run(deleted, &base, &here, Other), deleted, &here), ["2=b"]);
             let added = [item("1", "a", 1), item("2", "b", 1), item("5", "new", 1)];
-            assert!(!run(&added, &base, &here, true).touches);
+            assert!(!run(&added, &base, &here, Mozilla).touches);
         }
     }
 
@@ -437,7 +439,7 @@ mod tests {
     fn replace_means_what_was_sent() {
         let here = [item("1", "a", 3), item("2", "b", 1)];
         let sent = [item("1", "older", 1), item("3", "new", 1)];
-        assert_eq!(outcome(&run(&sent, &Base::Replace, &here, true), &sent, &here), ["1=older", "3=new"]);
+        assert_eq!(outcome(&run(&sent, &Base::Replace, &here, Mozilla), &sent, &here), ["1=older", "3=new"]);
     }
 
     #[test]
@@ -446,15 +448,15 @@ mod tests {
         let key = sent[0].key.clone();
         let masked = KeyMap::from_iter([(&key, Here::Masked(&sent[0]))]);
         let stays = |ours| Ok(Plan { unlike: vec![(0, ours)], ..Plan::default() });
-        assert_eq!(merge(&sent, &Base::Replace, &masked, false), stays(None));
-        assert_eq!(merge::<Item>(&[], &Base::Replace, &masked, false), Ok(Plan::default()));
+        assert_eq!(merge(&sent, &Base::Replace, &masked, Other), stays(None));
+        assert_eq!(merge::<Item>(&[], &Base::Replace, &masked, Other), Ok(Plan::default()));
         let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
-        assert_eq!(merge(&sent, &Base::View(&View::new([])), &hidden, false), Err(HiddenKey));
+        assert_eq!(merge(&sent, &Base::View(&View::new([])), &hidden, Other), Err(HiddenKey));
         let lost = Plan { unlike: vec![(0, None)], lost: vec![0], conflicts: 1, ..Plan::default() };
-        assert_eq!(merge(&sent, &Base::None, &hidden, false), Ok(lost), "it may have been shown");
-        assert_eq!(merge::<Item>(&[], &Base::Replace, &hidden, false), Ok(Plan::default()));
+        assert_eq!(merge(&sent, &Base::None, &hidden, Other), Ok(lost), "it may have been shown");
+        assert_eq!(merge::<Item>(&[], &Base::Replace, &hidden, Other), Ok(Plan::default()));
         let had = had_all(&sent);
-        let plan = merge(&sent, &Base::View(&had), &hidden, false);
+        let plan = merge(&sent, &Base::View(&had), &hidden, Other);
         assert_eq!(plan, stays(Some(sent[0].look().meaning)), "what was shown once may come back");
     }
 
@@ -473,9 +475,9 @@ mod tests {
             (&block, &edited, Here::Masked(&seen[0]), false),
         ];
         for (had, sent, here, is_edit) in table {
-            for mozilla in [false, true] {
+            for program in [Other, Mozilla, Kde] {
                 let had = had_all(had);
-                let plan = merge(sent, &Base::View(&had), &KeyMap::from_iter([(key, here)]), mozilla)
+                let plan = merge(sent, &Base::View(&had), &KeyMap::from_iter([(key, here)]), program)
                     .expect("it was shown once");
                 assert_eq!(plan.lost.len(), usize::from(is_edit), "{here:?}");
                 assert_eq!((plan.conflicts, plan.touches), (usize::from(is_edit), is_edit), "{here:?}");
@@ -488,10 +490,10 @@ mod tests {
     fn adding_touches_nothing_and_all_else_does() {
         let here = [item("1", "a", 1)];
         let with_new = [item("1", "a", 1), item("2", "new", 1)];
-        assert!(!from(&here, &with_new, &here, false).touches);
-        assert!(from(&here, &[], &here, false).touches);
-        assert!(from(&here, &[item("1", "b", 2)], &here, false).touches);
-        assert!(run(&[item("1", "b", 0)], &Base::None, &here, false).touches);
-        assert!(!run(&with_new[1..], &Base::None, &here, false).touches);
+        assert!(!from(&here, &with_new, &here, Other).touches);
+        assert!(from(&here, &[], &here, Other).touches);
+        assert!(from(&here, &[item("1", "b", 2)], &here, Other).touches);
+        assert!(run(&[item("1", "b", 0)], &Base::None, &here, Other).touches);
+        assert!(!run(&with_new[1..], &Base::None, &here, Other).touches);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::base::{Base, Here};
+use super::program::Program;
 use super::view::{Known, View};
 use crate::ical::item::{Item, Key, KeyId, KeyMap};
 use crate::ical::meaning;
@@ -15,12 +16,12 @@ type Present<'a> = KeyMap<&'a Key, Here<'a>>;
 /// those that they do not load (an override without DTSTART, a second one of the same occurrence). An edit of theirs always moves
 /// a stamp, so what comes with fewer stamps, and no new one, is none; `ours` tells as long as it is what they had. Nor is it edited
 /// if all that is new is a definition that others have brought.
-pub fn is_unedited(known: &Known, sent: &Item, ours: Option<&Item>, mozilla: bool) -> bool {
+pub fn is_unedited(known: &Known, sent: &Item, ours: Option<&Item>, program: Program) -> bool {
     let leaves_out_only = |ours: &Item| known.stamps == ours.look().stamps && has_fewer_stamps(sent, ours);
     let borrowed_nothing = known.meaning == known.ours;
-    known.is_as(sent.look_as_sent(), mozilla)
-        || borrowed_nothing && known.is_as(sent.look(), mozilla)
-        || mozilla && known.is_loaded() && ours.is_some_and(leaves_out_only)
+    known.is_as(sent.look_as_sent(), program)
+        || borrowed_nothing && known.is_as(sent.look(), program)
+        || program == Program::Mozilla && known.is_loaded() && ours.is_some_and(leaves_out_only)
 }
 
 fn has_fewer_stamps(sent: &Item, ours: &Item) -> bool {
@@ -59,7 +60,7 @@ pub fn is_misread(sent: &[&Item], base: &Base<'_>, here: &Present<'_>) -> bool {
             let (known, ours) = (view.get(&item.key.id()), here.get(&item.key).and_then(Here::whole));
             // What is here byte for byte is looked at there, where it is remembered.
             let item = ours.filter(|ours| ours.is_written_as(item)).unwrap_or(item);
-            !known.is_some_and(|known| is_unedited(&known, item, ours, true))
+            !known.is_some_and(|known| is_unedited(&known, item, ours, Program::Mozilla))
         })
     })
 }
@@ -86,9 +87,10 @@ fn does_too_much(left_out: usize, sent: &[&Item], is_changed: impl Fn(&Item) -> 
 fn is_as_here(item: &Item, ours: &Here<'_>) -> bool {
     match ours {
         Here::Whole(ours) => {
-            ours.is_written_as(item) || is_unedited(&Known::of(ours.look()), item, Some(ours), true)
+            ours.is_written_as(item)
+                || is_unedited(&Known::of(ours.look()), item, Some(ours), Program::Mozilla)
         }
-        Here::Masked(ours) => Known::of(ours.busy().look()).is_as(item.look(), true),
+        Here::Masked(ours) => Known::of(ours.busy().look()).is_as(item.look(), Program::Mozilla),
         Here::Hidden => false,
     }
 }

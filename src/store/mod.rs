@@ -39,6 +39,7 @@ mod operation;
 mod origin;
 mod owners;
 pub mod place;
+pub mod program;
 mod props;
 mod pruning;
 mod published;

@@ -12,6 +12,7 @@ use super::draft::Draft;
 use super::merged::Merged;
 use super::origin::Origin;
 use super::place::{Path, Place};
+use super::program::Program;
 use super::record::{Cause, Did};
 use super::rights::nearest;
 use super::sent::{Parent, Sent};
@@ -146,13 +147,13 @@ impl Store {
         (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
         let basis = save.basis.clone().resolved(snapshot.as_deref());
         let (known_sent, parent, plan, lost) = took("merging", || {
-            let program = &save.origin.program;
+            let agent = &save.origin.program;
             let known_sent =
-                sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref(), program));
+                sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref(), agent));
             let (parent, plan) = {
                 let here = writing.here();
                 let looks = || known_sent.looks(&here);
-                let mut parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.mozilla, looks);
+                let mut parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.program, looks);
                 let mut plan = known_sent.merged_into(&here, &parent.base(&basis))?;
                 if basis == Basis::Unknown {
                     plan.guard_against_shrinking(writing.targets.iter().map(Target::seen_whole));
@@ -199,7 +200,7 @@ impl Store {
         save: &Save<'_>,
         basis: &Basis,
         snapshot: Option<&Snapshot>,
-        mozilla: bool,
+        program: Program,
         looks: impl FnOnce() -> Vec<(KeyId, Look)>,
     ) -> Parent {
         let place = save.place;
@@ -210,7 +211,7 @@ impl Store {
                 Parent::Named(names.find_map(|name| self.views.find(&name)))
             }
             // What is made anew is made of all that is sent, whatever was here once.
-            (Basis::Unknown, Some(_)) => Parent::Guessed(self.views.parents(&save.client, looks(), mozilla)),
+            (Basis::Unknown, Some(_)) => Parent::Guessed(self.views.parents(&save.client, looks(), program)),
             (Basis::Unknown | Basis::Current, None) => Parent::Nothing,
             (Basis::Replace, _) => Parent::Named(None),
         }

@@ -7,6 +7,7 @@ use super::base::{Base, Here};
 use super::copies::Parents;
 use super::draft::Draft;
 use super::merge::{Plan, merge};
+use super::program::Program;
 use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;
@@ -48,25 +49,25 @@ impl Parent {
 pub struct Sent {
     /// Shared with what is made of them.
     pub items: Vec<Arc<Item>>,
-    /// Whether one of Mozilla's programs sent it.
-    pub mozilla: bool,
+    /// Whose save it is.
+    pub program: Program,
 }
 
 impl Sent {
-    /// Takes the items out of `cut`, which `program` sent.
-    pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>, program: &str) -> Sent {
-        let mozilla = is_mozillas(&cut.prodid, program);
+    /// Takes the items out of `cut`, which a client with this User-Agent sent.
+    pub fn new(cut: &mut Cut, snapshot: Option<&Snapshot>, agent: &str) -> Sent {
+        let program = Program::of(&cut.prodid, agent);
         let items = assign_uids(std::mem::take(&mut cut.items));
         let items = match snapshot {
             Some(snapshot) => without_lent(with_own_names(items, snapshot), snapshot),
             None => items,
         };
-        Sent { items: items.into_iter().map(Arc::new).collect(), mozilla }
+        Sent { items: items.into_iter().map(Arc::new).collect(), program }
     }
 
     /// Merges it into what is here.
     pub fn merged_into(&self, here: &Present<'_>, base: &Base<'_>) -> Result<Plan> {
-        merge(&self.items, base, here, self.mozilla)
+        merge(&self.items, base, here, self.program)
             .map_err(|_| Error::Forbidden("one of the items cannot be saved here".to_owned()))
     }
 
@@ -112,13 +113,6 @@ impl Sent {
             |one: &Item, other: &Item| one.is_written_as(other) || one.look().meaning == other.look().meaning;
         self.items.iter().all(|item| shown.get(&item.key).is_some_and(|shown| same(item, shown)))
     }
-}
-
-/// Whether one of Mozilla's programs wrote a calendar and sends it itself. A script may send what they wrote, edited without new
-/// stamps.
-fn is_mozillas(prodid: &str, program: &str) -> bool {
-    prodid.contains("Mozilla")
-        && ["Thunderbird", "Gecko", "Lightning"].iter().any(|name| program.contains(name))
 }
 
 /// The items with the TZIDs that were made up for serving taken back.

@@ -243,7 +243,10 @@ pub mod tests {
     }
 
     fn view(n: u8) -> View {
-        View::new([([n; 16], Known { meaning: [n; 16], stamps: [n; 16], ours: [n; 16] })])
+        View::new([(
+            [n; 16],
+            Known { meaning: [n; 16], stamps: [n; 16], kde_stamps: [n; 16], undated: [n; 16], ours: [n; 16] },
+        )])
     }
 
     pub fn put(shelf: &Shelf, share: u8, names: impl IntoIterator<Item = u8>, now: SystemTime) {

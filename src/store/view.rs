@@ -1,8 +1,9 @@
 //! Views: what an asker was shown of a place, or sent to it, as a base for merging what comes back. Hashes only, and
 //! their bytes in the cache. Pure.
 
+use super::program::Program;
 use crate::ical::item::KeyId;
-use crate::ical::meaning::{Hash, Look, NOT_LOADED};
+use crate::ical::meaning::{Hash, Look, NOT_LOADED, UNSTAMPED};
 
 /// What is known of one item of a View.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Known {
     /// What the client's copy looks like, with zones as the client has them.
     pub meaning: Hash,
     pub stamps: Hash,
+    pub kde_stamps: Hash,
+    pub undated: Hash,
     /// The meaning of the version of ours that the copy stands for.
     pub ours: Hash,
 }
@@ -22,20 +25,29 @@ pub struct View {
 }
 
 /// With another number for other hashes: by different rules what is the same would look edited.
-const MAGIC: &[u8] = b"kalends view 3\n";
-const ROW: usize = 4 * 16;
+const MAGIC: &[u8] = b"kalends view 4\n";
+const ROW: usize = 6 * 16;
 pub const CHECKSUM: usize = 32;
 
 impl Known {
     /// A copy that stands for itself.
     pub fn of(look: &Look) -> Known {
-        Known { meaning: look.meaning, stamps: look.stamps, ours: look.meaning }
+        let &Look { meaning, stamps, kde_stamps, undated, .. } = look;
+        Known { meaning, stamps, kde_stamps, undated, ours: meaning }
     }
 
-    /// Whether a client that had this copy and sends `look` has not changed it. Mozilla's programs tell by stamps: their
-    /// writing alone changes more than a comparison by meaning forgives.
-    pub fn is_as(&self, look: &Look, mozilla: bool) -> bool {
-        self.meaning == look.meaning || mozilla && self.is_loaded() && self.stamps == look.stamps
+    /// Whether a client that had this copy and sends `look` has not changed it.
+    pub fn is_as(&self, look: &Look, program: Program) -> bool {
+        let is_its_writing = match program {
+            Program::Mozilla => self.is_loaded() && self.stamps == look.stamps,
+            // What they have written once, they write the same again but for a date that moves of itself.
+            Program::Kde => {
+                self.undated == look.undated
+                    || self.kde_stamps != UNSTAMPED && self.kde_stamps == look.kde_stamps
+            }
+            Program::Other => false,
+        };
+        self.meaning == look.meaning || is_its_writing
     }
 
     /// Whether Mozilla's programs load it; else its absence says nothing.
@@ -58,11 +70,11 @@ impl View {
 
     /// Calls `mark` with the ordinal of each of `shown`, which are in the order of their keys, that is in the View and not
     /// changed since.
-    pub fn marks(&self, shown: &[(KeyId, Look)], mozilla: bool, mut mark: impl FnMut(usize)) {
+    pub fn marks(&self, shown: &[(KeyId, Look)], program: Program, mut mark: impl FnMut(usize)) {
         let mut items = self.items.iter().peekable();
         for (ordinal, (id, look)) in shown.iter().enumerate() {
             while items.next_if(|(known, _)| known < id).is_some() {}
-            if items.peek().is_some_and(|(known, item)| known == id && item.is_as(look, mozilla)) {
+            if items.peek().is_some_and(|(known, item)| known == id && item.is_as(look, program)) {
                 mark(ordinal);
             }
         }
@@ -87,7 +99,7 @@ impl View {
         let mut bytes = Vec::with_capacity(MAGIC.len() + self.items.len() * ROW + CHECKSUM);
         bytes.extend_from_slice(MAGIC);
         for (id, known) in &self.items {
-            for hash in [id, &known.meaning, &known.stamps, &known.ours] {
+            for hash in [id, &known.meaning, &known.stamps, &known.kde_stamps, &known.undated, &known.ours] {
                 bytes.extend_from_slice(hash);
             }
         }
@@ -108,7 +120,13 @@ impl View {
             hash.copy_from_slice(&row[16 * at..16 * (at + 1)]);
             hash
         };
-        let known = |row| Known { meaning: hash(row, 1), stamps: hash(row, 2), ours: hash(row, 3) };
+        let known = |row| Known {
+            meaning: hash(row, 1),
+            stamps: hash(row, 2),
+            kde_stamps: hash(row, 3),
+            undated: hash(row, 4),
+            ours: hash(row, 5),
+        };
         Some(View { items: rows.map(|row| (hash(row, 0), known(row))).collect() })
     }
 }
@@ -125,14 +143,20 @@ mod tests {
     use super::*;
 
     fn view() -> View {
-        let known = |n| Known { meaning: [n; 16], stamps: [n + 1; 16], ours: [n + 2; 16] };
+        let known = |n| Known {
+            meaning: [n; 16],
+            stamps: [n + 1; 16],
+            kde_stamps: [n + 2; 16],
+            undated: [n + 3; 16],
+            ours: [n + 4; 16],
+        };
         View::new([([9; 16], known(90)), ([1; 16], known(10)), ([5; 16], known(50))])
     }
 
     #[test]
     fn what_is_written_is_what_is_read() {
         let view = view();
-        assert_eq!(view.get(&[5; 16]).map(|known| known.ours), Some([52; 16]));
+        assert_eq!(view.get(&[5; 16]).map(|known| known.ours), Some([54; 16]));
         assert_eq!(view.get(&[6; 16]), None);
         assert_eq!(View::decode(b"a", &view.encode(b"a")), Some(view));
         let empty = View::new([]);

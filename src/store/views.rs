@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::copies::{Copies, Parents};
 use super::draft::{Draft, Waiting};
 use super::memory::{Jobs, Memory};
+use super::program::Program;
 use super::sent::Parent;
 use super::shelf::Shelf;
 use super::view::View;
@@ -137,8 +138,8 @@ impl Views {
     }
 
     /// Of which of `client`'s Views a save of `shown` may be a change. May read the disk.
-    pub fn parents(&self, client: &Client, shown: Vec<(KeyId, Look)>, mozilla: bool) -> Parents {
-        self.kept.recall(client).parents(|name| self.find(name), shown, mozilla)
+    pub fn parents(&self, client: &Client, shown: Vec<(KeyId, Look)>, program: Program) -> Parents {
+        self.kept.recall(client).parents(|name| self.find(name), shown, program)
     }
 }
 

@@ -2,20 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::program::Program;
 use super::super::view_names::ViewName;
-use super::press::{Form, NOT_LOADED, Text, Texts, Version};
+use super::press::{Form, NOT_LOADED, Press, Text, Texts, Version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A backup GET and a PUT under `If` for each edit.
     Thunderbird,
-    /// Loads, edits, saves without a guard.
+    /// Loads, edits, saves without a guard, and drops what it does not know where stamps tell what it edited.
     Kde,
-    /// As Kde, but never loads: Apple's publishing, and `curl -T` from cron, which saves what has not changed too.
+    /// Saves without a guard, and never loads: Apple's publishing, and `curl -T` from cron, which saves what has not changed too.
     OneWay,
     /// Has what is here without fetching it (a copy of the files, a HEAD for the Etag), and saves under `If-Match`, or with
     /// `Kalends-Merge: replace`.
     Script,
+}
+
+impl Kind {
+    pub fn program(self) -> Program {
+        match self {
+            Kind::Thunderbird => Program::Mozilla,
+            Kind::Kde => Program::Kde,
+            Kind::OneWay | Kind::Script => Program::Other,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +61,8 @@ pub struct Machine {
     /// What the server knows it by; two machines may share it.
     pub client: usize,
     pub role: Role,
+    /// Whether it drops what it does not know.
+    rewrites: bool,
     pub copy: Texts,
     /// Under which its copy is named.
     pub tag: Option<ViewName>,
@@ -69,11 +82,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(&(kind, client, role): &(Kind, usize, Role)) -> Machine {
+    pub fn new(press: &Press, &(kind, client, role): &(Kind, usize, Role)) -> Machine {
         Machine {
             kind,
             client,
             role,
+            rewrites: press.rewrites(kind),
             copy: Texts::new(),
             tag: None,
             tag_before: None,
@@ -108,11 +122,11 @@ impl Machine {
 
     /// Takes what it is shown, under the name of that, for its copy.
     pub fn load(&mut self, name: ViewName, shown: Texts) {
-        let rewrites = self.kind == Kind::Thunderbird;
+        let (rewrites, leaves_out) = (self.rewrites, self.kind == Kind::Thunderbird);
         let read = |form| if rewrites && form == Form::Plain { Form::Rewritten } else { form };
         self.copy = shown
             .into_iter()
-            .filter(|(uid, _)| !(rewrites && *uid == NOT_LOADED))
+            .filter(|(uid, _)| !(leaves_out && *uid == NOT_LOADED))
             .map(|(uid, (version, form))| (uid, (version, read(form))))
             .collect();
         (self.tag, self.loaded, self.before) = (Some(name), true, None);
@@ -129,7 +143,7 @@ impl Machine {
 
     pub fn edit(&mut self, version: Version) {
         self.before = Some(self.copy.clone());
-        let form = if self.kind == Kind::Thunderbird { Form::Rewritten } else { Form::Plain };
+        let form = if self.rewrites { Form::Rewritten } else { Form::Plain };
         if let Some((before, _)) = self.copy.insert(version.uid, (version, form)) {
             self.forget(&before);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::view::{Known, View};
+use super::machine::Kind;
 use crate::ical::cut::cut;
 use crate::ical::item::Item;
 
@@ -21,7 +22,7 @@ pub const NOT_LOADED: u8 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
     Plain,
-    /// By Thunderbird, which drops what it does not know.
+    /// By Thunderbird or KDE, which drop what they do not know.
     Rewritten,
     /// As those see it who may not.
     Busy,
@@ -40,6 +41,16 @@ pub struct Press {
 impl Press {
     pub fn new(stamped: bool) -> Press {
         Press { stamped, ..Press::default() }
+    }
+
+    /// Whether a program of this kind drops what it does not know.
+    pub fn rewrites(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Thunderbird => true,
+            // Of what has no stamp, only the meaning tells whether it was edited.
+            Kind::Kde => self.stamped,
+            Kind::OneWay | Kind::Script => false,
+        }
     }
 
     pub fn item(&self, text: &Text) -> Item {

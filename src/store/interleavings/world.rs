@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::base::{Base, Here};
 use super::super::copies::{Copies, Parents};
 use super::super::merge::merge;
+use super::super::program::Program;
 use super::super::view::{Known, View};
 use super::super::view_names::ViewName;
 use super::machine::{Act, Kind, Machine, Role};
@@ -70,7 +71,7 @@ impl World {
             .collect();
         World {
             press: press.clone(),
-            machines: cast.iter().map(Machine::new).collect(),
+            machines: cast.iter().map(|cast| Machine::new(press, cast)).collect(),
             once: here.values().map(|(version, _)| *version).collect(),
             again: BTreeSet::new(),
             here,
@@ -232,7 +233,8 @@ impl World {
             // 412
             return;
         }
-        let mozilla = machine.kind == Kind::Thunderbird;
+        let program = machine.kind.program();
+        let mozilla = program == Program::Mozilla;
         if mozilla {
             // The backup.
             self.copies[client].fetched(current, true);
@@ -243,7 +245,7 @@ impl World {
         let mut parents = match mozilla {
             true => Parents::default(),
             false if script => Parents::default(),
-            false => self.copies[client].parents(|name| self.views.get(name).cloned(), looks, false),
+            false => self.copies[client].parents(|name| self.views.get(name).cloned(), looks, program),
         };
         let named = machine.tag.filter(|_| mozilla).and_then(|tag| self.views.get(&tag).cloned());
         let base = match &named {
@@ -264,7 +266,7 @@ impl World {
                 _ => (&item.key, Here::Whole(item)),
             })
             .collect();
-        let Ok(plan) = merge(&sent, &base, &here, mozilla) else {
+        let Ok(plan) = merge(&sent, &base, &here, program) else {
             // 403: it takes the deletion back of what it no longer sees.
             return assert!(masked && base.is_known(), "nobody makes up a hidden key");
         };

@@ -1,5 +1,5 @@
 //! What programs make of items merely by reading and writing them again, as far as it is known: Thunderbird's from its
-//! source and from the wire, KDE's from the source of kcalendarcore, Apple's from its files.
+//! source and from the wire, KDE's from its own code (tests/clients/kde compares), Apple's from its files.
 
 use super::items::{folded, unfolded};
 
@@ -185,16 +185,15 @@ fn set(component: &mut Component, name: &str, value: &str, overwrite: bool) {
 }
 
 fn as_kde(component: &mut Component) {
-    component.lines.retain(|line| !line.value.is_empty());
     component.lines.retain(|line| {
-        !matches!(
-            (line.name.as_str(), line.value.as_str()),
-            ("CLASS", "PUBLIC") | ("SEQUENCE" | "PRIORITY", "0")
-        )
+        let is_person = !matches!(line.name.as_str(), "ATTENDEE") || line.value.contains('@');
+        let (name, value) = (line.name.as_str(), line.value.as_str());
+        let is_default = matches!((name, value), ("CLASS", "PUBLIC") | ("SEQUENCE" | "PRIORITY", "0"));
+        is_person && !is_default && !value.is_empty() && !matches!(name, "RESOURCES" | "X-LIC-ERROR")
     });
+    join_own(component);
     match component.name.as_str() {
         "VALARM" => {
-            // What it has no place for.
             component.lines.retain(|line| line.name != "ACKNOWLEDGED" && line.name != "UID");
             set(component, "X-KDE-KCALCORE-ENABLED", "TRUE", false);
         }
@@ -202,7 +201,7 @@ fn as_kde(component: &mut Component) {
             set(component, "TRANSP", "OPAQUE", false);
             end_whole_day(component);
         }
-        "VTODO" => set(component, "PERCENT-COMPLETE", "0", false),
+        "VTODO" => complete(component),
         _ => {}
     }
     if component.name != "VALARM" {
@@ -213,6 +212,30 @@ fn as_kde(component: &mut Component) {
     }
     component.lines.iter_mut().for_each(kdes_params);
     component.lines.sort_by(|one, other| other.name.cmp(&one.name));
+}
+
+/// Of what is its maker's own, one line holds all values.
+fn join_own(component: &mut Component) {
+    let mut joined: Vec<Line> = Vec::new();
+    for line in component.lines.drain(..) {
+        match joined.iter_mut().find(|known| known.name == line.name && line.name.starts_with("X-")) {
+            Some(known) => known.value = format!("{},{}", known.value, line.value),
+            None => joined.push(line),
+        }
+    }
+    component.lines = joined;
+}
+
+/// A task that is done is done in each respect.
+fn complete(task: &mut Component) {
+    set(task, "PERCENT-COMPLETE", "0", false);
+    let says =
+        |name: &str, value: &str| task.lines.iter().any(|line| line.name == name && line.value == value);
+    if says("STATUS", "COMPLETED") || says("PERCENT-COMPLETE", "100") {
+        set(task, "PERCENT-COMPLETE", "100", true);
+        set(task, "STATUS", "COMPLETED", true);
+        set(task, "COMPLETED", "20261124T120000Z", false);
+    }
 }
 
 /// An event of one day that does not say when it ends says so.
@@ -230,16 +253,31 @@ fn end_whole_day(event: &mut Component) {
     event.lines.push(end);
 }
 
-/// Zones by the names that Qt knows them under, no languages, and of attendees what it has a place for.
+/// What it has a place for: zones by the names that Qt knows them under, of people a few parameters.
 fn kdes_params(line: &mut Line) {
-    let is_attendee = line.name == "ATTENDEE" || line.name == "ORGANIZER";
-    line.params.retain(|(name, _)| name != "LANGUAGE" && !(is_attendee && name.starts_with("X-")));
-    for (_, zone) in line.params.iter_mut().filter(|(name, _)| name == "TZID") {
-        if ["W. Europe Standard Time", "/freeassociation.sourceforge.net/Europe/Berlin"]
-            .contains(&zone.as_str())
-        {
-            "Europe/Berlin".clone_into(zone);
+    const OF_ATTENDEES: [&str; 7] =
+        ["CN", "ROLE", "PARTSTAT", "RSVP", "CUTYPE", "DELEGATED-TO", "DELEGATED-FROM"];
+    let name = line.name.clone();
+    line.params.retain(|(param, value)| match name.as_str() {
+        "ATTENDEE" => OF_ATTENDEES.contains(&param.as_str()),
+        "ORGANIZER" => param == "CN",
+        // What is not ASCII is read as Latin-1.
+        own if own.starts_with("X-") => value.is_ascii() && !value.contains(';'),
+        _ => !["LANGUAGE", "ALTREP", "RELTYPE"].contains(&param.as_str()),
+    });
+    // Without a definition, it is none that it knows.
+    line.params.retain(|(_, value)| !value.starts_with("/freeassociation"));
+    for (_, zone) in line.params.iter_mut().filter(|(param, _)| param == "TZID") {
+        match zone.as_str() {
+            "W. Europe Standard Time" => "Europe/Berlin".clone_into(zone),
+            "Customized Time Zone" => "UTC+05:30".clone_into(zone),
+            _ => {}
         }
+    }
+    if line.name == "GEO" {
+        let floats = line.value.split(';').map(|number| number.parse().expect("a number"));
+        let floats: Vec<String> = floats.map(|number: f32| format!("{number:.6}")).collect();
+        line.value = floats.join(";");
     }
     if line.name != "ATTENDEE" {
         return;
