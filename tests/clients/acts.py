@@ -3,7 +3,7 @@
 import http.server
 import threading
 
-from scene import calendar, event, retitled, without
+from stage import calendar, event, retitled, without
 from tree import Bad, eventually
 
 # Of the corpus: events without attendees, whose edits ask nothing.
