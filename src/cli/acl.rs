@@ -45,10 +45,7 @@ pub enum Acl {
 /// A place that cannot be, a file that cannot be understood or written.
 pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
     let config = data.config()?;
-    let store = match command {
-        Acl::Show { .. } | Acl::Why { .. } => Store::open_to_read(&config)?,
-        Acl::Set { .. } => Store::open_tree(&config)?,
-    };
+    let store = Store::open_tree(&config)?;
     match command {
         Acl::Show { place } => {
             let path = parse_place(&place)?;

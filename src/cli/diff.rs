@@ -53,7 +53,7 @@ impl Which {
 /// A place or a time that cannot be, or that the history does not have.
 pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let config = data.config()?;
-    let store = Store::open_to_read(&config)?;
+    let store = Store::open_tree(&config)?;
     let Which { uid, .. } = &asked.which;
     let differing = store.differences(&asked.place.parse()?, uid.as_deref(), asked.which.moment(&config)?)?;
     let text: String = differing.iter().map(unified).collect();

@@ -36,7 +36,7 @@ pub struct Asked {
 /// A time that cannot be read; a user without a home, or whom the asker may not see.
 pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let config = data.config()?;
-    let store = Store::open_to_read(&config)?;
+    let store = Store::open_tree(&config)?;
     let unfit = || Error::BadRequest(format!("{}: not the name of a user", asked.user));
     let home = Home::User(Name::new(&asked.user).ok_or_else(unfit)?);
     let who = match &asked.asker {

@@ -49,7 +49,7 @@ struct Item<'t> {
 /// A place that cannot be, or of which the history has nothing.
 pub fn run(asked: &Asked, data: &DataOptions) -> Result<()> {
     let config = data.config()?;
-    let store = Store::open_to_read(&config)?;
+    let store = Store::open_tree(&config)?;
     let told = store.history(&asked.place.parse()?, asked.uid.as_deref())?;
     let zone = zone(&config);
     let text: String = match asked.json {

@@ -47,10 +47,7 @@ pub enum Link {
 /// A user, place, role or expiry that cannot be, an id that names no link, a file that cannot be written.
 pub fn run(command: Link, data: &DataOptions) -> Result<()> {
     let config = data.config()?;
-    let store = match command {
-        Link::List { .. } => Store::open_to_read(&config)?,
-        Link::Add { .. } | Link::Revoke { .. } => Store::open_tree(&config)?,
-    };
+    let store = Store::open_tree(&config)?;
     match command {
         Link::Add { user, place, role, label, expires } => {
             let now = Timestamp::now();

@@ -191,33 +191,10 @@ impl Store {
         self.whereabouts.last()
     }
 
-    /// As [`Store::open_tree`], for a command that only reads: it makes nothing in the tree, which may be a snapshot or a backup
-    /// that cannot be written to. Commits that nobody has finished are left to who asks for their homes.
-    pub fn open_to_read(config: &Config) -> Result<Store> {
-        let root = Directory::root(&config.data)?;
-        root.existing(tree::USERS)?;
-        let last_good = LastGood::existing(&config.cache(), &config.data);
-        let staging = Staging::none(&root)?;
-        Store::over(config, root, staging, (last_good, Views::none(), Newest::none()))
-    }
-
     fn open_with(config: &Config, last_good: LastGood, views: Views, newest: Newest) -> Result<Store> {
         let root = Directory::root(&config.data)?;
         let staging = Staging::open(&root)?;
-        let store = Store::over(config, root, staging, (last_good, views, newest))?;
-        store.recover()?;
-        store.ship_rights()?;
-        Ok(store)
-    }
-
-    /// The store over a tree, with what the cache directory has of it.
-    fn over(
-        config: &Config,
-        root: Directory,
-        staging: Staging,
-        (last_good, views, newest): (LastGood, Views, Newest),
-    ) -> Result<Store> {
-        Ok(Store {
+        let store = Store {
             whereabouts: Whereabouts::of(&root)?,
             journals: Journals::open(root.existing("")?, staging),
             tree: Tree::new(root, &config.public_root, last_good),
@@ -231,7 +208,10 @@ impl Store {
             census: Census::default(),
             history: Bounds::new(config),
             written: Mutex::default(),
-        })
+        };
+        store.recover()?;
+        store.ship_rights()?;
+        Ok(store)
     }
 
     /// A tree without homes gets the rights that it is shipped with.

@@ -20,8 +20,8 @@ pub const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Staging {
     root: Directory,
-    /// None until something is staged; another one after somebody has removed it. Guards which one it is.
-    own: Mutex<Option<Arc<Own>>>,
+    /// Another one after somebody has removed it. Guards which one it is.
+    own: Mutex<Arc<Own>>,
     next: AtomicU64,
 }
 
@@ -85,14 +85,8 @@ impl Staging {
     /// Makes a staging directory for this process and removes those of dead ones.
     pub fn open(root: &Directory) -> Result<Staging> {
         clear(&root.make(TMP)?)?;
-        let staging = Staging::none(root)?;
-        staging.own(None)?;
-        Ok(staging)
-    }
-
-    /// As [`Staging::open`], for who reads: nothing is made or removed before something is staged after all.
-    pub fn none(root: &Directory) -> Result<Staging> {
-        Ok(Staging { root: root.existing("")?, own: Mutex::default(), next: AtomicU64::new(0) })
+        let own = Mutex::new(Arc::new(Own::make(root)?));
+        Ok(Staging { root: root.existing("")?, own, next: AtomicU64::new(0) })
     }
 
     /// Asks whether what is staged can be put into `target`.
@@ -100,7 +94,7 @@ impl Staging {
     /// # Errors
     /// `OtherMount` if not.
     pub fn ask_to_reach(&self, target: &Directory) -> Result<()> {
-        let own = self.own(None)?;
+        let own = self.own.lock().clone();
         match own.directory.mount()? == target.mount()? {
             true => Ok(()),
             false => Err(Error::OtherMount { path: target.path().to_path_buf() }),
@@ -111,22 +105,22 @@ impl Staging {
     /// is put back that lacks `.tmp/`.
     fn stage<T>(&self, make: impl Fn(&Directory, &str) -> Result<T>) -> Result<(Arc<Own>, String, T)> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let mut own = self.own(None)?;
+        let mut own = self.own.lock().clone();
         let mut made = make(&own.directory, &name);
         if made.is_err() && own.is_gone() {
-            own = self.own(Some(&own))?;
+            own = self.another(&own)?;
             made = make(&own.directory, &name);
         }
         Ok((own, name, made?))
     }
 
-    /// The staging directory, which is made where there is none but one that is `gone`.
-    fn own(&self, gone: Option<&Arc<Own>>) -> Result<Arc<Own>> {
+    /// The staging directory that has taken the place of one that is gone.
+    fn another(&self, gone: &Arc<Own>) -> Result<Arc<Own>> {
         let mut own = self.own.lock();
-        match own.as_ref().filter(|own| gone.is_none_or(|gone| !Arc::ptr_eq(own, gone))) {
-            Some(own) => Ok(own.clone()),
-            None => Ok(own.insert(Arc::new(Own::make(&self.root)?)).clone()),
+        if Arc::ptr_eq(&own, gone) {
+            *own = Arc::new(Own::make(&self.root)?);
         }
+        Ok(own.clone())
     }
 
     /// Writes `content` to a new file that is to go into `target`, and makes it durable.
@@ -352,9 +346,7 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
-        assert!(
-            [&alive, &other].iter().all(|staging| names.contains(&staging.own(None).expect("made").name))
-        );
+        assert!(names.contains(&alive.own.lock().name) && names.contains(&other.own.lock().name));
     }
 
     #[test]
@@ -386,11 +378,7 @@ mod tests {
         let staging = Staging::open(&root).expect("staging");
         drop(staging.write(b"a", &root).expect("write"));
         staging.write(b"b", &root).expect("write").place(&root, "b.ics").expect("rename");
-        assert_eq!(
-            staging.own(None).expect("made").directory.entries().expect("list").len(),
-            1,
-            "the lock only"
-        );
+        assert_eq!(staging.own.lock().directory.entries().expect("list").len(), 1, "the lock only");
         assert_eq!(std::fs::read(tree.path().join("b.ics")).expect("read"), b"b");
     }
 

@@ -1,7 +1,6 @@
 //! One writer per home: a mutex in the process, `flock` on the home's `.lock` between processes.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -78,8 +77,8 @@ pub struct Locked {
     pub directory: Directory,
     /// Whether others had it first.
     pub has_waited: bool,
-    /// Unlocks the file when closed; none where nobody can write.
-    _file: Option<OwnedFd>,
+    /// Unlocks the file when closed.
+    _file: OwnedFd,
     _turn: ArcMutexGuard<RawMutex, ()>,
 }
 
@@ -114,9 +113,7 @@ impl Writer {
         let mut has_waited = at_once.is_none();
         let turn = at_once.or_else(|| self.turn.try_lock_arc_until(until)).ok_or(Error::Busy)?;
         loop {
-            let Some(file) = open(&directory)? else {
-                return Ok(Locked { writer: self.clone(), directory, has_waited, _file: None, _turn: turn });
-            };
+            let file = open(&directory)?;
             while !flock(&directory, &file)? {
                 if Instant::now() >= until {
                     return Err(Error::Busy);
@@ -125,8 +122,7 @@ impl Writer {
                 has_waited = true;
             }
             if is_still_named(&directory, &file, has_waited)? {
-                let _file = Some(file);
-                return Ok(Locked { writer: self.clone(), directory, has_waited, _file, _turn: turn });
+                return Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn });
             }
             if Instant::now() >= until {
                 return Err(Error::Busy);
@@ -138,10 +134,7 @@ impl Writer {
     pub fn try_lock(self: &Arc<Writer>, directory: Directory) -> Result<Option<Locked>> {
         let Some(turn) = self.turn.try_lock_arc() else { return Ok(None) };
         let file = open(&directory)?;
-        let is_ours = match &file {
-            Some(file) => flock(&directory, file)? && is_still_named(&directory, file, false)?,
-            None => true,
-        };
+        let is_ours = flock(&directory, &file)? && is_still_named(&directory, &file, false)?;
         Ok(is_ours.then(|| Locked {
             writer: self.clone(),
             directory,
@@ -201,15 +194,10 @@ impl Writer {
     }
 }
 
-/// The file that a home's writers lock. Opened for writing: some file systems lock no others. None on a file system that is
-/// read-only, where there are no writers.
-fn open(home: &Directory) -> Result<Option<OwnedFd>> {
-    match home.open_or_make(LOCK, OFlags::RDWR) {
-        Ok(Some(file)) => Ok(Some(file)),
-        Ok(None) => Err(Error::io(home.path().join(LOCK), Errno::NOENT)),
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::ReadOnlyFilesystem => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The file that a home's writers lock. Opened for writing: some file systems lock no others.
+fn open(home: &Directory) -> Result<OwnedFd> {
+    let opened = home.open_or_make(LOCK, OFlags::RDWR)?;
+    opened.ok_or_else(|| Error::io(home.path().join(LOCK), Errno::NOENT))
 }
 
 /// Whether the lock was free, and is taken now.

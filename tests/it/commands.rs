@@ -7,7 +7,6 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::Signal;
 
 use crate::calendar::{event, plain};
-use crate::mounted::Mounted;
 use crate::server::{Server, copy, eventually, write};
 
 /// Runs the real binary.
@@ -134,49 +133,6 @@ fn rights_that_are_set_at_once_are_all_set() {
         let text = s.read(file);
         let lost: Vec<_> = users.iter().filter(|user| !text.contains(&format!("{user:?}"))).collect();
         assert!(lost.is_empty(), "{place}: {lost:?}");
-    }
-}
-
-#[test]
-fn what_only_reads_makes_nothing_in_the_tree_which_may_be_read_only() {
-    let s = Server::start();
-    s.put("/ical/folder/Deep/New.ics", "alice", plain(&[&event("a", "old", &[])])).status(201);
-    s.put("/ical/folder/Deep/New.ics", "alice", plain(&[&event("a", "new", &[])])).status(204);
-    s.settle();
-    let scratch = tempfile::tempdir().expect("a directory");
-    let data = scratch.path().join("data");
-    let copied = Command::new("cp").arg("-a").arg(s.path("")).arg(&data).status();
-    assert!(copied.is_ok_and(|status| status.success()));
-    std::fs::remove_dir_all(data.join(".tmp")).expect("removed");
-    std::fs::create_dir_all(data.join(".journal")).expect("a directory");
-    std::fs::write(data.join(".journal/0-torn"), "half").expect("write");
-    let names = || {
-        let all = walkdir::WalkDir::new(&data).sort_by_file_name().into_iter();
-        all.map(|entry| entry.expect("an entry").into_path()).collect::<Vec<_>>()
-    };
-    let read = || {
-        for words in [
-            "acl show alice",
-            "acl why alice bob",
-            "freebusy alice --why",
-            "link list",
-            "history alice",
-            "diff alice/Deep/New",
-        ] {
-            let words: Vec<&str> =
-                words.split(' ').chain(["--data", data.to_str().expect("UTF-8")]).collect();
-            let output = kalends(&words);
-            assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
-        }
-    };
-    let before = names();
-    read();
-    assert_eq!(names(), before);
-    let path = data.to_str().expect("UTF-8");
-    let Some(_bound) = Mounted::by(&data, &["--bind", path]) else { return };
-    let read_only = Command::new("mount").args(["-o", "remount,bind,ro", path]).status();
-    if read_only.is_ok_and(|status| status.success()) {
-        read();
     }
 }
 
