@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
             assert!((1..=physical + 1).contains(&line), "line {line} of {physical}");
             return;
         }
-        Err(Error::TooLarge(_)) => return,
+        Err(Error::TooLarge(_) | Error::OverCap { .. }) => return,
         Err(other) => panic!("no error of a text: {other}"),
     };
     assert!(objects.iter().map(|object| object.components.len()).sum::<usize>() <= MAX_COMPONENTS);
