@@ -1,6 +1,7 @@
 """What is played with KDE's code. An act's first line is the rule that it holds. `machine` makes one that has fetched the calendar."""
 
 import re
+import time
 
 from stage import ADDRESS, COMPONENT, calendar, event, of, retitled, uid_of, unfolded, without
 from tree import Bad
@@ -31,6 +32,8 @@ def edits(stage, machine):
     for uid in STYLES:
         kde.edit(uid, f"Edited in KDE: {uid}")
         stage.only(written={uid: f"SUMMARY:Edited in KDE: {uid}"})
+    # Raises no SEQUENCE, and LAST-MODIFIED is in seconds.
+    time.sleep(1.1)
     for uid in STYLES[:2]:
         kde.edit(uid, "", "remind")
         stage.only(written={uid: "Remind me"})
