@@ -12,8 +12,10 @@ use std::sync::{Arc, LazyLock};
 use kalends::ical::cut::cut;
 use kalends::ical::item::{Item, Key, KeyMap};
 use kalends::store::base::{Base, Here};
-use kalends::store::copies::{Copies, Parents};
-use kalends::store::merge::{HiddenKey, Plan, merge};
+use kalends::store::copies::Copies;
+use kalends::store::merge::{HiddenKey, merge};
+use kalends::store::parents::Parents;
+use kalends::store::plan::Plan;
 use kalends::store::program::Program;
 use kalends::store::view::{Known, View};
 use libfuzzer_sys::fuzz_target;
@@ -116,7 +118,7 @@ fn parents(first: u8, views: &[Arc<View>; 2], sent: &[Item], program: Program) -
         }
     }
     let shown = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
-    copies.parents(|name| views.get(usize::from(name[0])).cloned(), shown, program)
+    Parents::of(&copies, |name| views.get(usize::from(name[0])).cloned(), shown, program)
 }
 
 /// The guard keeps more than half of a large calendar, and else changes nothing.

@@ -1,6 +1,6 @@
 //! What a save is compared with: what its client had, and what is here, as the asker sees it. Pure.
 
-use super::copies::Parents;
+use super::parents::Parents;
 use super::view::{Known, View};
 use crate::ical::item::{Item, Key};
 

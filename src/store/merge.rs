@@ -4,39 +4,13 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 
 use super::base::{Base, Here};
-use super::copies::Parents;
-use super::merged::Merged;
 use super::misread::{is_misread, is_unedited, may_not_load};
+use super::parents::Parents;
+use super::plan::Plan;
 use super::program::Program;
 use super::threads::in_threads;
 use super::view::Known;
 use crate::ical::item::{Item, Key, KeyMap};
-use crate::ical::meaning::Hash;
-
-/// What becomes of a save.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Ordinals of the sent items that are written.
-    pub take: Vec<usize>,
-    /// Ordinals of the sent items that lose against what is here; they go to the history.
-    pub lost: Vec<usize>,
-    /// In order.
-    pub remove: Vec<Key>,
-    /// Items here that the client did not send and that stay.
-    pub kept: usize,
-    /// Items that both sides changed.
-    pub conflicts: usize,
-    /// Whether the client did more than to add: it changed or left out something that is here, or that its base had.
-    pub touches: bool,
-    /// Ordinals of the sent items that are not here afterwards as they were sent, each with the meaning of the version of
-    /// ours that it stands for, if the base knows one.
-    pub unlike: Vec<(usize, Option<Hash>)>,
-    /// Items that the client left out and that stay because it left out so many, see [`Plan::guard_against_shrinking`].
-    pub spared: usize,
-    /// Sent items that others have removed, or changed, and that stay so, since the client sends them as it had them before. Of
-    /// what is changed those alone of which it is not certain which copy the client had: it may have meant them.
-    pub stale: usize,
-}
 
 /// The client sent a new item whose key belongs to one that it must not know of.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,12 +67,6 @@ fn look_at(pairs: &[(usize, &Item, Option<&Here<'_>>)]) {
 }
 
 impl Plan {
-    /// What is done beside taking what was sent.
-    pub fn merged(&self) -> Merged {
-        let &Plan { kept, ref remove, conflicts, spared, stale, .. } = self;
-        Merged { kept, removed: remove.len(), conflicts, spared, stale }
-    }
-
     /// Decides about a sent item and what is here under its key.
     fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, program: Program) {
         let is_here = |ours: &Item| match base {
@@ -130,7 +98,7 @@ impl Plan {
         program: Program,
     ) {
         if known.is_some_and(|known| is_unedited(&known, sent, ours, program)) {
-            self.stale += usize::from(ours.is_none());
+            self.stale.extend(ours.is_none().then_some(ordinal));
             return self.stay(ordinal, known);
         }
         let here = ours.map(|ours| ours.look().meaning);
@@ -160,7 +128,7 @@ impl Plan {
                 return self.change(ordinal);
             }
             let is_here = |known: &Known| ours.is_some_and(|ours| ours.look().meaning == known.ours);
-            self.stale += usize::from(!same.iter().any(is_here));
+            self.stale.extend((!same.iter().any(is_here)).then_some(ordinal));
             return self.stay(ordinal, Some(*first));
         }
         let Some(ours) = ours else {
@@ -221,38 +189,6 @@ impl Plan {
                 self.lost.push(ordinal);
                 self.stay(ordinal, None);
             }
-        }
-    }
-
-    fn change(&mut self, ordinal: usize) {
-        self.touches = true;
-        self.take.push(ordinal);
-    }
-
-    /// What is here stays, or stays away.
-    fn stay(&mut self, ordinal: usize, known: Option<Known>) {
-        self.unlike.push((ordinal, known.map(|known| known.ours)));
-    }
-
-    /// A save without a guard that would remove more than half of a large calendar removes nothing: more often than not its
-    /// program could not read what it had. `calendars`: of each, what of it the asker sees whole.
-    pub fn guard_against_shrinking<'k, C>(&mut self, calendars: impl IntoIterator<Item = C>)
-    where
-        C: IntoIterator<Item = &'k Key>,
-    {
-        const LARGE: usize = 10;
-        let shrinks = |calendar: C| {
-            let (mut here, mut gone) = (0, 0);
-            for key in calendar {
-                here += 1;
-                gone += usize::from(self.remove.binary_search(key).is_ok());
-            }
-            here >= LARGE && gone * 2 > here
-        };
-        if calendars.into_iter().any(shrinks) {
-            self.spared = self.remove.len();
-            self.kept += self.spared;
-            self.remove.clear();
         }
     }
 

@@ -12,6 +12,7 @@ use super::draft::Draft;
 use super::merged::Merged;
 use super::origin::Origin;
 use super::place::{Path, Place};
+use super::plan::Plan;
 use super::program::Program;
 use super::record::{Cause, Did};
 use super::rights::nearest;
@@ -150,21 +151,7 @@ impl Store {
             let agent = &save.origin.program;
             let known_sent =
                 sent.get_or_insert_with(|| Sent::new(&mut save.sent, snapshot.as_deref(), agent));
-            let (parent, plan) = {
-                let here = writing.here();
-                let looks = || known_sent.looks(&here);
-                let mut parent = self.parent(save, &basis, snapshot.as_deref(), known_sent.program, looks);
-                let mut plan = known_sent.merged_into(&here, &parent.base(&basis))?;
-                if basis == Basis::Unknown {
-                    plan.guard_against_shrinking(writing.targets.iter().map(Target::seen_whole));
-                }
-                if let Parent::Guessed(parents) = &mut parent
-                    && plan.stale > 0
-                {
-                    parents.leave_in_doubt();
-                }
-                (parent, plan)
-            };
+            let (parent, plan) = self.plan(save, &basis, snapshot.as_deref(), known_sent, &writing)?;
             let mut lost =
                 writing.carry_out(&plan, &known_sent.items, |path, file| self.content(path, file))?;
             lost.extend(writing.gone(&plan, &known_sent.items, &locked.directory)?);
@@ -192,6 +179,31 @@ impl Store {
         };
         self.views.saved(&save.client, view_names::name(save.place, &etag), draft, parent);
         Ok(Some((Saved { created, etag, merged }, journal)))
+    }
+
+    /// What becomes of the save, and what it is a change of.
+    fn plan(
+        &self,
+        save: &Save<'_>,
+        basis: &Basis,
+        snapshot: Option<&Snapshot>,
+        sent: &Sent,
+        writing: &Writing,
+    ) -> Result<(Parent, Plan)> {
+        let here = writing.here();
+        let looks = || sent.looks(&here);
+        let mut parent = self.parent(save, basis, snapshot, sent.program, looks);
+        let mut plan = sent.merged_into(&here, &parent.base(basis))?;
+        if *basis == Basis::Unknown {
+            plan.guard_against_shrinking(writing.targets.iter().map(Target::seen_whole));
+        }
+        if let Parent::Guessed(parents) = &mut parent
+            && !plan.stale.is_empty()
+        {
+            let fresh = plan.without_stale(looks());
+            parents.doubt_unless(&self.views.parents(&save.client, fresh, sent.program));
+        }
+        Ok((parent, plan))
     }
 
     /// What is known of what the client had.

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::base::{Base, Here};
-use super::copies::Parents;
 use super::draft::Draft;
-use super::merge::{Plan, merge};
+use super::merge::merge;
+use super::parents::Parents;
+use super::plan::Plan;
 use super::program::Program;
 use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};

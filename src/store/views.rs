@@ -1,5 +1,5 @@
 //! The Views that are kept and what is known of clients: in `memory`, and on the shelf in the cache directory. What a View says
-//! is in `view`, what follows from a client's Views in `copies`.
+//! is in `view`, which of them a client has in `copies`.
 //!
 //! To compare ten thousand items takes tens of milliseconds. So who reads or saves leaves only a draft here, and a thread
 //! works it out and writes it, a second later what came in that second; who needs a View before works it out then.
@@ -12,9 +12,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::copies::{Copies, Parents};
+use super::copies::Copies;
 use super::draft::{Draft, Waiting};
 use super::memory::{Jobs, Memory};
+use super::parents::Parents;
 use super::program::Program;
 use super::sent::Parent;
 use super::shelf::Shelf;
@@ -104,7 +105,7 @@ impl Views {
         work |= memory.note(client, |copies| match parent {
             Parent::Here => copies.guarded(true, name),
             Parent::Named(parent) => copies.guarded(parent.is_some(), name),
-            Parent::Guessed(parents) => copies.saved(&parents, name),
+            Parent::Guessed(parents) => copies.saved(parents.only, parents.are_known(), name),
             Parent::Nothing => copies.made(NOTHING, name),
         });
         drop(memory);
@@ -139,7 +140,7 @@ impl Views {
 
     /// Of which of `client`'s Views a save of `shown` may be a change. May read the disk.
     pub fn parents(&self, client: &Client, shown: Vec<(KeyId, Look)>, program: Program) -> Parents {
-        self.kept.recall(client).parents(|name| self.find(name), shown, program)
+        Parents::of(&self.kept.recall(client), |name| self.find(name), shown, program)
     }
 }
 

@@ -11,9 +11,9 @@ use super::disk::Directory;
 use super::door::Part;
 use super::file::{Stored, named};
 use super::gone::not_kept;
-use super::merge::Plan;
 use super::operation::Operation;
 use super::place::{MAIN, Path};
+use super::plan::Plan;
 use super::props::PROPS;
 use super::rights::Rights;
 use crate::acl::Role;
@@ -125,7 +125,7 @@ impl Writing {
 
     /// What is gone here and only the client has any more, for the history of the home. A busy block is not what is gone.
     pub fn gone(&self, plan: &Plan, sent: &[Arc<Item>], home: &Directory) -> Result<Vec<(PathBuf, Content)>> {
-        if plan.stale == 0 {
+        if plan.stale.is_empty() {
             return Ok(Vec::new());
         }
         let here = self.here();

@@ -107,6 +107,29 @@ fn a_stale_copy_brings_nothing_back_and_is_told_so() {
 }
 
 #[test]
+fn a_deletion_is_honoured_however_often_the_program_saved_a_stale_copy() {
+    let s = shared(&["a", "b", "gone"]);
+    // As a program does that looks now and then whether there is anything new.
+    for uids in [&["a", "b", "gone"][..], &["a", "b", "gone", "newer"], &["a", "b", "gone", "new"]] {
+        s.put(ADDRESS, "alice", plain_of(uids)).header("Kalends-Merge", "replace").status(204);
+        get(&s, KDE);
+    }
+    s.put(ADDRESS, "alice", plain_of(&["a", "b", "new"])).header("Kalends-Merge", "replace").status(204);
+    let saves = |n: usize, others: &[&str]| {
+        let others = others.iter().map(|uid| event(uid, uid, &[]));
+        let events: Vec<String> = others.chain([event("a", &format!("edit {n}"), &[])]).collect();
+        put(&s, KDE, &plain(&events.iter().map(String::as_str).collect::<Vec<_>>())).status(204)
+    };
+    for n in 0..10 {
+        let answer = saves(n, &["b", "gone", "new"]);
+        assert_eq!(answer.header("Kalends-Merge"), "kept=0, removed=0, conflicts=0, stale=1");
+    }
+    let answer = saves(9, &["gone", "new"]);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=0, removed=1, conflicts=0, stale=1");
+    assert_eq!(here(&s), ["edit 9", "new"]);
+}
+
+#[test]
 fn what_others_removed_does_not_come_back_with_the_next_publication() {
     let s = Server::start();
     put(&s, CURL, &plain_of(&["a", "b"])).status(201);

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::base::{Base, Here};
-use super::super::copies::{Copies, Parents};
+use super::super::copies::Copies;
 use super::super::merge::merge;
+use super::super::parents::Parents;
 use super::super::program::Program;
 use super::super::view::{Known, View};
 use super::super::view_names::ViewName;
@@ -242,10 +243,11 @@ impl World {
         let sent: Vec<Item> = machine.copy.values().map(|text| self.press.item(text)).collect();
         let texts: Vec<Text> = machine.copy.values().copied().collect();
         let looks: Vec<_> = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
-        let mut parents = match mozilla {
+        let parents_by =
+            |looks| Parents::of(&self.copies[client], |name| self.views.get(name).cloned(), looks, program);
+        let mut parents = match mozilla || script {
             true => Parents::default(),
-            false if script => Parents::default(),
-            false => self.copies[client].parents(|name| self.views.get(name).cloned(), looks, program),
+            false => parents_by(looks.clone()),
         };
         let named = machine.tag.filter(|_| mozilla).and_then(|tag| self.views.get(&tag).cloned());
         let base = match &named {
@@ -270,8 +272,8 @@ impl World {
             // 403: it takes the deletion back of what it no longer sees.
             return assert!(masked && base.is_known(), "nobody makes up a hidden key");
         };
-        if plan.stale > 0 {
-            parents.leave_in_doubt();
+        if !plan.stale.is_empty() && !mozilla && !script {
+            parents.doubt_unless(&parents_by(plan.without_stale(looks)));
         }
         self.counts.saves += 1;
         if machine.role == Role::Contributor && plan.touches {
@@ -312,7 +314,7 @@ impl World {
         for version in machine.undone.iter().filter(|version| !(masked && version.uid <= 2)) {
             let lost = plan.lost.iter().any(|ordinal| texts[*ordinal].0 == *version);
             let here = self.here.get(&version.uid).is_some_and(|(here, _)| here == version);
-            assert!(here || lost || plan.stale > 0, "nobody is told that {version:?} is not here");
+            assert!(here || lost || !plan.stale.is_empty(), "nobody is told that {version:?} is not here");
         }
         for (uid, known) in &machine.deleted {
             self.check_deletion(&machine, *uid, *known, &before);
@@ -321,7 +323,7 @@ impl World {
         let name = if as_sent { self.shown(at).0 } else { self.keep_sent(&sent, &plan.unlike) };
         self.note(client, |copies| match mozilla || script {
             true => copies.guarded(named.is_some() || script && !replace, name),
-            false => copies.saved(&parents, name),
+            false => copies.saved(parents.only, parents.are_known(), name),
         });
         self.had[client].insert(versions(&machine.copy));
         let machine = &mut self.machines[at];
