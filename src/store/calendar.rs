@@ -107,6 +107,10 @@ impl Calendar {
             Some(before) => before.files.clone(),
             None => Arc::new(read.into_iter().collect()),
         };
+        if before.is_none() && !files.is_empty() && files.values().all(|file| file.is_unknown()) {
+            // As where the directory cannot be read: clients would take an empty calendar for one in which all is deleted.
+            files.keys().try_for_each(|name| directory.read(name).map(drop))?;
+        }
         let known = before.map(|before| &before.contents.gist.props).or(known);
         let (props, stamps) = shape.props(directory, name, known, before.and_then(|before| before.stamps))?;
         let modified = newest(&files, shape.own_time(listed));

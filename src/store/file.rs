@@ -71,6 +71,11 @@ impl File {
         self.hash.map_or(State::Unreadable, State::Bytes)
     }
 
+    /// Whether it cannot be read, and nobody knows what was in it.
+    pub fn is_unknown(&self) -> bool {
+        self.hash.is_none() && self.items.is_empty()
+    }
+
     pub fn has_same_items(&self, other: &File) -> bool {
         self.items.len() == other.items.len()
             && self.items.iter().zip(&other.items).all(|(one, other)| Arc::ptr_eq(one, other))

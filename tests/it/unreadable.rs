@@ -99,6 +99,25 @@ fn a_directory_that_may_not_be_looked_into_holds_up_nothing_beside_it() {
 }
 
 #[test]
+fn a_calendar_of_which_nothing_can_be_read_is_an_error_and_not_an_empty_one() {
+    let Some(s) = started() else { return };
+    busy(&s, "Busy");
+    s.write("users/alice/Mine/b.ics", plain(&[&event("b", "b", &[])]));
+    give(&s, "users/alice/Mine/b.ics", SOMEBODY, 0o600);
+    let mine = "/ical/folder/Mine.ics";
+    for _ in 0..2 {
+        s.get(mine, "alice").status(500);
+        s.put(mine, "alice", plain(&[&event("c", "c", &[])])).status(500);
+        assert!(has(&periods(&s), "BUSY-UNAVAILABLE", 30, 1));
+        a_while();
+    }
+    s.write("users/alice/Mine/c.ics", plain(&[&event("c", "c", &[])]));
+    assert_eq!(summaries(&s.get(mine, "alice").text()), ["c"]);
+    give(&s, "users/alice/Mine/b.ics", SOMEBODY, 0o644);
+    eventually("it is read", || (summaries(&s.get(mine, "alice").text()) == ["b", "c"]).then_some(()));
+}
+
+#[test]
 fn who_has_no_rights_is_not_told_by_an_error_that_something_is_there() {
     let Some(s) = started() else { return };
     make_for_somebody(&s, "users/alice/Priv");
