@@ -271,7 +271,7 @@ impl Looked<'_> {
     fn operations_of(&self, uid: &str) -> Result<Vec<Operation>> {
         let newer = Newer::of(&self.timeline, &self.then)?;
         let names = self.only.iter().flatten();
-        let mut after: BTreeMap<&str, Option<Vec<u8>>> = BTreeMap::new();
+        let mut after: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
         let mut apart: Vec<(Key, Vec<u8>)> = Vec::new();
         for name in names {
             let then = self.then.files.get(name);
@@ -285,14 +285,14 @@ impl Looked<'_> {
             match (then, is_same) {
                 (_, true) => {}
                 (Some(version), _) if alone(&was) && alone(&is) && !was.is_empty() => {
-                    after.insert(name, Some(self.content(name, version, &newer)?));
+                    after.insert(name.clone(), Some(self.content(name, version, &newer)?));
                 }
                 _ => {
                     // The item leaves what others are in, as when a save changes one of them.
                     let (mine, others): (Vec<Item>, Vec<Item>) =
                         is.into_iter().partition(|item| &*item.key.uid == uid);
                     if !mine.is_empty() {
-                        after.insert(name, None);
+                        after.insert(name.clone(), None);
                         apart.extend(others.into_iter().map(|item| (item.key.clone(), item.to_file())));
                     }
                     let mine = was.into_iter().filter(|item| &*item.key.uid == uid);
@@ -300,17 +300,15 @@ impl Looked<'_> {
                 }
             }
         }
-        let mut operations = Vec::new();
         for (key, content) in apart {
-            match self.emptied(&key, &after)? {
-                Some(name) => drop(after.insert(name, Some(content))),
-                None => operations.extend(self.put(&self.free_name(&key, &after), content)?),
-            }
+            let name = self.emptied(&key, &after)?.unwrap_or_else(|| self.free_name(&key, &after));
+            after.insert(name, Some(content));
         }
+        let mut operations = Vec::new();
         for (name, content) in after {
             match content {
-                Some(content) => operations.extend(self.put(name, content)?),
-                None if self.here.contains_key(name) => operations.push(self.remove(name)?),
+                Some(content) => operations.extend(self.put(&name, content)?),
+                None if self.here.contains_key(&name) => operations.push(self.remove(&name)?),
                 None => {}
             }
         }
@@ -318,22 +316,20 @@ impl Looked<'_> {
     }
 
     /// The file that an item leaves in which it is alone: back there, the same again changes nothing.
-    fn emptied<'n>(&self, key: &Key, after: &BTreeMap<&'n str, Option<Vec<u8>>>) -> Result<Option<&'n str>> {
+    fn emptied(&self, key: &Key, after: &BTreeMap<String, Option<Vec<u8>>>) -> Result<Option<String>> {
         for (name, _) in after.iter().filter(|(_, content)| content.is_none()) {
-            let items =
-                self.here.get(*name).map_or(Ok(Vec::new()), |version| self.timeline.items(version))?;
+            let items = self.here.get(name).map_or(Ok(Vec::new()), |version| self.timeline.items(version))?;
             if items.iter().all(|item| item.key == *key) && !items.is_empty() {
-                return Ok(Some(name));
+                return Ok(Some(name.clone()));
             }
         }
         Ok(None)
     }
 
-    fn free_name(&self, key: &Key, taken: &BTreeMap<&str, Option<Vec<u8>>>) -> String {
+    fn free_name(&self, key: &Key, taken: &BTreeMap<String, Option<Vec<u8>>>) -> String {
         let stem = key.file_stem();
         let names = std::iter::once(format!("{stem}.ics")).chain((2..).map(|n| format!("{stem}-{n}.ics")));
-        let mut free =
-            names.filter(|name| !self.here.contains_key(name) && !taken.contains_key(name.as_str()));
+        let mut free = names.filter(|name| !self.here.contains_key(name) && !taken.contains_key(name));
         free.next().unwrap_or(stem)
     }
 

@@ -122,6 +122,19 @@ fn an_item_of_a_file_of_several_comes_back_and_leaves_the_others_as_they_are() {
 }
 
 #[test]
+fn an_item_that_two_files_of_several_had_comes_back_from_both() {
+    let s = Server::start();
+    let (y, z) = (event("y", "Y", &[]), event("z", "Z", &[]));
+    s.write(&format!("{DIRECTORY}/one.ics"), plain(&[&event("x", "X", &[]), &y]));
+    s.write(&format!("{DIRECTORY}/two.ics"), plain(&[&event("x", "X later", &["SEQUENCE:1"]), &z]));
+    served(&s, &["X later", "Y", "Z"]);
+    save(&s, &[y, z]);
+    restore(&s, &[PLACE, "--uid", "x"]);
+    served(&s, &["X later", "Y", "Z"]);
+    assert_eq!(s.texts(DIRECTORY).iter().filter(|text| text.contains("UID:x")).count(), 2);
+}
+
+#[test]
 fn a_restore_that_cannot_be_whole_says_what_other_tools_removed() {
     let s = Server::start();
     save(&s, &["a", "b", "c"].map(|uid| event(uid, uid, &[])));
