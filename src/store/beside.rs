@@ -10,56 +10,76 @@ use super::tree::Tree;
 use super::writer::Locked;
 use crate::error::{Error, Result};
 
+/// How long somebody waits for one state where there was nothing before.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// So many looks may see whole states come and go before whoever writes has to wait for one.
+const ATTEMPTS: usize = 3;
+
+/// What one look at the disk saw.
+enum Glimpse {
+    /// One state.
+    Whole(Option<Held>),
+    /// Whole ones, that came and went meanwhile.
+    Several,
+    /// Half of a commit. There was this before.
+    Half(Option<Held>),
+}
+
 impl Slot {
     /// What is on disk, as soon as it is one state. Until then what there was before is; where nothing was, `Busy` after a
     /// while: whoever was at it may be dead.
     pub(super) fn look_beside_writers(&self, tree: &Tree, texts: Texts) -> Result<Option<Held>> {
-        const LOOK_AGAIN: Duration = Duration::from_millis(5);
-        const PATIENCE: Duration = Duration::from_millis(500);
-        const ATTEMPTS: usize = 3;
         let (mut since, mut attempts) = (Instant::now(), 0);
         loop {
-            // Others write faster than this reads: for once they wait.
-            let turn = if attempts < ATTEMPTS { None } else { self.turn(tree)? };
-            let (begun, changes) = (self.writer.begun(), self.writer.changes());
-            let standing = tree.standing(&self.path.home)?;
-            self.writer.stands(standing);
-            let before = self.held();
-            if before.is_none() && self.writer.is_making(&self.path) {
-                return Ok(None);
-            }
-            let is_half = standing.is_half && !self.writer.is_applying();
-            if !is_half && (attempts < ATTEMPTS || turn.is_some()) {
-                let after = match self.read_held(tree, before.as_ref(), texts) {
-                    // Another directory took its name meanwhile.
-                    Err(Error::Busy) if since.elapsed() <= PATIENCE => {
-                        std::thread::sleep(LOOK_AGAIN);
-                        continue;
-                    }
-                    after => after?,
-                };
-                // A commit of ours that began meanwhile may have put half of its files there.
-                if self.writer.begun() == begun {
-                    let now = tree.standing(&self.path.home)?;
-                    attempts += 1;
-                    let stands = now == standing || self.writer.is_applying();
-                    // What this process changes it shows itself, and nobody else has a turn beside it.
-                    let is_ours = || self.writer.is_busy() || self.writer.changes() != changes;
-                    if stands || attempts >= ATTEMPTS && !now.is_half && is_ours() {
-                        return Ok(self.placed(before.as_ref(), after, texts));
-                    }
-                    since = Instant::now();
+            let seen = match self.glimpse(tree, texts, attempts) {
+                Ok(Glimpse::Whole(held)) => return Ok(held),
+                Ok(Glimpse::Several) => {
+                    (since, attempts) = (Instant::now(), attempts + 1);
                     continue;
                 }
-            }
-            drop(turn);
-            let held = before.filter(|held| texts == Texts::Spared || held.contents().is_some());
-            match held.map(|held| self.keep_held(tree, &held, texts)) {
-                None | Some(Err(Error::Busy)) if since.elapsed() > PATIENCE => return Err(Error::Busy),
-                None | Some(Err(Error::Busy)) => std::thread::sleep(LOOK_AGAIN),
-                Some(kept) => return kept,
+                Ok(Glimpse::Half(before)) => self.keep_held(tree, before, texts),
+                Err(error) => Err(error),
+            };
+            match seen {
+                Err(Error::Busy) if since.elapsed() <= PATIENCE => std::thread::sleep(LOOK_AGAIN),
+                seen => return seen,
             }
         }
+    }
+
+    /// Looks once, after so many `attempts`.
+    ///
+    /// # Errors
+    /// `Busy` if another directory took its name meanwhile.
+    fn glimpse(&self, tree: &Tree, texts: Texts, attempts: usize) -> Result<Glimpse> {
+        // Others write faster than this reads: for once they wait.
+        let takes_turn = attempts >= ATTEMPTS;
+        let turn = if takes_turn { self.turn(tree)? } else { None };
+        let (begun, changes) = (self.writer.begun(), self.writer.changes());
+        let standing = tree.standing(&self.path.home)?;
+        self.writer.stands(standing);
+        let before = self.held();
+        if before.is_none() && self.writer.is_making(&self.path) {
+            return Ok(Glimpse::Whole(None));
+        }
+        let is_half = standing.is_half && !self.writer.is_applying();
+        if is_half || takes_turn && turn.is_none() {
+            return Ok(Glimpse::Half(before));
+        }
+        let after = self.read_held(tree, before.as_ref(), texts)?;
+        // A commit of ours that began meanwhile may have put half of its files there.
+        if self.writer.begun() != begun {
+            return Ok(Glimpse::Half(before));
+        }
+        let now = tree.standing(&self.path.home)?;
+        let stands = now == standing || self.writer.is_applying();
+        // What this process changes it shows itself, and nobody else has a turn beside it.
+        let is_ours = || self.writer.is_busy() || self.writer.changes() != changes;
+        Ok(match stands || attempts + 1 >= ATTEMPTS && !now.is_half && is_ours() {
+            true => Glimpse::Whole(self.placed(before.as_ref(), after, texts)),
+            false => Glimpse::Several,
+        })
     }
 
     /// The right to write to the home, if nobody has it at this moment.
@@ -81,9 +101,14 @@ impl Slot {
     }
 
     /// What is in memory stands, for a while.
-    fn keep_held(&self, tree: &Tree, held: &Held, texts: Texts) -> Result<Option<Held>> {
+    ///
+    /// # Errors
+    /// `Busy` if that is not what is asked for.
+    fn keep_held(&self, tree: &Tree, held: Option<Held>, texts: Texts) -> Result<Option<Held>> {
+        let held = held.filter(|held| texts == Texts::Spared || held.contents().is_some());
+        let held = held.ok_or(Error::Busy)?;
         let kept = held.kept(self.rights_for(tree, held.directory())?);
-        Ok(self.placed(Some(held), Some(kept), texts))
+        Ok(self.placed(Some(&held), Some(kept), texts))
     }
 }
 
