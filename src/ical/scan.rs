@@ -277,32 +277,20 @@ impl<'a> Scanner<'a> {
             let Some(found) = self.next()? else {
                 return Err(malformed(self.line, format!("END:{innermost}")));
             };
-            if let Some(name) = begin(&found) {
-                // The VCALENDAR around everything is one level too.
-                if open.len() + 1 == MAX_DEPTH {
-                    return Err(over_cap(found.line, format!("components nested deeper than {MAX_DEPTH}")));
-                }
-                open.push(name.to_owned());
-            } else if let Some(name) = end(&found) {
-                if !name.eq_ignore_ascii_case(innermost) {
-                    return Err(malformed(found.line, format!("END:{innermost}")));
-                }
-                open.pop();
-            } else {
-                properties += 1;
-                if properties > MAX_PROPERTIES {
-                    return Err(over_cap(
-                        found.line,
-                        format!("more than {MAX_PROPERTIES} properties of one component"),
-                    ));
-                }
-                let own = open.len() == 1;
-                if !is_plain(&found.text) || own && is_told_apart(&found.text) {
-                    component.take(&property(&found)?, own);
-                }
-                if component.zones.len() > MAX_ZONES {
-                    return Err(over_cap(found.line, format!("more than {MAX_ZONES} time zones")));
-                }
+            if nest(&found, &mut open)? {
+                continue;
+            }
+            properties += 1;
+            if properties > MAX_PROPERTIES {
+                let cap = format!("more than {MAX_PROPERTIES} properties of one component");
+                return Err(over_cap(found.line, cap));
+            }
+            let own = open.len() == 1;
+            if !is_plain(&found.text) || own && is_told_apart(&found.text) {
+                component.take(&property(&found)?, own);
+            }
+            if component.zones.len() > MAX_ZONES {
+                return Err(over_cap(found.line, format!("more than {MAX_ZONES} time zones")));
             }
         }
         component.raw = &self.text[start..self.offset()];
@@ -368,6 +356,25 @@ fn is_plain(text: &[u8]) -> bool {
 /// Whether its first letter is that of a property which [`Component::take`] reads.
 fn is_told_apart(text: &[u8]) -> bool {
     text.first().is_some_and(|byte| b"uctxUCTX".contains(byte))
+}
+
+/// Whether a line begins or ends a component. `open` has the names of those that it is in, the outermost first.
+fn nest(found: &Found<'_>, open: &mut Vec<String>) -> Result<bool> {
+    if let Some(name) = begin(found) {
+        // The VCALENDAR around everything is one level too.
+        if open.len() + 1 == MAX_DEPTH {
+            return Err(over_cap(found.line, format!("components nested deeper than {MAX_DEPTH}")));
+        }
+        open.push(name.to_owned());
+        return Ok(true);
+    }
+    let Some(name) = end(found) else { return Ok(false) };
+    match open.pop() {
+        Some(innermost) if !name.eq_ignore_ascii_case(&innermost) => {
+            Err(malformed(found.line, format!("END:{innermost}")))
+        }
+        _ => Ok(true),
+    }
 }
 
 /// The name of the component that a BEGIN line opens.
