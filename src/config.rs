@@ -191,32 +191,12 @@ impl Config {
 
     /// What serde cannot check: the key and what is wrong with it.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        let Auth { cache_seconds, method, file, .. } = &self.auth;
-        if !(1..=300).contains(cache_seconds) {
-            return Err(("auth.cache_seconds", format!("1 to 300, not {cache_seconds}")));
-        }
-        if *method == Method::File && file.is_none() {
+        self.check_numbers()?;
+        if self.auth.method == Method::File && self.auth.file.is_none() {
             return Err(("auth.method", "\"file\" needs auth.file".to_owned()));
-        }
-        // Clients want six weeks at least (CalConnect CC/S 0903).
-        if !(6..=104).contains(&self.freebusy_weeks) {
-            return Err(("freebusy_weeks", format!("6 to 104, not {}", self.freebusy_weeks)));
         }
         if let Some(bad) = self.aliases.values().flatten().find(|address| !is_address(address)) {
             return Err(("aliases", format!("mail addresses as al@example.org, not \"{bad}\"")));
-        }
-        if !(1..=1_000_000).contains(&self.cache_mb) {
-            return Err(("cache_mb", format!("1 to 1000000, not {}", self.cache_mb)));
-        }
-        if !(1..=1_000_000).contains(&self.connections_per_address) {
-            let most = self.connections_per_address;
-            return Err(("connections_per_address", format!("1 to 1000000, not {most}")));
-        }
-        if self.history_days > 36_500 {
-            return Err(("history_days", format!("0 to 36500, not {}", self.history_days)));
-        }
-        if self.history_mb > 1_000_000 {
-            return Err(("history_mb", format!("0 to 1000000, not {}", self.history_mb)));
         }
         if !is_listenable(&self.listen) {
             return Err(("listen", format!("ADDRESS:PORT or unix:PATH, not \"{}\"", self.listen)));
@@ -224,28 +204,33 @@ impl Config {
         if let Some(domain) = self.domain.as_ref().filter(|domain| !is_address(&format!("x@{domain}"))) {
             return Err(("domain", format!("what follows the @ in mail addresses, not \"{domain}\"")));
         }
-        let root = &self.public_root;
-        if root.is_empty()
-            || root.starts_with('.')
-            || root.contains('/')
-            || root == "users"
-            || root == "links"
-        {
+        if !is_beside_users(&self.public_root) {
+            let root = &self.public_root;
             return Err(("public_root", format!("the name of a directory beside users, not \"{root}\"")));
         }
-        if let Some(url) = &self.base_url {
-            let known = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
-            if !known || url.ends_with('/') || url.contains(['?', '#', ' ', '"', '<', '>']) {
-                return Err((
-                    "base_url",
-                    format!("http(s)://host/prefix without a slash at the end, not \"{url}\""),
-                ));
-            }
+        if let Some(url) = self.base_url.as_ref().filter(|url| !is_base(url)) {
+            let words = format!("http(s)://host/prefix without a slash at the end, not \"{url}\"");
+            return Err(("base_url", words));
         }
-        if let Some(zone) = &self.time_zone
-            && jiff::tz::TimeZone::get(zone).is_err()
-        {
+        if let Some(zone) = self.time_zone.as_ref().filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
             return Err(("time_zone", format!("an IANA zone, not \"{zone}\"")));
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), (&'static str, String)> {
+        for (key, range, number) in [
+            ("auth.cache_seconds", 1..=300, self.auth.cache_seconds),
+            // Clients want six weeks at least (CalConnect CC/S 0903).
+            ("freebusy_weeks", 6..=104, self.freebusy_weeks.into()),
+            ("cache_mb", 1..=1_000_000, self.cache_mb as u64),
+            ("connections_per_address", 1..=1_000_000, self.connections_per_address as u64),
+            ("history_days", 0..=36_500, self.history_days.into()),
+            ("history_mb", 0..=1_000_000, self.history_mb),
+        ] {
+            if !range.contains(&number) {
+                return Err((key, format!("{} to {}, not {number}", range.start(), range.end())));
+            }
         }
         Ok(())
     }
@@ -284,6 +269,17 @@ fn is_listenable(text: &str) -> bool {
         Some(path) => !path.is_empty(),
         None => text.parse::<SocketAddr>().is_ok(),
     }
+}
+
+/// Whether a directory can have this name beside the data directory's others.
+fn is_beside_users(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains('/') && !matches!(name, "users" | "links")
+}
+
+/// Whether addresses can be written behind it.
+fn is_base(url: &str) -> bool {
+    let known = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+    known && !url.ends_with('/') && !url.contains(['?', '#', ' ', '"', '<', '>'])
 }
 
 /// Whether it is a mail address, and that alone.
@@ -325,6 +321,9 @@ mod tests {
             ("[aliases]\nalice = \"al@example.org\"", 2, "sequence"),
             ("[aliases]\nalice = [\"mailto:al@example.org\"]", 1, "aliases: mail addresses"),
             ("[aliases]\nalice = [\"al\"]", 1, "aliases: mail addresses"),
+            ("cache_mb = 0", 1, "cache_mb: 1 to 1000000, not 0"),
+            ("history_days = 36501", 1, "history_days: 0 to 36500, not 36501"),
+            ("history_mb = 1000001", 1, "history_mb: 0 to 1000000, not 1000001"),
             ("connections_per_address = 0", 1, "connections_per_address: 1 to 1000000, not 0"),
             ("proxies = [\"localhost\"]", 1, "IP address"),
             ("watch = \"inotify\"", 1, "watch: unknown variant `inotify`"),
