@@ -192,12 +192,8 @@ impl Items {
             }
         };
         let all = faults(&content);
-        let has = |what: &[What]| all.iter().any(|fault| what.contains(&fault.what));
-        let (several, rewrite) = (
-            has(&[What::Several]),
-            has(&[What::NoUid, What::LongLine, What::LineEnds, What::SplitCharacter]) && !has(&[What::Empty]),
-        );
-        let unclear = has(&[What::NoStart, What::BadValue]);
+        let repair = repair(&all, name, &content);
+        let unclear = all.iter().any(|fault| matches!(fault.what, What::NoStart | What::BadValue));
         self.found.extend(all.into_iter().map(|fault| finding(path, fault)));
         let cut = match cut(&content) {
             Ok(cut) => cut,
@@ -211,18 +207,24 @@ impl Items {
             }
         };
         let items: Vec<Item> = named(cut.items, name).collect();
-        let hash = Some(content_hash(&content));
-        if several {
-            self.repairs.push(Repair::Split { file: name.to_owned(), hash, twins: Vec::new() });
-        } else if rewrite {
-            self.repairs.push(Repair::Rewrite { file: name.to_owned(), hash });
-        }
+        self.repairs.extend(repair);
         if counts && !unclear {
             items.iter().for_each(|item| self.found.extend(uncounted(asked, item, &content, path)));
         }
         self.keys.add(name, items.iter().map(|item| &item.key));
         self.zones.add(name, &items);
     }
+}
+
+/// What mends a file with these faults. One in which nothing is needs no other form.
+fn repair(faults: &[Fault], file: &str, content: &[u8]) -> Option<Repair> {
+    let has = |what: &[What]| faults.iter().any(|fault| what.contains(&fault.what));
+    let (file, hash) = (file.to_owned(), Some(content_hash(content)));
+    if has(&[What::Several]) {
+        return Some(Repair::Split { file, hash, twins: Vec::new() });
+    }
+    let is_misspelled = has(&[What::NoUid, What::LongLine, What::LineEnds, What::SplitCharacter]);
+    (is_misspelled && !has(&[What::Empty])).then_some(Repair::Rewrite { file, hash })
 }
 
 fn is_broken(kind: Kind) -> bool {

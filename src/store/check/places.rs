@@ -72,14 +72,7 @@ fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool
         match seen.text() {
             Some(_) if seen.is_directory() => visit.below.push(seen.name.clone()),
             Some(name) if seen.is_item_name() && seen.is_file() => {
-                let bare = name.strip_suffix(".ics").unwrap_or(name);
-                if all.iter().any(|other| other.is_directory() && other.name == bare) {
-                    let words = format!("it is not served: the directory {bare} stands before it");
-                    visit.found.push(Finding::new(Kind::Shadowed, &at, words));
-                } else {
-                    let words = "a loose file: it is served as a calendar of its own, which is read-only";
-                    visit.found.push(Finding::new(Kind::LooseFile, &at, words));
-                }
+                visit.found.push(loose(&all, name, &at));
                 visit.found.extend(items::loose(asked, directory, name, &at));
             }
             Some(name) if is_users && MAIN.contains(&name) && seen.is_file() => {
@@ -97,6 +90,17 @@ fn folder(asked: &Asked<'_>, directory: &Directory, path: &FsPath, is_home: bool
         visit.below.extend(history.map(|seen| seen.name.clone()));
     }
     Ok(visit)
+}
+
+/// An item's file in a folder.
+fn loose(all: &[Seen], name: &str, path: &FsPath) -> Finding {
+    let bare = name.strip_suffix(".ics").unwrap_or(name);
+    if all.iter().any(|other| other.is_directory() && other.name == bare) {
+        let words = format!("it is not served: the directory {bare} stands before it");
+        return Finding::new(Kind::Shadowed, path, words);
+    }
+    let words = "a loose file: it is served as a calendar of its own, which is read-only";
+    Finding::new(Kind::LooseFile, path, words)
 }
 
 /// A name that only has to be composed is, where that takes no other's, nor its address: `X` and `X.ics` have one.
