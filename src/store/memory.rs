@@ -17,10 +17,10 @@ const MAX_RECENT: usize = 4 << 20;
 /// How many clients of one share are in memory.
 const MAX_CLIENTS: usize = 128;
 const MAX_SHELVED: usize = 25_000;
-/// How long what there is to write for one share is gathered: for all saves of that time a file is opened once.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long after a write what there is to write for the same share is gathered: for all saves of that time a file is opened once.
+const REST: Duration = Duration::from_millis(250);
 /// How much may wait that long: beyond, drafts are worked out at once, so that the memory is free again.
-const MAX_SETTLING: usize = 4 << 20;
+const MAX_GATHERED: usize = 4 << 20;
 /// For how long it is believed that a View is on the shelf, without a look there.
 const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -35,9 +35,11 @@ pub struct Memory {
     /// The Views that are on the shelf, and since when that is known.
     pub shelved: Recent<ViewName, Instant>,
     clients: HashMap<Share, Recent<Client, Remembered>>,
-    /// What is to be written for each share, and which is due when.
+    /// What is to be written for each share; nothing yet for one that rests.
     jobs: HashMap<Share, Jobs>,
-    turns: VecDeque<(Instant, Share)>,
+    at_once: VecDeque<Share>,
+    /// Which rest, and until when.
+    resting: VecDeque<(Instant, Share)>,
     /// Whether nothing is taken any more: there is no thread that would write it, or it is to end.
     pub closing: bool,
 }
@@ -69,7 +71,8 @@ impl Memory {
             shelved: Recent::new(MAX_SHELVED),
             clients: HashMap::new(),
             jobs: HashMap::new(),
-            turns: VecDeque::new(),
+            at_once: VecDeque::new(),
+            resting: VecDeque::new(),
             closing: false,
         }
     }
@@ -88,29 +91,49 @@ impl Memory {
         self.drafts_bytes += waiting.bytes;
         self.drafts_of.insert(share(&name), of_share + waiting.bytes);
         self.drafts.insert(name, waiting.clone());
-        let (jobs, first) = self.jobs_of(share(&name));
+        let (jobs, woken) = self.jobs_of(share(&name));
         jobs.views.push((name, waiting));
-        first || self.drafts_bytes > MAX_SETTLING
+        woken || self.drafts_bytes > MAX_GATHERED
     }
 
-    /// Where to put what is to be written for a share, and whether nobody else waits for the thread.
+    /// Where to put what is to be written for a share, and whether the thread is to be woken for it.
     fn jobs_of(&mut self, share: Share) -> (&mut Jobs, bool) {
-        let first = self.turns.is_empty();
+        let mut woken = false;
         let jobs = self.jobs.entry(share).or_insert_with(|| {
-            self.turns.push_back((Instant::now() + SETTLE, share));
+            woken = self.at_once.is_empty();
+            self.at_once.push_back(share);
             Jobs::default()
         });
-        (jobs, first)
+        (jobs, woken)
     }
 
     /// What is to be written `now`, or when there will be something; nothing if that is not known.
     pub fn next(&mut self, now: Instant) -> std::result::Result<(Share, Jobs), Option<Instant>> {
-        let &(due, share) = self.turns.front().ok_or(None)?;
-        if !self.closing && self.drafts_bytes <= MAX_SETTLING && due > now {
+        loop {
+            let share = match self.at_once.pop_front() {
+                Some(share) => share,
+                None => self.rested(now)?,
+            };
+            let jobs = self.jobs.remove(&share).unwrap_or_default();
+            if jobs.views.is_empty() && jobs.clients.is_empty() {
+                continue;
+            }
+            if !self.closing {
+                self.jobs.insert(share, Jobs::default());
+                self.resting.push_back((now + REST, share));
+            }
+            return Ok((share, jobs));
+        }
+    }
+
+    /// A share that rests no longer.
+    fn rested(&mut self, now: Instant) -> std::result::Result<Share, Option<Instant>> {
+        let &(due, share) = self.resting.front().ok_or(None)?;
+        if !self.closing && self.drafts_bytes <= MAX_GATHERED && due > now {
             return Err(Some(due));
         }
-        self.turns.pop_front();
-        Ok((share, self.jobs.remove(&share).unwrap_or_default()))
+        self.resting.pop_front();
+        Ok(share)
     }
 
     /// Takes a draft off that is worked out and written.
@@ -141,9 +164,9 @@ impl Memory {
             return false;
         }
         remembered.changed = true;
-        let (jobs, first) = self.jobs_of(share(&client.0));
+        let (jobs, woken) = self.jobs_of(share(&client.0));
         jobs.clients.push(*client);
-        first
+        woken
     }
 
     /// What is known of a client, which may be nothing yet.
@@ -200,37 +223,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_written_for_one_share_is_gathered_until_it_is_due_or_takes_much_memory() {
+    fn what_comes_first_for_a_share_is_written_at_once_and_what_follows_is_gathered() {
         let draft = |items| Waiting::new(Draft::Sent(vec![item(); items], HashMap::new()));
-        let before = Instant::now();
+        let of = |share: u8, n: u8| [share, share, share, share, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let now = Instant::now();
         let mut memory = Memory::new();
-        assert!(memory.next(before).is_err_and(|due| due.is_none()));
-        assert!(memory.offer([1; 16], || draft(1)), "the thread is to be woken");
-        let mut another = [1; 16];
-        another[15] = 2;
-        assert!(!memory.offer(another, || draft(1)) && !memory.offer([2; 16], || draft(1)));
-        assert!(!memory.note(&Client([1; 16]), |copies| copies.fetched([1; 16], true)));
-        let due = memory.next(before).expect_err("nothing is due").expect("something will be");
-        let (share, jobs) = memory.next(due).expect("it is due");
-        assert_eq!((share, jobs.views.len(), jobs.clients.len()), ([1; 4], 2, 1));
-        jobs.views.iter().for_each(|(name, _)| memory.take_off(name));
-        assert!(memory.next(before).is_err());
-        assert!(memory.offer([3; 16], || draft(MAX_SETTLING / BESIDE_THE_TEXT)), "it is much");
-        assert!(memory.next(before).is_ok_and(|(share, _)| share == [2; 4]));
-        assert!(memory.next(before).is_ok_and(|(share, _)| share == [3; 4]));
-        memory.take_off(&[3; 16]);
-        memory.offer([4; 16], || draft(1));
-        assert!(memory.next(before).is_err());
+        assert!(memory.next(now).is_err_and(|due| due.is_none()));
+        assert!(memory.offer(of(1, 1), || draft(1)), "the thread is to be woken");
+        assert!(!memory.note(&Client(of(1, 9)), |copies| copies.fetched(of(1, 1), true)));
+        assert!(!memory.offer(of(2, 1), || draft(1)), "it is awake");
+        let written = |memory: &mut Memory, now: Instant| {
+            let (share, jobs) = memory.next(now).ok()?;
+            jobs.views.iter().for_each(|(name, _)| memory.take_off(name));
+            Some((share[0], jobs.views.len(), jobs.clients.len()))
+        };
+        assert_eq!(written(&mut memory, now), Some((1, 1, 1)));
+        assert_eq!(written(&mut memory, now), Some((2, 1, 0)));
+        assert!(!memory.offer(of(1, 2), || draft(1)) && !memory.offer(of(1, 3), || draft(1)));
+        assert_eq!(written(&mut memory, now), None);
+        let due = memory.next(now).expect_err("nothing is due").expect("something will be");
+        assert_eq!(written(&mut memory, due), Some((1, 2, 0)));
+        assert_eq!(written(&mut memory, due), None, "nothing came for the other");
+        assert!(memory.offer(of(2, 2), || draft(1)), "it has rested");
+        assert_eq!(written(&mut memory, due), Some((2, 1, 0)));
+        assert!(memory.offer(of(1, 4), || draft(MAX_GATHERED / BESIDE_THE_TEXT)), "it is much");
+        assert_eq!(written(&mut memory, due), Some((1, 1, 0)));
+        memory.offer(of(1, 5), || draft(1));
+        assert_eq!(written(&mut memory, due), None);
         memory.closing = true;
-        assert!(memory.next(before).is_ok_and(|(share, _)| share == [4; 4]));
+        assert_eq!(written(&mut memory, due), Some((1, 1, 0)));
+        assert!(memory.next(due).is_err_and(|due| due.is_none()));
     }
 
     #[test]
     fn what_is_known_of_a_client_is_written_when_more_is_known_and_once_a_day_in_use() {
         let client = Client([1; 16]);
-        let is_written = |memory: &mut Memory, whole| {
+        let mut now = Instant::now();
+        let mut is_written = |memory: &mut Memory, whole| {
             memory.note(&client, |copies| copies.fetched([1; 16], whole));
-            let is_due = memory.next(Instant::now() + SETTLE).is_ok();
+            now += 2 * REST;
+            let is_due = memory.next(now).is_ok();
             assert_eq!(memory.remembered(&client).start_writing(), is_due);
             is_due
         };

@@ -2,7 +2,7 @@
 //! is in `view`, which of them a client has in `copies`.
 //!
 //! To compare ten thousand items takes tens of milliseconds. So who reads or saves leaves only a draft here, and a thread
-//! works it out and writes it, a second later what came in that second; who needs a View before works it out then.
+//! works it out and writes it, at once, or in turns where more comes in; who needs a View before works it out then.
 
 use std::path::Path as FsPath;
 use std::sync::Arc;
