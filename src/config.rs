@@ -181,9 +181,11 @@ impl Config {
             (line, key_in(text, line).map_or(message.to_owned(), |key| format!("{key}: {message}")))
         })?;
         config.check().map_err(|(key, message)| {
-            let name = key.rsplit('.').next().unwrap_or(key);
+            let sets = |found: String| {
+                found.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
             let line =
-                text.lines().position(|line| line.trim_start().starts_with(name)).map_or(1, |at| at + 1);
+                (1..=text.lines().count()).find(|line| key_in(text, *line).is_some_and(sets)).unwrap_or(1);
             (line, format!("{key}: {message}"))
         })?;
         Ok(config)
@@ -195,8 +197,12 @@ impl Config {
         if self.auth.method == Method::File && self.auth.file.is_none() {
             return Err(("auth.method", "\"file\" needs auth.file".to_owned()));
         }
-        if let Some(bad) = self.aliases.values().flatten().find(|address| !is_address(address)) {
-            return Err(("aliases", format!("mail addresses as al@example.org, not \"{bad}\"")));
+        let mut aliases = self.aliases.iter().flat_map(|(user, all)| all.iter().map(move |it| (user, it)));
+        if let Some((user, bad)) = aliases.find(|(_, address)| !is_address(address)) {
+            return Err(("aliases", format!("{user}: mail addresses as al@example.org, not \"{bad}\"")));
+        }
+        if self.cache.as_ref().is_some_and(|cache| cache.as_os_str().is_empty()) {
+            return Err(("cache", "a directory, not \"\"".to_owned()));
         }
         if !is_listenable(&self.listen) {
             return Err(("listen", format!("ADDRESS:PORT or unix:PATH, not \"{}\"", self.listen)));
@@ -319,8 +325,9 @@ mod tests {
             ("public_root = \"users\"", 1, "public_root"),
             ("freebusy_weeks = 5", 1, "freebusy_weeks: 6 to 104, not 5"),
             ("[aliases]\nalice = \"al@example.org\"", 2, "sequence"),
-            ("[aliases]\nalice = [\"mailto:al@example.org\"]", 1, "aliases: mail addresses"),
-            ("[aliases]\nalice = [\"al\"]", 1, "aliases: mail addresses"),
+            ("\n[aliases]\nalice = [\"mailto:al@example.org\"]", 3, "aliases: alice: mail addresses"),
+            ("[aliases]\nalice = [\"al\"]", 2, "aliases: alice: mail addresses"),
+            ("cache_mb = 1\ncache = \"\"", 2, "cache: a directory"),
             ("cache_mb = 0", 1, "cache_mb: 1 to 1000000, not 0"),
             ("history_days = 36501", 1, "history_days: 0 to 36500, not 36501"),
             ("history_mb = 1000001", 1, "history_mb: 0 to 1000000, not 1000001"),

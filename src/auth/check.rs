@@ -21,7 +21,9 @@ pub enum Check {
 impl Check {
     pub fn new(auth: &Auth) -> Result<Check> {
         match (auth.method, &auth.file) {
-            (Method::File, Some(file)) => Ok(Check::File(Watched::read(file, Passwords::parse)?)),
+            (Method::File, Some(file)) => {
+                Ok(Check::File(Watched::read("auth.file", file, Passwords::parse)?))
+            }
             (Method::File, None) => Err(Error::Config("auth.method: \"file\" needs auth.file".to_owned())),
             (Method::Pam, _) => {
                 let service = pam::Service::new(&auth.service, auth.service_directory.as_deref())?;

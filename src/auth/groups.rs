@@ -19,7 +19,7 @@ impl Source {
     /// `Error::Config` with file and line.
     pub fn new(file: Option<&Path>) -> Result<Source> {
         Ok(match file {
-            Some(file) => Source::File(Watched::read(file, Members::parse)?),
+            Some(file) => Source::File(Watched::read("auth.groups", file, Members::parse)?),
             None => Source::System,
         })
     }

@@ -95,11 +95,12 @@ impl<T> Watched<T> {
     const MARGIN: Duration = Duration::from_secs(2);
 
     /// # Errors
-    /// `Error::Config` with file and line: at the start nothing older could be used.
-    pub fn read(path: &Path, parse: fn(&str) -> Result<T, Fault>) -> Result<Watched<T>> {
+    /// `Error::Config` with the key that names the file, the file and the line: at the start nothing older could be used.
+    pub fn read(key: &str, path: &Path, parse: fn(&str) -> Result<T, Fault>) -> Result<Watched<T>> {
         let look = Look::at(path, Watched::<T>::MARGIN);
-        let text = text_of(path).map_err(Error::Config)?;
-        let value = parse(&text).map_err(|fault| Error::Config(describe(path, &fault)))?;
+        let wrong = |message: String| Error::Config(format!("{key}: {message}"));
+        let text = text_of(path).map_err(wrong)?;
+        let value = parse(&text).map_err(|fault| wrong(describe(path, &fault)))?;
         let version = Version { value: Arc::new(value), look, text: Some(blake3::hash(text.as_bytes())) };
         Ok(Watched { path: path.to_owned(), parse, version: RwLock::new(version) })
     }
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn an_edit_comes_into_force() {
         let (_directory, path) = file("1");
-        let watched = Watched::read(&path, number).expect("a number");
+        let watched = Watched::read("auth.file", &path, number).expect("a number");
         assert!(!watched.look());
         // The same size, and within one tick of the clock: only the content tells.
         std::fs::write(&path, "2").expect("written");
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn a_broken_edit_leaves_the_last_good_version_in_force() {
         let (_directory, path) = file("1");
-        let watched = Watched::read(&path, number).expect("a number");
+        let watched = Watched::read("auth.file", &path, number).expect("a number");
         std::fs::write(&path, "one").expect("written");
         assert!(!watched.look());
         assert_eq!(*watched.current(), 1);
@@ -188,9 +189,9 @@ mod tests {
     #[test]
     fn a_file_that_is_broken_at_the_start_is_an_error_with_its_line() {
         let (_directory, path) = file("one");
-        let message = Watched::read(&path, number).err().map(|error| error.to_string());
-        assert_eq!(message, Some(format!("{}:1: a number, not \"one\"", path.display())));
-        assert!(Watched::read(&path.join("missing"), number).is_err());
+        let message = Watched::read("auth.file", &path, number).err().map(|error| error.to_string());
+        assert_eq!(message, Some(format!("auth.file: {}:1: a number, not \"one\"", path.display())));
+        assert!(Watched::read("auth.file", &path.join("missing"), number).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -74,7 +74,7 @@ impl Bodies {
     ///
     /// # Errors
     /// `ContentEncoding`; `TooLarge`, by its Content-Length before a byte is read; `Busy` when there is no room for it;
-    /// `BadRequest` when it ends early or takes too long.
+    /// `BadRequest` when it is a part of something, ends early or takes too long.
     pub async fn read(
         &self,
         who: &Principal,
@@ -86,6 +86,10 @@ impl Bodies {
             .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
         {
             return Err(Error::ContentEncoding);
+        }
+        // Taken for the whole, a part would remove the rest (RFC 9110 §14.5).
+        if header(request, CONTENT_RANGE.as_str()).is_some() {
+            return Err(Error::BadRequest("Content-Range: a part of something cannot be saved".to_owned()));
         }
         let announced =
             header(request, CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse::<usize>().ok());

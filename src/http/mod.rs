@@ -91,7 +91,11 @@ async fn route(
         site.store.in_place()?;
     }
     match target {
-        Target::Page => page(request, page::html(&site.urls), &page::HEADERS),
+        Target::Page => {
+            let Config { icalendar, freebusy, .. } = site.config;
+            let served = |form: &str| if form.ends_with(".ics") { icalendar } else { freebusy };
+            page(request, page::html(&site.urls, served), &page::HEADERS)
+        }
         Target::Robots => {
             page(request, page::ROBOTS.to_owned(), &[("Content-Type", "text/plain; charset=utf-8")])
         }

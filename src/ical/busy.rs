@@ -141,7 +141,7 @@ fn is_surely_outside(component: &Component<'_>, window: &TimeRange) -> bool {
 pub fn publication(text: &[u8]) -> Result<Vec<Period>, NotUnderstood> {
     let components = components(text);
     if !components.iter().any(|component| component.name == "VFREEBUSY") {
-        return Err(NotUnderstood::new("VFREEBUSY", "is missing"));
+        return Err(NotUnderstood::new("VFREEBUSY", "there is none"));
     }
     let busy = |Reason { start, end, kind, .. }| kind.map(|kind| Period { start, end, kind });
     Ok(merge(published(&components)?.into_iter().filter_map(busy).collect()))

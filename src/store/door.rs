@@ -44,7 +44,7 @@ pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {
         _ if role >= need => Ok(()),
         Principal::Nobody => Err(Error::LoginNeeded),
         Principal::User { .. } if role >= Role::Viewer => {
-            Err(Error::Forbidden(format!("you are {role} here, this needs {need}")))
+            Err(Error::Forbidden(format!("your role here is {role}, this needs {need}")))
         }
         Principal::Link(_) if role >= Role::Viewer => {
             Err(Error::Forbidden(format!("this link is {role} here, this needs {need}")))

@@ -103,7 +103,10 @@ impl Store {
         }
         told.reverse();
         match told.is_empty() {
-            true => Err(Error::BadRequest(format!("{place}: the history has nothing"))),
+            true => {
+                let of = uid.map_or_else(String::new, |uid| format!(" of {uid}"));
+                Err(Error::BadRequest(format!("{place}: the history has nothing{of}")))
+            }
             false => Ok(told),
         }
     }

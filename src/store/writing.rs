@@ -194,7 +194,7 @@ impl Target {
     }
 
     fn too_low(&self, need: Role) -> Error {
-        Error::Forbidden(format!("you are {} here, this needs {need}", self.role))
+        Error::Forbidden(format!("your role here is {}, this needs {need}", self.role))
     }
 
     /// A file of this calendar, below its home.

@@ -48,6 +48,25 @@ fn a_malformed_calendar_is_a_400_with_its_line_and_writes_nothing() {
 }
 
 #[test]
+fn what_is_asked_for_wrongly_is_refused_and_not_passed_over() {
+    let s = Server::start();
+    s.put(NEW, "alice", plain(&[&event("a", "A", &[]), &event("b", "B", &[])])).status(201);
+    let before = files(&s);
+    for (name, value) in [("Kalends-Merge", "replcae"), ("Content-Range", "bytes 0-99/5000")] {
+        let put = s.put(NEW, "alice", plain(&[&event("a", "A", &[])])).header("User-Agent", "curl");
+        let answer = put.header(name, value).status(400);
+        assert!(answer.text().contains(name), "{answer}");
+    }
+    for show in ["Busy", "bussy", ""] {
+        let answer = s.get(&format!("{NEW}?show={show}"), "alice").status(400);
+        assert!(answer.text().contains("only show=busy is known here"), "{answer}");
+    }
+    s.get(&format!("{NEW}?show=busy&x=1"), "alice").status(200);
+    s.get(&format!("{NEW}?shown=1"), "alice").status(200);
+    assert!(files(&s) == before);
+}
+
+#[test]
 fn what_files_are_filled_up_and_put_together_with_is_nothing() {
     let s = Server::start();
     let one = plain(&[&event("a", "A", &[])]);

@@ -1,6 +1,7 @@
 //! GET and HEAD of busy times: ready bytes, or 304.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -15,7 +16,7 @@ use super::{Asked, query};
 use crate::acl::Principal;
 use crate::error::{Error, Result};
 use crate::http::guard::Guard;
-use crate::http::headers::{accepts_calendar, accepts_gzip, http_date};
+use crate::http::headers::{accepts_calendar, accepts_gzip, http_date, last_modified};
 use crate::http::target::{Owner, Target};
 use crate::http::{Site, blocking, header};
 use crate::ical::busy::TimeRange;
@@ -42,8 +43,15 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
 }
 
 /// Whether a query to an `.ics` address asks for busy times alone.
-pub fn asks_for_busy(query: &str) -> bool {
-    query.split('&').any(|pair| pair == "show=busy")
+///
+/// # Errors
+/// `BadRequest` for something else to be shown: taken for nothing, it would show all.
+pub fn asks_for_busy(query: &str) -> Result<bool> {
+    let mut shown = query.split('&').filter_map(|pair| pair.strip_prefix("show="));
+    match shown.find(|shown| *shown != "busy") {
+        Some(other) => Err(Error::BadRequest(format!("show={other}: only show=busy is known here"))),
+        None => Ok(query.split('&').any(|pair| pair == "show=busy")),
+    }
 }
 
 /// The busy times of one place, for whoever may know those.
@@ -137,9 +145,11 @@ fn respond(request: &HttpRequest, answer: &Answer) -> Result<HttpResponse> {
     let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     response
         .insert_header((ETAG, format!("\"{}{suffix}\"", answer.etag)))
-        .insert_header((LAST_MODIFIED, http_date(answer.modified)))
         .insert_header((CACHE_CONTROL, "private, no-cache, no-transform"))
         .insert_header((VARY, "Accept-Encoding, Authorization"));
+    if let Some(modified) = last_modified(answer.modified, SystemTime::now()) {
+        response.insert_header((LAST_MODIFIED, http_date(modified)));
+    }
     if unchanged {
         return Ok(response.finish());
     }

@@ -43,7 +43,7 @@ pub async fn answer(
     let place = target.place(who.me())?;
     let asked = Asked { site, request, link, target, who, place };
     match request.method().as_str() {
-        "GET" | "HEAD" if freebusy::asks_for_busy(request.query_string()) => {
+        "GET" | "HEAD" if freebusy::asks_for_busy(request.query_string())? => {
             freebusy::of_place(site, request, &asked.who, &asked.place).await
         }
         "GET" | "HEAD" => read::answer(&asked).await,

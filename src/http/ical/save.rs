@@ -21,9 +21,10 @@ const MERGE: &str = "Kalends-Merge";
 
 pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse> {
     let guard = Guard::parse(asked.request.headers());
+    let basis = basis(asked, &guard)?;
     guard.check(current(asked).await?.as_deref())?;
     let body = asked.site.bodies.read(&asked.who, asked.request, payload, MAX_CALENDAR).await?;
-    let saved = save(asked, guard, body).await?;
+    let saved = save(asked, guard, basis, body).await?;
     let mut response =
         HttpResponse::build(if saved.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT });
     response.insert_header((ETAG, quoted(&saved.etag)));
@@ -52,9 +53,9 @@ async fn current(asked: &Asked<'_>) -> Result<Option<String>> {
 }
 
 /// Saves off the async threads; comes back as soon as the outcome is durable.
-async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
+async fn save(asked: &Asked<'_>, guard: Guard, basis: Basis, body: Body) -> Result<Saved> {
     let (site, origin, place) = (asked.site.clone(), asked.origin(), asked.place.clone());
-    let (basis, client) = (basis(asked, &guard), asked.client());
+    let client = asked.client();
     let (answer, outcome) = oneshot::channel();
     actix_web::rt::task::spawn_blocking(move || {
         let Body { bytes, mut room } = body;
@@ -80,13 +81,17 @@ async fn save(asked: &Asked<'_>, guard: Guard, body: Body) -> Result<Saved> {
     outcome.await.unwrap_or(Err(Error::Busy))
 }
 
-fn basis(asked: &Asked<'_>, guard: &Guard) -> Basis {
-    if header(asked.request, MERGE).is_some_and(|value| value.trim().eq_ignore_ascii_case("replace")) {
-        return Basis::Replace;
+fn basis(asked: &Asked<'_>, guard: &Guard) -> Result<Basis> {
+    match header(asked.request, MERGE).map(str::trim) {
+        Some(value) if value.eq_ignore_ascii_case("replace") => return Ok(Basis::Replace),
+        Some(value) => {
+            return Err(Error::BadRequest(format!("{MERGE}: replace or nothing, not \"{value}\"")));
+        }
+        None => {}
     }
-    match guard.base() {
+    Ok(match guard.base() {
         Base::Current => Basis::Current,
         Base::Named(etags) => Basis::Named(etags),
         Base::None => Basis::Unknown,
-    }
+    })
 }
