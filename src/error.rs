@@ -113,6 +113,11 @@ impl Error {
         matches!(self, Error::OtherMount { .. }) || self.is_one_of(&[Errno::ACCESS, Errno::PERM])
     }
 
+    /// Whether nobody can write there: the file system is read-only, as a snapshot is.
+    pub fn is_read_only(&self) -> bool {
+        self.is_one_of(&[Errno::ROFS])
+    }
+
     fn is_one_of(&self, errors: &[Errno]) -> bool {
         let Error::Io { source, .. } = self else { return false };
         source.raw_os_error().is_some_and(|code| errors.iter().any(|error| error.raw_os_error() == code))

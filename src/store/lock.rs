@@ -9,8 +9,12 @@ use super::writer::Locked;
 use crate::error::{Error, Result};
 
 impl Store {
-    /// Applies the journals of a process that died, each under its home's lock.
+    /// Applies the journals of a process that died, each under its home's lock. On a read-only file system whoever asks for such
+    /// a home is told, and no others are.
     pub(super) fn recover(&self) -> Result<()> {
+        if self.journals.staging().ask_to_stage().is_err() {
+            return Ok(());
+        }
         for on_disk in self.journals.homes()? {
             let home = self.tree.home_at(&on_disk);
             if let Err(error) = home.ok_or(Error::NotFound).and_then(|home| self.lock(&home)) {

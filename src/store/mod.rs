@@ -148,7 +148,7 @@ impl Store {
         private_from_the_start();
         let cache = config.cache();
         let (views, newest) = (Views::open(&cache, &config.data), Newest::open(&cache, &config.data));
-        Store::open_with(config, LastGood::open(&cache, &config.data), views, newest)
+        Store::open_with(config, LastGood::open(&cache, &config.data), views, newest)?.writable()
     }
 
     /// Asks whether there is a data directory at all.
@@ -160,7 +160,7 @@ impl Store {
     }
 
     /// As [`Store::open_to_serve`], for a command. It makes nothing in the cache directory, which would be root's own before
-    /// the server's first start, and what it does needs no bases.
+    /// the server's first start, and what it does needs no bases. What only reads may do so on a read-only file system too.
     pub fn open_tree(config: &Config) -> Result<Store> {
         private_from_the_start();
         let last_good = LastGood::existing(&config.cache(), &config.data);
@@ -169,7 +169,12 @@ impl Store {
 
     /// As [`Store::open_tree`], without the last good versions of files that broke.
     fn open_uncached(config: &Config) -> Result<Store> {
-        Store::open_with(config, LastGood::default(), Views::none(), Newest::none())
+        Store::open_with(config, LastGood::default(), Views::none(), Newest::none())?.writable()
+    }
+
+    /// The store for who cannot do without writing.
+    fn writable(self) -> Result<Store> {
+        self.journals.staging().ask_to_stage().map(|()| self)
     }
 
     /// Waits for what is acknowledged and not in place yet, and writes what is to be known after a restart: for who serves

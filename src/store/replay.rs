@@ -6,6 +6,7 @@
 //! in full: it came into a copy of the tree by chance, and is dropped.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::SystemTime;
 
@@ -42,8 +43,16 @@ enum Found {
 
 impl Journals {
     /// Applies what a crash or a copy has left of a home's commits. The caller holds the home's lock. May be done again.
+    ///
+    /// # Errors
+    /// `Io` also on a read-only file system, where nobody can.
     pub fn replay(&self, home: &FsPath) -> Result<()> {
         for change in self.pending(home)? {
+            if self.staging.ask_to_stage().is_err() {
+                let why = "a save is unfinished, and the file system is read-only: copy the data directory and ask the copy";
+                let error = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, why);
+                return Err(Error::io(self.root.path().join(JOURNALS).join(change), error));
+            }
             if log::is_followed(&self.root.existing(home)?, history::bare(&change))? {
                 tracing::info!("{}: a journal that was applied before is dropped", home.display());
                 self.root.existing(JOURNALS)?.remove(&change)?;

@@ -20,8 +20,8 @@ pub const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Staging {
     root: Directory,
-    /// Another one after somebody has removed it. Guards which one it is.
-    own: Mutex<Arc<Own>>,
+    /// Another one after somebody has removed it, none on a read-only file system. Guards which one it is.
+    own: Option<Mutex<Arc<Own>>>,
     next: AtomicU64,
 }
 
@@ -82,11 +82,24 @@ impl Own {
 }
 
 impl Staging {
-    /// Makes a staging directory for this process and removes those of dead ones.
+    /// Makes a staging directory for this process and removes those of dead ones; on a read-only file system neither.
     pub fn open(root: &Directory) -> Result<Staging> {
-        clear(&root.make(TMP)?)?;
-        let own = Mutex::new(Arc::new(Own::make(root)?));
+        let own = match root.ask_to_change() {
+            Err(error) if error.is_read_only() => None,
+            _ => {
+                clear(&root.make(TMP)?)?;
+                Some(Mutex::new(Arc::new(Own::make(root)?)))
+            }
+        };
         Ok(Staging { root: root.existing("")?, own, next: AtomicU64::new(0) })
+    }
+
+    /// Asks whether anything can be staged.
+    ///
+    /// # Errors
+    /// `Io` if not: the tree is on a read-only file system.
+    pub fn ask_to_stage(&self) -> Result<()> {
+        self.own().map(drop)
     }
 
     /// Asks whether what is staged can be put into `target`.
@@ -94,7 +107,7 @@ impl Staging {
     /// # Errors
     /// `OtherMount` if not.
     pub fn ask_to_reach(&self, target: &Directory) -> Result<()> {
-        let own = self.own.lock().clone();
+        let own = self.own()?.lock().clone();
         match own.directory.mount()? == target.mount()? {
             true => Ok(()),
             false => Err(Error::OtherMount { path: target.path().to_path_buf() }),
@@ -105,7 +118,7 @@ impl Staging {
     /// is put back that lacks `.tmp/`.
     fn stage<T>(&self, make: impl Fn(&Directory, &str) -> Result<T>) -> Result<(Arc<Own>, String, T)> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let mut own = self.own.lock().clone();
+        let mut own = self.own()?.lock().clone();
         let mut made = make(&own.directory, &name);
         if made.is_err() && own.is_gone() {
             own = self.another(&own)?;
@@ -114,9 +127,13 @@ impl Staging {
         Ok((own, name, made?))
     }
 
+    fn own(&self) -> Result<&Mutex<Arc<Own>>> {
+        self.own.as_ref().ok_or_else(|| Error::io(self.root.path(), Errno::ROFS))
+    }
+
     /// The staging directory that has taken the place of one that is gone.
     fn another(&self, gone: &Arc<Own>) -> Result<Arc<Own>> {
-        let mut own = self.own.lock();
+        let mut own = self.own()?.lock();
         if Arc::ptr_eq(&own, gone) {
             *own = Arc::new(Own::make(&self.root)?);
         }
@@ -346,7 +363,9 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
-        assert!(names.contains(&alive.own.lock().name) && names.contains(&other.own.lock().name));
+        assert!(
+            [&alive, &other].iter().all(|staging| names.contains(&staging.own().expect("made").lock().name))
+        );
     }
 
     #[test]
@@ -378,7 +397,8 @@ mod tests {
         let staging = Staging::open(&root).expect("staging");
         drop(staging.write(b"a", &root).expect("write"));
         staging.write(b"b", &root).expect("write").place(&root, "b.ics").expect("rename");
-        assert_eq!(staging.own.lock().directory.entries().expect("list").len(), 1, "the lock only");
+        let own = staging.own().expect("made").lock();
+        assert_eq!(own.directory.entries().expect("list").len(), 1, "the lock only");
         assert_eq!(std::fs::read(tree.path().join("b.ics")).expect("read"), b"b");
     }
 

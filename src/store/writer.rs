@@ -78,7 +78,7 @@ pub struct Locked {
     /// Whether others had it first.
     pub has_waited: bool,
     /// Unlocks the file when closed.
-    _file: OwnedFd,
+    _file: Option<OwnedFd>,
     _turn: ArcMutexGuard<RawMutex, ()>,
 }
 
@@ -114,14 +114,14 @@ impl Writer {
         let turn = at_once.or_else(|| self.turn.try_lock_arc_until(until)).ok_or(Error::Busy)?;
         loop {
             let file = open(&directory)?;
-            while !flock(&directory, &file)? {
+            while !flock(&directory, file.as_ref())? {
                 if Instant::now() >= until {
                     return Err(Error::Busy);
                 }
                 std::thread::sleep(LOOK_AGAIN);
                 has_waited = true;
             }
-            if is_still_named(&directory, &file, has_waited)? {
+            if is_still_named(&directory, file.as_ref(), has_waited)? {
                 return Ok(Locked { writer: self.clone(), directory, has_waited, _file: file, _turn: turn });
             }
             if Instant::now() >= until {
@@ -134,7 +134,7 @@ impl Writer {
     pub fn try_lock(self: &Arc<Writer>, directory: Directory) -> Result<Option<Locked>> {
         let Some(turn) = self.turn.try_lock_arc() else { return Ok(None) };
         let file = open(&directory)?;
-        let is_ours = flock(&directory, &file)? && is_still_named(&directory, &file, false)?;
+        let is_ours = flock(&directory, file.as_ref())? && is_still_named(&directory, file.as_ref(), false)?;
         Ok(is_ours.then(|| Locked {
             writer: self.clone(),
             directory,
@@ -194,14 +194,19 @@ impl Writer {
     }
 }
 
-/// The file that a home's writers lock. Opened for writing: some file systems lock no others.
-fn open(home: &Directory) -> Result<OwnedFd> {
-    let opened = home.open_or_make(LOCK, OFlags::RDWR)?;
-    opened.ok_or_else(|| Error::io(home.path().join(LOCK), Errno::NOENT))
+/// The file that a home's writers lock. Opened for writing: some file systems lock no others. On a read-only one it is what is
+/// there, which others may lock by another mount; none where nobody has written.
+fn open(home: &Directory) -> Result<Option<OwnedFd>> {
+    match home.open_or_make(LOCK, OFlags::RDWR) {
+        Ok(None) => Err(Error::io(home.path().join(LOCK), Errno::NOENT)),
+        Err(error) if error.is_read_only() => Ok(home.file(LOCK)?.map(|(file, _)| file.into())),
+        opened => opened,
+    }
 }
 
 /// Whether the lock was free, and is taken now.
-fn flock(home: &Directory, file: &OwnedFd) -> Result<bool> {
+fn flock(home: &Directory, file: Option<&OwnedFd>) -> Result<bool> {
+    let Some(file) = file else { return Ok(true) };
     loop {
         match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(true),
@@ -213,7 +218,8 @@ fn flock(home: &Directory, file: &OwnedFd) -> Result<bool> {
 }
 
 /// Whether what was locked is what the next one will lock: somebody may have put another file in its place since it was opened.
-fn is_still_named(home: &Directory, file: &OwnedFd, has_waited: bool) -> Result<bool> {
+fn is_still_named(home: &Directory, file: Option<&OwnedFd>, has_waited: bool) -> Result<bool> {
+    let Some(file) = file else { return Ok(true) };
     let own = rustix::fs::fstat(file).map_err(|error| Error::io(home.path().join(LOCK), error))?;
     // For a moment only; and some file systems count no links.
     if own.st_nlink > 0 && !has_waited {

@@ -1,12 +1,13 @@
 //! The commands beside a running server, and how `serve` refuses to start.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
 
 use crate::calendar::{event, plain};
+use crate::mounted::Mounted;
 use crate::server::{Server, copy, eventually, write};
 
 /// Runs the real binary.
@@ -133,6 +134,101 @@ fn rights_that_are_set_at_once_are_all_set() {
         let text = s.read(file);
         let lost: Vec<_> = users.iter().filter(|user| !text.contains(&format!("{user:?}"))).collect();
         assert!(lost.is_empty(), "{place}: {lost:?}");
+    }
+}
+
+/// A copy of a server's tree, and what shows it read-only.
+struct Snapshot {
+    _mounted: Mounted,
+    scratch: tempfile::TempDir,
+}
+
+impl Snapshot {
+    /// Nothing where this process may not mount.
+    fn of(s: &Server) -> Option<Snapshot> {
+        s.put("/ical/folder/Deep/New.ics", "alice", plain(&[&event("a", "old", &[])])).status(201);
+        s.put("/ical/folder/Deep/New.ics", "alice", plain(&[&event("a", "new", &[])])).status(204);
+        s.settle();
+        let scratch = tempfile::tempdir().expect("a directory");
+        let (copy, shown) = (scratch.path().join("copy"), scratch.path().join("snapshot"));
+        let copied = Command::new("cp").arg("-a").arg(s.path("")).arg(&copy).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        write(&copy, ".tmp/1-dead/lock", "");
+        write(&copy, ".journal/0-torn", "half");
+        std::fs::create_dir(&shown).expect("a directory");
+        let mounted = Mounted::by(&shown, &["-o", "bind,ro", copy.to_str().expect("UTF-8")]);
+        mounted.map(|_mounted| Snapshot { _mounted, scratch })
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.scratch.path().join("copy")
+    }
+
+    /// Whether a command does it, and what it says is wrong.
+    fn has(&self, words: &str) -> (bool, String) {
+        let shown = self.scratch.path().join("snapshot");
+        let words = words.replace("SNAPSHOT", shown.to_str().expect("UTF-8"));
+        let output = kalends(&words.split(' ').collect::<Vec<_>>());
+        (output.status.success(), String::from_utf8(output.stderr).expect("UTF-8"))
+    }
+}
+
+const LOOKS_INTO_ALICES_FILES: [&str; 3] = [
+    "history alice --data SNAPSHOT",
+    "diff alice/Deep/New --data SNAPSHOT",
+    "freebusy alice --why --data SNAPSHOT",
+];
+const LOOKS_ELSEWHERE: [&str; 4] = [
+    "acl show alice --data SNAPSHOT",
+    "acl why alice bob --data SNAPSHOT",
+    "link list --data SNAPSHOT",
+    "freebusy carol --data SNAPSHOT",
+];
+
+#[test]
+fn a_read_only_tree_can_be_looked_into() {
+    let s = Server::start();
+    let Some(snapshot) = Snapshot::of(&s) else { return };
+    let read = || {
+        for words in LOOKS_INTO_ALICES_FILES.iter().chain(&LOOKS_ELSEWHERE) {
+            assert_eq!(snapshot.has(words), (true, String::new()), "{words}");
+        }
+    };
+    read();
+    std::fs::remove_file(snapshot.copy().join("users/alice/.lock")).expect("removed");
+    read();
+}
+
+#[test]
+fn who_would_write_to_a_read_only_tree_is_told_that_it_is() {
+    let s = Server::start();
+    let Some(snapshot) = Snapshot::of(&s) else { return };
+    for words in [
+        "acl set / user:bob viewer --data SNAPSHOT",
+        "acl set alice user:bob viewer --data SNAPSHOT",
+        "link add alice alice viewer --data SNAPSHOT",
+        "restore alice/Deep/New --data SNAPSHOT",
+        "check --fix SNAPSHOT",
+        "serve SNAPSHOT --listen 127.0.0.1:0",
+    ] {
+        let (is_done, said) = snapshot.has(words);
+        let is_told = said.contains("/snapshot") && said.contains("Read-only file system");
+        assert!(!is_done && is_told, "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_home_whose_save_a_read_only_tree_has_caught_is_not_looked_into() {
+    let s = Server::start();
+    let Some(snapshot) = Snapshot::of(&s) else { return };
+    let alice = blake3::hash(b"users/alice").to_hex();
+    write(&snapshot.copy(), &format!(".journal/{}-20261101T000000.000000Z-1", &alice[..12]), "unfinished");
+    for words in LOOKS_INTO_ALICES_FILES {
+        let (is_done, said) = snapshot.has(words);
+        assert!(!is_done && said.contains("ask the copy") && said.lines().count() == 1, "{words}: {said}");
+    }
+    for words in LOOKS_ELSEWHERE {
+        assert_eq!(snapshot.has(words), (true, String::new()), "{words}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! leaves undone another finishes.
 
 use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::calendar::{event, plain, summaries};
+use crate::mounted::Mounted;
 use crate::need::need;
 use crate::server::{Server, eventually};
 use crate::strace::Strace;
@@ -338,10 +340,20 @@ fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
     let s = Server::start();
     save(&s, 0, 2);
     s.settle();
-    let (holder, journal) = held_by_another(&s);
+    waits_for_another(&s, &s.path(""));
+    let read_only = s.path("../read-only");
+    std::fs::create_dir(&read_only).expect("a directory");
+    if let Some(_mounted) = Mounted::by(&read_only, &["-o", "bind,ro", s.path("").to_str().expect("UTF-8")]) {
+        waits_for_another(&s, &read_only);
+    }
+}
+
+/// Whether a command that finds the server's tree at `data` waits for who applies a commit there.
+fn waits_for_another(s: &Server, data: &Path) {
+    let (holder, journal) = held_by_another(s);
     let command = Command::new(env!("CARGO_BIN_EXE_kalends"))
         .args(["history", "--data"])
-        .arg(s.path(""))
+        .arg(data)
         .arg("alice/Plans")
         .env("XDG_CACHE_HOME", s.path("../cache"))
         .stdin(Stdio::null())
