@@ -177,8 +177,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn check(&self, text: &[u8], line: usize) -> Result<()> {
-        if text.len() > MAX_LINE && !(text.len() <= MAX_ITEM && is_inline(text)) {
-            return Err(over_cap(line, format!("a line of more than {MAX_LINE} bytes")));
+        let cap = if text.len() > MAX_LINE && is_inline(text) { MAX_ITEM } else { MAX_LINE };
+        if text.len() > cap {
+            return Err(over_cap(line, format!("a line of more than {cap} bytes")));
         }
         if self.clean {
             return Ok(());

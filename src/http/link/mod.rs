@@ -27,7 +27,7 @@ const MAX_WISH: usize = 16 << 10;
 
 /// What a user asks for.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with place and role")]
 struct Wish {
     place: String,
     role: String,
