@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::Store;
 use super::listing::{is_item, own_files};
+use super::look_back::Moment;
 use super::place::Path;
 use super::record::{Cause, Did, Record};
-use super::restore::Moment;
 use super::timeline::{Timeline, Version};
 use crate::error::{Error, Result};
 use crate::ical::item::{Item, Key};
