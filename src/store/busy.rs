@@ -1,12 +1,10 @@
 //! The busy times of calendars, worked out once: each item keeps what it makes of the horizon, each calendar's gist what
 //! its items make together. A change costs the items that changed, and putting the rest together again.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 
 use super::Store;
 use super::calendar::Contents;
@@ -16,6 +14,7 @@ use super::owners::holds;
 use super::place::{Home, Path};
 use super::published::Published;
 use super::slot::Held;
+use super::worked::{Basis, Worked};
 use crate::count::counted;
 use crate::error::Result;
 use crate::ical::busy::{Found, Owner, Period, TimeRange, clip, found, merge, overlay};
@@ -33,37 +32,6 @@ pub struct Busy {
     pub periods: Vec<Period>,
     /// When the newest of the calendars behind them changed.
     pub modified: SystemTime,
-}
-
-/// What one calendar's items come to.
-#[derive(Debug)]
-pub struct Worked {
-    basis: Basis,
-    found: Found,
-}
-
-/// What one item comes to; empty until it is asked for.
-#[derive(Debug, Default)]
-pub struct OfItem {
-    /// Guards what is remembered; boxed, because most items lie outside. Nothing too for what is not understood.
-    known: Mutex<(u64, Option<Box<Found>>)>,
-}
-
-/// What busy times depend on beside the items.
-#[derive(Debug, Clone)]
-struct Basis {
-    window: TimeRange,
-    owner: Owner,
-    /// Never 0.
-    hash: u64,
-}
-
-impl Basis {
-    fn new(window: TimeRange, owner: Owner) -> Basis {
-        let mut hasher = DefaultHasher::new();
-        (window.start, window.end, owner.zone.iana_name()).hash(&mut hasher);
-        Basis { window, owner, hash: hasher.finish().max(1) }
-    }
 }
 
 /// A calendar whose busy times count.
@@ -139,7 +107,7 @@ fn worked(path: &Path, contents: &Contents, basis: Basis) -> Arc<Worked> {
     let mut all = All::default();
     let mut newly_left_out = 0;
     for stored in contents.items.iter() {
-        newly_left_out += usize::from(stored.busy.add_to(&mut all, path, contents, stored, &basis));
+        newly_left_out += usize::from(all.add_item(path, contents, stored, &basis));
     }
     if newly_left_out > 0 {
         tracing::warn!("{path}: {} left out of free/busy", counted(newly_left_out, "item"));
@@ -172,6 +140,26 @@ impl All {
         self.found.availabilities.extend_from_slice(&more.availabilities);
     }
 
+    /// As [`All::add`], of an item; whether it is left out and the log has not named it before.
+    fn add_item(&mut self, path: &Path, contents: &Contents, stored: &Stored, basis: &Basis) -> bool {
+        let mut known = stored.busy.known.lock();
+        if known.0 == basis.hash {
+            known.1.iter().for_each(|found| self.add(found));
+            return false;
+        }
+        let found = of_item(stored, &basis.window, &basis.owner);
+        let of_none = |found: &Found| *found == Found::default();
+        known.0 = basis.hash;
+        known.1 = found.as_ref().ok().filter(|found| !of_none(found)).cloned().map(Box::new);
+        known.1.iter().for_each(|found| self.add(found));
+        let Err(reason) = found else { return false };
+        let is_news = contents.gist.is_news((&stored.file, &reason));
+        if is_news {
+            tracing::warn!("{path}: {}: left out of free/busy: {reason}", stored.file);
+        }
+        is_news
+    }
+
     fn worked(self, path: &Path, contents: &Contents, basis: Basis) -> Worked {
         if self.is_cut && contents.gist.is_news("more than fit") {
             let room = MOST_OF_CALENDAR;
@@ -193,40 +181,6 @@ impl Worked {
             }
         }
         all.worked(path, contents, basis)
-    }
-
-    /// About how much memory it takes.
-    pub fn bytes(&self) -> usize {
-        size_of::<Worked>() + size_of_val(&*self.found.periods) + size_of_val(&*self.found.availabilities)
-    }
-}
-
-impl OfItem {
-    /// Adds what `stored` makes of the window; whether it is left out and the log has not named it before.
-    fn add_to(
-        &self,
-        all: &mut All,
-        path: &Path,
-        contents: &Contents,
-        stored: &Stored,
-        basis: &Basis,
-    ) -> bool {
-        let mut known = self.known.lock();
-        if known.0 == basis.hash {
-            known.1.iter().for_each(|found| all.add(found));
-            return false;
-        }
-        let found = of_item(stored, &basis.window, &basis.owner);
-        let of_none = |found: &Found| *found == Found::default();
-        known.0 = basis.hash;
-        known.1 = found.as_ref().ok().filter(|found| !of_none(found)).cloned().map(Box::new);
-        known.1.iter().for_each(|found| all.add(found));
-        let Err(reason) = found else { return false };
-        let is_news = contents.gist.is_news((&stored.file, &reason));
-        if is_news {
-            tracing::warn!("{path}: {}: left out of free/busy: {reason}", stored.file);
-        }
-        is_news
     }
 }
 

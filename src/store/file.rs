@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::busy::OfItem;
 use super::content::{ContentHash, State, content_hash};
 use super::disk::Directory;
 use super::last_good::LastGood;
 use super::stamp::Stamp;
+use super::worked::OfItem;
 use crate::error::{Error, Result};
 use crate::ical::cut::cut;
 use crate::ical::item::{Item, Key, KeyMap, derived_uid};

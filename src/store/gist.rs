@@ -8,13 +8,13 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::busy::Worked;
 use super::disk::Directory;
 use super::listing::Shape;
 use super::listing::{Listing, list};
 use super::props::Props;
 use super::stamp::Stamp;
 use super::threads::side_by_side;
+use super::worked::Worked;
 use crate::error::Result;
 
 /// A hash of the names and stamps of a calendar's files.

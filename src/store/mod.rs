@@ -74,6 +74,7 @@ mod views;
 mod watch;
 mod went_back;
 mod whereabouts;
+mod worked;
 mod writer;
 mod writing;
 
