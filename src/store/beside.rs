@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::disk::Identity;
-use super::rights::{Rights, nearest};
+use super::nearest::nearest;
+use super::rights::Rights;
 use super::slot::{Held, Slot, Texts};
 use super::tree::Tree;
 use super::writer::Locked;

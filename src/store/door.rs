@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::draft::Draft;
+use super::nearest::nearest;
 use super::place::{Name, Path, Place};
-use super::rights::{nearest, owns};
+use super::rights::owns;
 use super::slot::{Held, Loaded, Slot};
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;

@@ -35,6 +35,7 @@ mod memory;
 pub mod merge;
 mod merged;
 mod misread;
+mod nearest;
 mod newer;
 mod operation;
 mod origin;

@@ -1,23 +1,16 @@
-//! The `.acl.json` files: which one decides about a place, and how one is changed. What they mean is `acl`'s.
+//! The rights at a place: what an `.acl.json` says, or that it closes the place. Which file decides is `nearest`'s business, what
+//! its text means `acl`'s.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::Store;
-use super::content::{ContentHash, State, content_hash};
-use super::disk::{Directory, There};
-use super::operation::Operation;
-use super::origin::Origin;
+use super::disk::Directory;
 use super::place::{Home, Name, Path};
 use super::recent::Recent;
-use super::record::{Cause, Did};
 use super::stamp::Stamp;
-use super::tree::{Tree, USERS};
-use super::writer::Writer;
-use crate::acl::{Acl, Principal, Role, Subject};
+use crate::acl::{Acl, Principal, Role};
 use crate::error::{Error, Result};
 
 pub const FILE: &str = ".acl.json";
@@ -81,53 +74,21 @@ impl Default for KnownRights {
 
 impl KnownRights {
     /// What the file says, if it was read when it had this stamp.
-    fn known(&self, file: &PathBuf, stamp: Stamp) -> Option<Rights> {
+    pub fn known(&self, file: &PathBuf, stamp: Stamp) -> Option<Rights> {
         let by_file = self.by_file.lock();
         by_file.get(file).filter(|(then, _)| *then == stamp).map(|(_, rights)| rights.clone())
     }
 
     /// Its stamp tells of every later change.
-    fn learn(&self, file: PathBuf, stamp: Stamp, rights: Rights) {
+    pub fn learn(&self, file: PathBuf, stamp: Stamp, rights: Rights) {
         let forgotten = self.by_file.lock().put(file, (stamp, rights), 1);
         drop(forgotten);
     }
 }
 
-/// The nearest `.acl.json`, from `path` up to `users/` or the public root.
-pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
-    let mut at = tree.on_disk(path);
-    loop {
-        let file = at.join(FILE);
-        // Most places have none.
-        let there = match tree.root.look(&file) {
-            // The service may not look there.
-            Err(error) if error.is_refused() => return Ok(Rights::Closed { reason: error.to_string() }),
-            there => there?,
-        };
-        if let There::File(stamp) = there
-            && let Some(known) = tree.rights.known(&file, stamp)
-        {
-            return Ok(known);
-        }
-        if there != There::Nothing
-            && let Some(directory) = tree.root.directory(&at)?
-            && directory.kind(FILE)?.is_some()
-        {
-            let (rights, stamp) = read(&directory);
-            if let Some(stamp) = stamp {
-                tree.rights.learn(file, stamp, rights.clone());
-            }
-            return Ok(rights);
-        }
-        if !at.pop() || at.as_os_str().is_empty() {
-            return Ok(Rights::None);
-        }
-    }
-}
-
 /// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place. With it comes the stamp that tells
 /// of every later change, if one does: not of what could not be read, nor where others write, whose news a look may miss.
-fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
+pub fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
     let file = directory.path().join(FILE);
     let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
     let read_at = SystemTime::now();
@@ -143,117 +104,4 @@ fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
     };
     let settled = !directory.is_remote() && !directory.is_racy(stamp, read_at);
     (rights, Some(stamp).filter(|_| settled))
-}
-
-impl Store {
-    /// What decides about the rights at `path`; without a path, above all users' homes.
-    pub fn rights(&self, path: Option<&Path>) -> Result<Rights> {
-        match path {
-            Some(path) => nearest(&self.tree, path),
-            None => {
-                let users = self.tree.root.existing(USERS)?;
-                Ok(if users.kind(FILE)?.is_some() { read(&users).0 } else { Rights::None })
-            }
-        }
-    }
-
-    /// Whether there is such a home.
-    pub fn has_home(&self, home: &Home) -> Result<bool> {
-        Ok(self.tree.home(home)?.is_some())
-    }
-
-    /// Sets the role of a subject at `path`, or without a role removes its entry. A place without an `.acl.json` of its
-    /// own gets one with what was inherited so far, since the nearest file decides alone.
-    ///
-    /// # Errors
-    /// `NotFound` if the directory is not there; `Config` if the file that is to be changed cannot be understood; `Busy` if
-    /// somebody has just changed it.
-    pub fn set_role(
-        &self,
-        origin: &Origin,
-        path: Option<&Path>,
-        subject: Subject,
-        role: Option<Role>,
-    ) -> Result<PathBuf> {
-        let on_disk = path.map_or_else(|| PathBuf::from(USERS), |path| self.tree.on_disk(path));
-        let locked = match path {
-            Some(path) => self.lock(&path.home)?,
-            // No home, but of it too one writer at a time reads, changes and writes.
-            None => Arc::new(Writer::default()).lock(self.tree.root.existing(USERS)?)?,
-        };
-        let directory = self.tree.root.directory(&on_disk)?.ok_or(Error::NotFound)?;
-        let before = hash_in(&directory)?;
-        let mut acl = match self.rights(path)? {
-            Rights::None => Acl::default(),
-            Rights::Granted { acl, .. } => acl,
-            Rights::Closed { reason } => return Err(Error::Config(reason)),
-        };
-        acl.set(subject, role);
-        let text = acl.to_text().into_bytes();
-        match path {
-            Some(path) => {
-                let operation = Operation {
-                    file: path.below_home().join(FILE),
-                    before: before.map_or(State::Absent, State::Bytes),
-                    stamp: None,
-                    after: Some(text.into()),
-                };
-                self.commit_alone(&locked, &path.home, operation, Cause::new(Did::Rights, origin))?;
-            }
-            // Above the homes there is no history.
-            None => self.replace(&directory, before, &text)?,
-        }
-        Ok(directory.path().join(FILE))
-    }
-
-    /// Replaces the file in `directory`, durably, if it is what it was `before`.
-    fn replace(&self, directory: &Directory, before: Option<ContentHash>, text: &[u8]) -> Result<()> {
-        let staged = self.journals.staging().write(text, directory)?;
-        if hash_in(directory)? != before {
-            return Err(Error::Busy);
-        }
-        staged.place(directory, FILE)?;
-        directory.sync()
-    }
-}
-
-/// The hash of the file in `directory`, if there is one.
-fn hash_in(directory: &Directory) -> Result<Option<ContentHash>> {
-    Ok(directory.read(FILE)?.map(|(text, _)| content_hash(&text)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::last_good::LastGood;
-    use super::*;
-    use crate::acl::Groups;
-
-    #[test]
-    fn rights_that_change_in_the_same_moment_count_at_once_and_others_are_not_read_again() {
-        let data = tempfile::tempdir().expect("a directory");
-        let tree = Tree::new(Directory::root(data.path()).expect("open"), "public", LastGood::default());
-        std::fs::create_dir_all(data.path().join("users/alice/Calendar")).expect("mkdir");
-        let name = |name| Name::new(name).expect("a name");
-        let path = Path { home: Home::User(name("alice")), names: vec![name("Calendar")] };
-        let bob = Principal::User { name: "bob".to_owned(), groups: Groups::Known(Vec::new()) };
-        let role = || nearest(&tree, &path).expect("rights").role(&bob, &path).expect("a role");
-        assert_eq!(role(), Role::None);
-        let file = data.path().join("users/.acl.json");
-        for (word, given) in [("viewer", Role::Viewer), ("editor", Role::Editor), ("master", Role::Master)] {
-            std::fs::write(&file, format!("{{\"user:bob\": \"{word}\"}}")).expect("write");
-            assert_eq!(role(), given);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        assert_eq!(role(), Role::Master);
-        let There::File(stamp) = tree.root.look("users/.acl.json".as_ref()).expect("a look") else {
-            panic!("a file")
-        };
-        let known = tree.rights.known(&"users/.acl.json".into(), stamp).expect("nobody reads it again");
-        assert_eq!(known.role(&bob, &path).expect("a role"), Role::Master);
-        std::fs::write(data.path().join("users/alice/.acl.json"), "{\"user:bob\": \"none\"}").expect("write");
-        assert_eq!(role(), Role::None);
-        std::fs::remove_file(data.path().join("users/alice/.acl.json")).expect("removed");
-        std::fs::write(&file, "{").expect("write");
-        assert_eq!(role(), Role::None);
-    }
 }
