@@ -6,10 +6,12 @@ mod connections;
 pub mod freebusy;
 pub mod guard;
 pub mod headers;
+pub mod holder;
 pub mod ical;
 pub mod link;
 pub mod login;
 pub mod page;
+pub mod peer;
 pub mod propfind;
 pub mod server;
 pub mod status;
@@ -41,7 +43,7 @@ pub struct Site {
     pub urls: Urls,
     pub config: Config,
     pub bodies: Bodies,
-    pub links: link::Links,
+    pub links: holder::Links,
 }
 
 impl Site {
@@ -52,7 +54,7 @@ impl Site {
             auth,
             urls,
             bodies: Bodies::default(),
-            links: link::Links::default(),
+            links: holder::Links::default(),
             config,
         }
     }
@@ -68,7 +70,7 @@ async fn answer(site: Data<Site>, request: HttpRequest, payload: Payload) -> Htt
     let Address { link, target } = Address::parse(request.uri().path(), &site.urls);
     let answer = route(&site, &request, payload, link.as_ref(), target);
     if link.is_some() {
-        return link::sealed(answer).await;
+        return holder::sealed(answer).await;
     }
     match answer.await {
         Ok(response) => response,
@@ -156,7 +158,7 @@ fn origin(
     Origin {
         who: who.clone(),
         program: program(request),
-        peer: login::client(site, request),
+        peer: peer::client(site, request),
         address: target.href(&site.urls.masked(link)),
     }
 }

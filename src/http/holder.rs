@@ -1,4 +1,4 @@
-//! From the token in an address to a Principal, and what is kept from who holds none.
+//! Who holds a secret link: from the token in an address to a Principal, and what is kept from who holds none.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::{Timestamp, ToSpan, Unit};
 use parking_lot::Mutex;
 
+use super::peer::is_private;
+use super::{Site, blocking, program};
 use crate::acl::Principal;
 use crate::auth::{Authenticator, Token};
 use crate::error::{Error, Result};
-use crate::http::{Site, blocking, login, program};
 use crate::store::{LinkId, SecretLink, Used};
 
 /// How long a maker's account and groups are taken to be as they were: a directory server may answer slowly.
@@ -77,7 +78,7 @@ impl Links {
 /// # Errors
 /// `NotFound`, whatever is wrong with it; `InsecureTransport` where others can read the address, before it is looked at.
 pub async fn principal(site: &Data<Site>, request: &HttpRequest, token: &Token) -> Result<Arc<Principal>> {
-    if !login::is_private(site, request) {
+    if !is_private(site, request) {
         return Err(Error::InsecureTransport);
     }
     let (site, id, by) = (site.clone(), LinkId::of(token.sha256()), program(request));

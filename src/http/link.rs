@@ -1,6 +1,4 @@
-//! Secret links over HTTP: `/ical/link`, where users make links, see theirs and revoke them; and who comes through one.
-
-mod who;
+//! Secret links over HTTP: `/ical/link`, where users make links, see theirs and revoke them.
 
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
@@ -17,8 +15,6 @@ use crate::auth::Token;
 use crate::error::{Error, Result};
 use crate::store::place::Home;
 use crate::store::{LinkId, LinkPlace, SecretLink};
-
-pub use who::{Links, principal, sealed};
 
 pub const ALLOW: &str = "OPTIONS, GET, HEAD, POST, DELETE";
 
