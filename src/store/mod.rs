@@ -18,6 +18,7 @@ mod draft;
 mod expiry;
 mod file;
 mod file_system;
+mod freebusy;
 mod gist;
 mod gone;
 mod history;
