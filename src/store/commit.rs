@@ -92,7 +92,8 @@ impl Journals {
         match commit.operations.as_slice() {
             [one] if let Some(directory) = home.open(above(&one.file))? => {
                 let name = file_name(&one.file)?;
-                Single { home, directory, name, staging: &self.staging }.commit(one, &record, log)
+                let single = Single { home, directory, name, staging: &self.staging };
+                Ok(if single.commit(one, &record, log)? { Made::Applied } else { Made::Outdated })
             }
             several => {
                 let Some(journal) = self.journal(home, commit, &record)? else { return Ok(Made::Outdated) };

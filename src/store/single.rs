@@ -1,6 +1,5 @@
 //! A commit of one file: staged, looked at once more, put in place of what is there, synced; or as if nothing had been done.
 
-use super::commit::Made;
 use super::content::State;
 use super::disk::Directory;
 use super::history::{HISTORY, Leaving};
@@ -20,11 +19,11 @@ pub struct Single<'h> {
 }
 
 impl Single<'_> {
-    /// Makes the commit.
+    /// Makes the commit; or not, if somebody has changed the file after it was looked at.
     ///
     /// # Errors
     /// `NoSpace`, `Io`: then the tree is as it was.
-    pub fn commit(&self, operation: &Operation, record: &Record, log: &mut Log) -> Result<Made> {
+    pub fn commit(&self, operation: &Operation, record: &Record, log: &mut Log) -> Result<bool> {
         let directory = &self.directory;
         let staged = operation.after.as_ref().map(|content| {
             let parts = content.parts().into_iter();
@@ -33,7 +32,7 @@ impl Single<'_> {
         let staged = staged.transpose()?;
         // Looked at as late as can be: writing has taken its time.
         if !operation.is_as_before(directory)? {
-            return Ok(Made::Outdated);
+            return Ok(false);
         }
         took(HISTORY, || log.append(record))?;
         let put = self.put(operation, staged, &record.change).and_then(|put| {
@@ -41,17 +40,10 @@ impl Single<'_> {
             let synced = if put { directory.sync() } else { Ok(()) };
             synced.map(|()| put).inspect_err(|_| self.take_back(operation, &record.change))
         });
-        match put {
-            Ok(true) => Ok(Made::Applied),
-            Ok(false) => {
-                log.take_back(record);
-                Ok(Made::Outdated)
-            }
-            Err(error) => {
-                log.take_back(record);
-                Err(error)
-            }
+        if !matches!(put, Ok(true)) {
+            log.take_back(record);
         }
+        put
     }
 
     /// Puts the file in place of what is there, which goes to the history; or not, where somebody was faster.
