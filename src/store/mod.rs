@@ -32,6 +32,7 @@ mod lock;
 mod log;
 mod look_back;
 mod made;
+mod marks;
 mod memory;
 pub mod merge;
 mod merged;

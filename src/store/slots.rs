@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
+use super::marks::Marks;
 use super::place::Path;
 use super::slot::Slot;
-use super::watch::marks::Marks;
 use super::writer::Writer;
 
 /// How many bytes may be texts that nobody has read since they were loaded. Enough for one large home whose busy times are

@@ -3,7 +3,6 @@
 
 mod directories;
 mod events;
-pub mod marks;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,11 +10,11 @@ use std::sync::Arc;
 use notify::{Config, RecommendedWatcher, Watcher};
 
 use super::Store;
+use super::marks::Pending;
 use super::place::{Home, Path};
 use crate::error::{Error, Result};
 use directories::{Directories, Refusal, Watches};
 use events::Marker;
-use marks::Pending;
 
 /// The one that looks at what was marked.
 struct Worker {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::store::place::{Home, Path};
+use super::place::{Home, Path};
 
 /// Changes come in bursts: they are looked at when none came for this long …
 const QUIET: Duration = Duration::from_millis(200);
