@@ -5,11 +5,15 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::recent::Recent;
 use super::view_names::ViewName;
 
+/// What the name of a book ends with, behind its share.
+pub const ENDING: &str = "views";
+/// In seconds.
+pub const DAY: u64 = 24 * 60 * 60;
 /// The start of a book: a line, and the time of the first record.
 const TITLE: &[u8; 16] = b"kalends views 1\n";
 const HEAD: usize = TITLE.len() + 8;
@@ -33,6 +37,11 @@ pub struct Record {
     /// From its content to behind its trailer.
     pub start: u64,
     pub end: u64,
+}
+
+/// A time as books have it, in seconds since 1970.
+pub fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What a book begins with whose first record was written at `time`.

@@ -6,8 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path as FsPath, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::book::{self, Walk};
-use super::shelf::{DAY, ENDING, seconds};
+use super::book::{self, DAY, ENDING, Walk, seconds};
 
 /// How long a View is of use: a laptop that was put away comes back after a holiday.
 const MAX_AGE: Duration = Duration::from_secs(6 * 7 * DAY);

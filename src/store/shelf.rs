@@ -8,11 +8,11 @@ use std::io::Write;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::book::{self, Index, Record, Walk};
+use super::book::{self, DAY, ENDING, Index, Record, Walk, seconds};
 use super::copies::Copies;
 use super::pruning;
 use super::recent::Recent;
@@ -20,15 +20,11 @@ use super::view::{View, checksum};
 use super::view_names::{Client, Share, ViewName, share};
 
 const DIRECTORY: &str = "views";
-/// What the name of a book ends with, behind its share.
-pub const ENDING: &str = "views";
 const MAX_BYTES: u64 = 256 << 20;
 /// How much is written before it is looked through again.
 const PRUNE_EVERY: u64 = MAX_BYTES / 16;
 /// For how long what is in use is not written again.
 const FRESH: Duration = Duration::from_secs(7 * DAY);
-/// In seconds.
-pub const DAY: u64 = 24 * 60 * 60;
 /// Of how many books it is remembered what is where; at most of six.
 const MAX_INDEXES: usize = 2;
 /// How far back is looked for what need not be written again, in records.
@@ -207,11 +203,6 @@ impl Batch<'_> {
             }
         }
     }
-}
-
-/// Since 1970.
-pub fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
