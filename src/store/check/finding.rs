@@ -1,6 +1,8 @@
 //! What a check finds: the kinds of damage with their names and weights, and one finding.
 
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
+
+use super::look::Seen;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -196,6 +198,24 @@ impl Finding {
 pub fn json_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
+/// What has a name of ours and is something else than that needs: `wanted`, with its article.
+pub fn instead_of(wanted: &str, path: &FsPath, seen: &Seen) -> Finding {
+    let words = format!(
+        "{} where {wanted} should be: it is never opened, and nothing can be put in its place",
+        seen.what()
+    );
+    Finding::new(Kind::SpecialFile, path, words)
+}
+
+/// What is neither file nor directory.
+pub fn special(path: &FsPath, seen: &Seen) -> Finding {
+    Finding::new(
+        Kind::SpecialFile,
+        path,
+        format!("{}: it is never opened, and nothing can be put in its place", seen.what()),
+    )
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use std::path::Path as FsPath;
 
 use super::super::history::{self, HISTORY, Kept, LOGS, REMOVED, time_of};
 use super::super::log::day_of;
-use super::finding::{Finding, Kind};
+use super::finding::{Finding, Kind, instead_of};
 use super::look::{Seen, list};
 use super::places::{is_ours, own};
-use super::top::instead_of;
 use super::{Asked, Visit};
 use crate::error::Result;
 

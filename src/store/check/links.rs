@@ -8,10 +8,9 @@ use super::super::disk::Directory;
 use super::super::links::{LINKS, LinkId, LinkPlace, SecretLink};
 use super::super::tree::{Found, Tree};
 use super::super::writer;
-use super::finding::{Finding, Kind, Spot, json_words};
+use super::finding::{Finding, Kind, Spot, instead_of, json_words};
 use super::items::unread;
 use super::look::list;
-use super::top::instead_of;
 use crate::error::Result;
 
 /// Whether there is a user of this name; nothing where that cannot be told.

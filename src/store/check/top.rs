@@ -11,7 +11,7 @@ use super::super::place::Home;
 use super::super::rights;
 use super::super::staging::TMP;
 use super::super::tree::USERS;
-use super::finding::{Finding, Kind};
+use super::finding::{Finding, Kind, instead_of, special};
 use super::look::{Seen, list};
 use super::places::own;
 use super::{Asked, Visit, Walk, access, links, names, sidecars};
@@ -129,24 +129,6 @@ fn homes(asked: &Asked<'_>, path: &FsPath) -> Result<Visit> {
     let visible = all.iter().filter(|seen| !seen.is_hidden());
     visit.found.extend(names::clashes(path, visible.filter_map(Seen::text)));
     Ok(visit)
-}
-
-/// What has a name of ours and is something else than that needs: `wanted`, with its article.
-pub fn instead_of(wanted: &str, path: &FsPath, seen: &Seen) -> Finding {
-    let words = format!(
-        "{} where {wanted} should be: it is never opened, and nothing can be put in its place",
-        seen.what()
-    );
-    Finding::new(Kind::SpecialFile, path, words)
-}
-
-/// What is neither file nor directory.
-pub fn special(path: &FsPath, seen: &Seen) -> Finding {
-    Finding::new(
-        Kind::SpecialFile,
-        path,
-        format!("{}: it is never opened, and nothing can be put in its place", seen.what()),
-    )
 }
 
 impl Asked<'_> {
