@@ -16,7 +16,7 @@ use super::place::{Path, Place};
 use super::plan::Plan;
 use super::program::Program;
 use super::record::{Cause, Did};
-use super::sent::{Parent, Sent};
+use super::sent::{Basis, Parent, Sent};
 use super::snapshot::Snapshot;
 use super::took::took;
 use super::tree::Found;
@@ -31,28 +31,6 @@ use crate::ical::meaning::Look;
 
 /// How often a save is merged anew because somebody changes the files under its hands.
 const ATTEMPTS: usize = 10;
-
-/// What the sent calendar is a change of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Basis {
-    /// Of what is here now: the client has proved that it has seen it.
-    Current,
-    /// Of the View that the first known of these Etags names.
-    Named(Vec<String>),
-    Unknown,
-    /// Of nothing: what was sent is what the client wants.
-    Replace,
-}
-
-impl Basis {
-    /// A name for what is here now is as good as the proof that the client has seen it.
-    fn resolved(self, snapshot: Option<&Snapshot>) -> Basis {
-        match (self, snapshot) {
-            (Basis::Named(etags), Some(snapshot)) if etags.first() == Some(&snapshot.etag) => Basis::Current,
-            (other, _) => other,
-        }
-    }
-}
 
 /// A precondition, asked with the Etag that is current, or nothing if there is no calendar yet.
 pub type Precondition<'a> = &'a (dyn Fn(Option<&str>) -> Result<()> + Send + Sync);

@@ -9,7 +9,6 @@ use super::merge::merge;
 use super::parents::Parents;
 use super::plan::Plan;
 use super::program::Program;
-use super::save::Basis;
 use super::snapshot::{Shown, Snapshot};
 use super::threads::in_threads;
 use super::view::View;
@@ -21,6 +20,28 @@ use crate::ical::meaning::{Hash, Look};
 use crate::ical::text::Renames;
 use crate::ical::whole::Served;
 use crate::ical::zone::Zone;
+
+/// What the sent calendar is a change of, as its client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// Of what is here now: the client has proved that it has seen it.
+    Current,
+    /// Of the View that the first known of these Etags names.
+    Named(Vec<String>),
+    Unknown,
+    /// Of nothing: what was sent is what the client wants.
+    Replace,
+}
+
+impl Basis {
+    /// A name for what is here now is as good as the proof that the client has seen it.
+    pub fn resolved(self, snapshot: Option<&Snapshot>) -> Basis {
+        match (self, snapshot) {
+            (Basis::Named(etags), Some(snapshot)) if etags.first() == Some(&snapshot.etag) => Basis::Current,
+            (other, _) => other,
+        }
+    }
+}
 
 /// What a save is a change of, as far as Views tell.
 #[derive(Debug)]
