@@ -201,6 +201,16 @@ mod tests {
     }
 
     #[test]
+    fn of_any_number_none_is_counted_off() {
+        let nothing = [0; 16];
+        let mut copies = Copies::default();
+        copies.fetched(nothing, true);
+        let mut copies = copies.recalled();
+        copies.made(nothing, [1; 16]);
+        assert_eq!(copies.entries.iter().map(|entry| entry.count).collect::<Vec<_>>(), [MANY, 1]);
+    }
+
+    #[test]
     fn what_was_fetched_and_is_sent_again_counts_as_fetched() {
         let mut earlier = Copies::default();
         earlier.fetched([1; 16], true);

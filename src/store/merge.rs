@@ -233,7 +233,11 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::copies::Copies;
     use super::super::view::View;
+    use super::super::view_names::ViewName;
     use super::Program::{Kde, Mozilla, Other};
     use super::*;
     use crate::ical::cut::cut;
@@ -394,6 +398,54 @@ mod tests {
         let had = had_all(&sent);
         let plan = merge(&sent, &Base::View(&had), &hidden, Other);
         assert_eq!(plan, stays(Some(sent[0].look().meaning)), "what was shown once may come back");
+    }
+
+    #[test]
+    fn after_a_start_what_is_hidden_may_have_been_shown() {
+        let had = Arc::new(had_all(&[item("1", "seen", 1)]));
+        let sent = [item("1", "seen", 1), item("2", "hidden", 1)];
+        let hidden = KeyMap::from_iter([(&sent[1].key, Here::Hidden)]);
+        let mut copies = Copies::default();
+        copies.fetched([1; 16], true);
+        let run = |copies: &Copies| {
+            let shown = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
+            let parents = Parents::of(copies, |_| Some(had.clone()), shown, Other);
+            merge(&sent, &Base::Copies(&parents), &hidden, Other).map(|plan| plan.lost)
+        };
+        assert_eq!(run(&copies), Err(HiddenKey));
+        assert_eq!(run(&copies.recalled()), Ok(vec![1]), "the newest View may be missing");
+    }
+
+    #[test]
+    fn who_only_sends_may_change_its_mind() {
+        let both = [item("1", "a", 1), item("2", "b", 1)];
+        let mut copies = Copies::default();
+        copies.guarded(false, [2; 16]);
+        copies.guarded(false, [1; 16]);
+        let stale = |copies: &Copies| {
+            let view = |name: &ViewName| Some(Arc::new(had_all(&both[..usize::from(name[0])])));
+            let shown = both.iter().map(|item| (item.key.id(), *item.look())).collect();
+            let parents = Parents::of(copies, view, shown, Other);
+            let plan = run(&both, &Base::Copies(&parents), &both[..1], Other);
+            (plan.take, plan.stale)
+        };
+        assert_eq!(stale(&copies), (vec![1], vec![]));
+        copies.fetched([1; 16], true);
+        assert_eq!(stale(&copies), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn a_copy_older_than_all_that_is_remembered_reverts_nothing() {
+        let here = [item("1", "here", 2)];
+        let mut copies = Copies { forgotten: true, ..Copies::default() };
+        copies.fetched([1; 16], true);
+        for (stamp, expected) in [(1, "1=here"), (3, "1=sent")] {
+            let sent = [item("1", "sent", stamp)];
+            let shown = sent.iter().map(|item| (item.key.id(), *item.look())).collect();
+            let parents = Parents::of(&copies, |_| Some(Arc::new(had_all(&here))), shown, Other);
+            let plan = run(&sent, &Base::Copies(&parents), &here, Other);
+            assert_eq!(outcome(&plan, &sent, &here), [expected]);
+        }
     }
 
     #[test]

@@ -212,6 +212,35 @@ mod tests {
     }
 
     #[test]
+    fn who_replaces_without_a_fetch_may_be_many() {
+        let mut copies = Copies::default();
+        copies.guarded(false, name(&[1]));
+        save(&mut copies, &[1, 2]);
+        assert!(copies.unseen);
+        assert_eq!(parents(&copies, &[1]).views.len(), 2);
+    }
+
+    #[test]
+    fn where_there_may_be_many_nobodys_copy_is_counted_off() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        copies.guarded(false, name(&[1]));
+        save(&mut copies, &[1, 2, 3]);
+        let counts: Vec<u32> = copies.entries.iter().map(|entry| entry.count).collect();
+        assert_eq!(counts, [1, MANY, MANY]);
+    }
+
+    #[test]
+    fn who_shows_nothing_of_what_it_fetched_did_not_load_it() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        assert!(!parents(&copies, &[9]).explained);
+        let mut copies = Copies::default();
+        copies.fetched(name(&[]), true);
+        assert!(parents(&copies, &[9]).explained, "there was nothing to show");
+    }
+
+    #[test]
     fn who_only_sends_may_change_its_mind_and_who_fetches_may_be_stale() {
         let mut copies = Copies::default();
         save(&mut copies, &[1, 2]);
@@ -238,6 +267,8 @@ mod tests {
         assert!(copies.forgotten && copies.entries.len() == MOST);
         assert!(!parents(&copies, &[20]).are_known());
         assert!(parents(&copies, &[20, 5]).are_known());
+        let only = |items: &[u8]| parents(&copies, items).only;
+        assert_eq!((only(&[20, 2]), only(&[20, 5])), (None, Some(name(&[20, 5]))));
     }
 
     #[test]
@@ -301,6 +332,9 @@ mod tests {
     fn a_lost_view_leaves_doubt() {
         let mut copies = Copies::default();
         copies.fetched(name(&[1, 2]), true);
-        assert!(!Parents::of(&copies, |_| None, shown(&[1]), Program::Other).are_known());
+        copies.fetched(name(&[1, 3]), true);
+        let find = |found: &ViewName| (*found == name(&[1, 2])).then(|| view(&[1, 2]));
+        let parents = Parents::of(&copies, find, shown(&[1]), Program::Other);
+        assert!(parents.explained && !parents.are_known());
     }
 }
