@@ -32,13 +32,14 @@ impl Parents {
     pub fn of(
         copies: &Copies,
         find: impl Fn(&ViewName) -> Option<Arc<View>>,
-        shown: Vec<(KeyId, Look)>,
+        mut shown: Vec<(KeyId, Look)>,
         program: Program,
     ) -> Parents {
+        shown.sort_unstable_by_key(|(id, _)| *id);
         let found = Found(copies.entries.iter().map(|entry| (entry, find(&entry.view))).collect());
-        let has = found.has_shown(shown, program);
+        let has = found.has_shown(&shown, program);
         let alive = found.those(|entry| entry.count > 0);
-        let candidates = found.explaining(&has, alive, copies.unseen);
+        let candidates = found.explaining(&shown, &has, alive, copies.unseen);
         let explained = !candidates.is_empty();
         let lost = found.0.iter().any(|(entry, view)| entry.count > 0 && view.is_none());
         // What was sent tells nothing of when: its machine need not have loaded what others made. If nobody fetches, nothing else does.
@@ -109,25 +110,36 @@ impl<'a> Found<'a> {
     }
 
     /// Of those `alive` the ones that have all that a save shows of any of them.
-    fn explaining(&self, has: &[u32], alive: u32, unseen: bool) -> Vec<(&'a Entry, &Arc<View>)> {
+    fn explaining(
+        &self,
+        shown: &[(KeyId, Look)],
+        has: &[u32],
+        alive: u32,
+        unseen: bool,
+    ) -> Vec<(&'a Entry, &Arc<View>)> {
         let has_any = has.iter().map(|bits| bits & alive).filter(|bits| *bits != 0);
-        match has_any.reduce(|all, bits| all & bits) {
-            Some(all) => self.of(all),
-            None if unseen => Vec::new(),
-            // A fetch of which the save shows nothing was not loaded, unless there was nothing to show.
-            None => match self.of(alive) {
-                alive if alive.iter().all(|(entry, view)| entry.sent || view.is_empty()) => alive,
-                _ => Vec::new(),
-            },
+        if let Some(all) = has_any.reduce(|all, bits| all & bits) {
+            return self.of(all);
+        }
+        let alive = self.of(alive);
+        // A fetch of which the save shows nothing was not loaded, unless there was nothing to show.
+        let is_loaded = |(entry, view): &(&Entry, &Arc<View>)| entry.sent || view.is_empty();
+        // Who sends nothing but other items may never have had these: it is another machine.
+        let has_one_of = |(_, view): &(&Entry, &Arc<View>)| {
+            view.is_empty() || shown.iter().any(|(id, _)| view.get(id).is_some())
+        };
+        let is_another = !shown.is_empty() && !alive.iter().any(has_one_of);
+        match unseen || is_another || !alive.iter().all(is_loaded) {
+            true => Vec::new(),
+            false => alive,
         }
     }
 
     /// Which of them have each of the items that a save shows.
-    fn has_shown(&self, mut shown: Vec<(KeyId, Look)>, program: Program) -> Vec<u32> {
-        shown.sort_unstable_by_key(|(id, _)| *id);
+    fn has_shown(&self, shown: &[(KeyId, Look)], program: Program) -> Vec<u32> {
         let mut has = vec![0; shown.len()];
         for (at, (_, view)) in self.0.iter().enumerate() {
-            view.iter().for_each(|view| view.marks(&shown, program, |item| has[item] |= 1 << at));
+            view.iter().for_each(|view| view.marks(shown, program, |item| has[item] |= 1 << at));
         }
         has
     }
@@ -238,6 +250,18 @@ mod tests {
         let mut copies = Copies::default();
         copies.fetched(name(&[]), true);
         assert!(parents(&copies, &[9]).explained, "there was nothing to show");
+    }
+
+    #[test]
+    fn who_sends_nothing_but_other_items_is_another_machine() {
+        let mut copies = Copies::default();
+        copies.fetched(name(&[1, 2]), true);
+        save(&mut copies, &[1, 2, 3]);
+        assert!(!parents(&copies, &[9]).are_known());
+        assert!(parents(&copies, &[]).are_known(), "it has deleted the last ones");
+        let edited = Look { meaning: [8; 16], ..shown(&[8]).remove(0).1 };
+        let find = |_: &ViewName| Some(view(&[1, 2, 3]));
+        assert!(Parents::of(&copies, find, vec![([3; 16], edited)], Program::Other).are_known());
     }
 
     #[test]

@@ -73,6 +73,16 @@ fn a_machine_that_moves_and_a_program_that_is_updated_are_the_client_that_they_w
 }
 
 #[test]
+fn a_machine_that_sends_nothing_but_its_own_removes_nothing_of_one_that_fetched() {
+    let s = shared(&["a", "b"]);
+    get(&s, KDE);
+    save(&s, KDE, &["a", "b", "c"]);
+    let answer = save(&s, KDE, &["x"]);
+    assert_eq!(answer.header("Kalends-Merge"), "kept=3, removed=0, conflicts=0");
+    assert_eq!(here(&s), ["a", "b", "c", "x"]);
+}
+
+#[test]
 fn who_has_an_etag_without_a_fetch_counts_off_nobodys_copy() {
     let s = shared(&["a", "b"]);
     get(&s, KDE);

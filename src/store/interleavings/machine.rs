@@ -115,7 +115,9 @@ impl Machine {
                 acts.extend([Act::ChangeLast, Act::DeleteLast]);
             }
             acts.extend(self.before.is_some().then_some(Act::Undo));
-            acts.extend((self.kind != Kind::Thunderbird).then_some(Act::Save));
+            // Who never had anything publishes nothing.
+            let has_any = self.kind != Kind::OneWay || !self.copy.is_empty() || !self.known.is_empty();
+            acts.extend((self.kind != Kind::Thunderbird && has_any).then_some(Act::Save));
         }
         acts
     }

@@ -22,13 +22,14 @@ use world::{Counts, Loss, Random, World};
 const FULL: Role = Role::Full;
 
 /// Who takes part: what they run, what the server knows them by, what they may.
-const CASTS: [&[(Kind, usize, Role)]; 15] = [
+const CASTS: [&[(Kind, usize, Role)]; 16] = [
     &[(Kind::Kde, 0, FULL)],
     &[(Kind::OneWay, 0, FULL)],
     &[(Kind::Thunderbird, 0, FULL), (Kind::Thunderbird, 1, FULL)],
     &[(Kind::Thunderbird, 0, FULL), (Kind::Kde, 1, FULL)],
     &[(Kind::Kde, 0, FULL), (Kind::Kde, 0, FULL)],
     &[(Kind::Kde, 0, FULL), (Kind::OneWay, 1, FULL)],
+    &[(Kind::Kde, 0, FULL), (Kind::OneWay, 0, FULL)],
     &[(Kind::OneWay, 0, FULL), (Kind::OneWay, 0, FULL)],
     &[(Kind::Thunderbird, 0, Role::Masked), (Kind::Kde, 1, FULL)],
     &[(Kind::Kde, 0, Role::Masked), (Kind::Thunderbird, 1, FULL)],

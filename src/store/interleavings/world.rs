@@ -125,7 +125,11 @@ impl World {
         let machine = &self.machines[at];
         // Who replaces, and may have fetched nothing, does not share what it sends with machines that look like it.
         let replaces = machine.kind == Kind::Script && machine.loaded && self.is_one_machine(machine.client);
-        again.into_iter().chain(machine.acts()).chain(replaces.then_some(Act::Replace)).collect()
+        // Who undoes what stayed in doubt sends just what the other was shown.
+        let undoes = machine.kind != Kind::OneWay
+            || !self.machines.iter().any(|other| other.kind == Kind::Kde && other.client == machine.client);
+        let acts = machine.acts().into_iter().filter(|act| undoes || *act != Act::Undo);
+        again.into_iter().chain(acts).chain(replaces.then_some(Act::Replace)).collect()
     }
 
     pub fn act(&mut self, at: usize, act: Act) {
