@@ -6,15 +6,16 @@ use std::time::SystemTime;
 
 use super::content::{ContentHash, State};
 use super::disk::{Directory, Identity};
-use super::file::{File, Files, Looked, Stored, doubles};
+use super::file::{File, Files, Looked, Stored};
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
 use super::listing::{Listing, Shape, a_moment, is_item, list, look, look_again};
 use super::props::{Props, Stamps};
+use super::served::{doubles, has_same_items, same_items, serve};
 use super::stamp::Stamp;
 use super::threads::side_by_side;
 use crate::error::Result;
-use crate::ical::item::{Item, Key, KeyMap};
+use crate::ical::item::{Item, Key};
 use crate::ical::scan::Class;
 
 /// How much memory an item takes beside its text, in bytes: what the allocator gives for its many small parts, measured.
@@ -290,48 +291,6 @@ impl Contents {
 fn newest(files: &Files, directory: SystemTime) -> SystemTime {
     let stamps = files.values().filter_map(|file| file.stamp);
     stamps.map(|stamp| stamp.modified()).fold(directory, SystemTime::max)
-}
-
-/// Whether the same items come from both; files may have been read again since.
-fn same_items(before: &Files, after: &Files) -> bool {
-    before.len() == after.len()
-        && before.iter().zip(after).all(|((name, one), (other_name, other))| {
-            name == other_name && has_same_items(Some(one), Some(other))
-        })
-}
-
-fn has_same_items(one: Option<&File>, other: Option<&File>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => std::ptr::eq(one, other) || one.has_same_items(other),
-        (one, other) => one.or(other).is_none_or(|file| file.items.is_empty()),
-    }
-}
-
-/// One item for each key: of two, the one with the higher SEQUENCE, then LAST-MODIFIED, then the newer file.
-fn serve(files: &Files) -> Arc<[Arc<Stored>]> {
-    let mut items: Vec<Arc<Stored>> = Vec::with_capacity(files.len());
-    let mut by_key: KeyMap<&Key, usize> = KeyMap::with_capacity_and_hasher(files.len(), Default::default());
-    for stored in files.values().flat_map(|file| &file.items) {
-        match by_key.get(&stored.item.key) {
-            None => {
-                by_key.insert(&stored.item.key, items.len());
-                items.push(stored.clone());
-            }
-            Some(&at) if rank(&items[at]) < rank(stored) => items[at] = stored.clone(),
-            Some(_) => {}
-        }
-    }
-    items.into()
-}
-
-fn rank(stored: &Stored) -> (u64, u64, SystemTime) {
-    precedence(&stored.item, stored.modified)
-}
-
-/// Of two items with one key the one where this is greater is served; of equals, the one whose file's name comes first.
-pub fn precedence(item: &Item, modified: SystemTime) -> (u64, u64, SystemTime) {
-    let age = item.look().age;
-    (age.sequence, age.last_modified, modified)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One file of a calendar: as it was read last, and how it is looked at again. Which files there are is `listing`'s business,
 //! what they come to together is `calendar`'s.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use super::stamp::Stamp;
 use super::worked::OfItem;
 use crate::error::{Error, Result};
 use crate::ical::cut::cut;
-use crate::ical::item::{Item, Key, KeyMap, derived_uid};
+use crate::ical::item::{Item, derived_uid};
 
 /// The files of a calendar by name.
 pub type Files = BTreeMap<Arc<str>, Arc<File>>;
@@ -40,18 +40,6 @@ pub struct File {
     pub items: Vec<Arc<Stored>>,
     /// Whether that is not what the file says now: then only this memory has it, or the cache.
     pub broken: bool,
-}
-
-/// The files that have an item of which `served` has another file's version.
-pub fn doubles(files: &Files, served: &[Arc<Stored>]) -> HashMap<Key, Vec<Arc<str>>> {
-    let served: KeyMap<&Key, &str> = served.iter().map(|stored| (&stored.item.key, &*stored.file)).collect();
-    let mut doubles: HashMap<_, Vec<_>> = HashMap::new();
-    for stored in files.values().flat_map(|file| &file.items) {
-        if served.get(&stored.item.key) != Some(&&*stored.file) {
-            doubles.entry(stored.item.key.clone()).or_default().push(stored.file.clone());
-        }
-    }
-    doubles
 }
 
 impl Stored {

@@ -58,6 +58,7 @@ mod restore;
 pub mod rights;
 mod save;
 mod sent;
+mod served;
 mod shelf;
 mod single;
 mod slot;

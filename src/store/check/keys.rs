@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path as FsPath;
 use std::time::SystemTime;
 
-use super::super::calendar::precedence;
 use super::super::content::{ContentHash, content_hash};
 use super::super::disk::Directory;
 use super::super::file::named;
+use super::super::served::precedence;
 use super::finding::{Finding, Kind};
 use super::names::folded;
 use crate::ical::cut::cut;
