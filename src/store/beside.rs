@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::disk::Identity;
+use super::held::Held;
 use super::nearest::nearest;
 use super::rights::Rights;
-use super::slot::{Held, Slot, Texts};
+use super::slot::{Slot, Texts};
 use super::tree::Tree;
 use super::writer::Locked;
 use crate::error::{Error, Result};

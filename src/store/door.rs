@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::draft::Draft;
+use super::held::{Held, Loaded};
 use super::nearest::nearest;
 use super::place::{Name, Path, Place};
 use super::rights::owns;
-use super::slot::{Held, Loaded, Slot};
+use super::slot::Slot;
 use super::snapshot::{Snapshot, Source};
 use super::tree::Found;
 use super::view_names::{self, Client};

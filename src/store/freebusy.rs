@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::answers::{Answer, Question, Scope, Sources};
 use super::busy::{Busy, Counted};
+use super::held::Held;
 use super::place::{Home, Path};
-use super::slot::Held;
 use super::{Store, census, door};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};

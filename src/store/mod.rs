@@ -21,6 +21,7 @@ mod file_system;
 mod freebusy;
 mod gist;
 mod gone;
+mod held;
 mod history;
 #[cfg(test)]
 mod interleavings;

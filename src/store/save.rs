@@ -346,4 +346,4 @@ impl Store {
 }
 
 /// How a calendar is loaded.
-type Load<'a> = &'a dyn Fn(&Path) -> Result<Option<(Arc<super::slot::Slot>, Arc<super::slot::Loaded>)>>;
+type Load<'a> = &'a dyn Fn(&Path) -> Result<Option<(Arc<super::slot::Slot>, Arc<super::held::Loaded>)>>;

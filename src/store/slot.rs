@@ -3,59 +3,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::calendar::{Calendar, Contents};
-use super::disk::{Directory, Identity};
-use super::gist::{Digest, Gist};
+use super::calendar::Calendar;
+use super::disk::Directory;
+use super::held::{At, Condensed, Held, Loaded};
 use super::listing::Shape;
-use super::marks::{Seen, Sight, WATCHED};
+use super::marks::{Sight, WATCHED};
 use super::place::{Path, Place};
 use super::rights::Rights;
 use super::snapshot::Snapshot;
 use super::tree::{Found, Tree};
 use super::writer::Writer;
-use crate::acl::{Principal, Role};
 use crate::error::Result;
-
-/// Nothing older than this is served where nobody watches.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// A calendar as it was at the last sweep.
-#[derive(Debug)]
-pub struct Loaded {
-    pub calendar: Calendar,
-    pub rights: Rights,
-    at: At,
-}
-
-/// A calendar as it was at the last sweep, without its texts.
-#[derive(Debug)]
-pub struct Condensed {
-    gist: Arc<Gist>,
-    digest: Digest,
-    /// As [`Calendar::directory`].
-    directory: Option<Identity>,
-    rights: Rights,
-    at: At,
-}
-
-/// When something was compared with the disk.
-#[derive(Debug, Clone, Copy)]
-struct At {
-    swept: Instant,
-    /// The marks before it was swept; nothing if it was not watched, or not swept.
-    seen: Option<Seen>,
-}
-
-/// What is in memory of a calendar.
-#[derive(Debug, Clone)]
-pub enum Held {
-    Whole(Arc<Loaded>),
-    Condensed(Arc<Condensed>),
-}
 
 /// The place of one calendar in memory.
 #[derive(Debug)]
@@ -88,98 +50,6 @@ enum Extent {
 pub(super) enum Texts {
     Needed,
     Spared,
-}
-
-impl Loaded {
-    /// What `who` may do here. A home's owner is master, whatever any file says.
-    pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
-        self.rights.role(who, path)
-    }
-}
-
-impl At {
-    fn is_fresh(&self, now: Option<Seen>) -> bool {
-        let unchanged = self.seen.is_some() && self.seen == now;
-        self.swept.elapsed() < if unchanged { WATCHED } else { FRESH }
-    }
-}
-
-impl Held {
-    /// As [`Loaded::role`].
-    pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
-        match self {
-            Held::Whole(loaded) => loaded.rights.role(who, path),
-            Held::Condensed(condensed) => condensed.rights.role(who, path),
-        }
-    }
-
-    pub fn gist(&self) -> &Arc<Gist> {
-        match self {
-            Held::Whole(loaded) => &loaded.calendar.contents.gist,
-            Held::Condensed(condensed) => &condensed.gist,
-        }
-    }
-
-    /// Its texts, if they are there.
-    pub fn contents(&self) -> Option<&Arc<Contents>> {
-        match self {
-            Held::Whole(loaded) => Some(&loaded.calendar.contents),
-            Held::Condensed(_) => None,
-        }
-    }
-
-    /// Whether its stamps tell of every later change.
-    pub fn is_settled(&self) -> bool {
-        match self {
-            Held::Whole(loaded) => loaded.calendar.is_settled(),
-            Held::Condensed(_) => true,
-        }
-    }
-
-    fn at(&self) -> At {
-        match self {
-            Held::Whole(loaded) => loaded.at,
-            Held::Condensed(condensed) => condensed.at,
-        }
-    }
-
-    fn whole(self) -> Option<Arc<Loaded>> {
-        match self {
-            Held::Whole(loaded) => Some(loaded),
-            Held::Condensed(_) => None,
-        }
-    }
-
-    /// The same, which stands for a while.
-    pub(super) fn kept(&self, rights: Rights) -> Held {
-        let at = At { swept: Instant::now(), seen: None };
-        match self {
-            Held::Whole(loaded) => {
-                Held::Whole(Arc::new(Loaded { calendar: loaded.calendar.clone(), rights, at }))
-            }
-            Held::Condensed(condensed) => {
-                let Condensed { gist, digest, directory, .. } = &**condensed;
-                let (gist, digest, directory) = (gist.clone(), *digest, *directory);
-                Held::Condensed(Arc::new(Condensed { gist, digest, directory, rights, at }))
-            }
-        }
-    }
-
-    /// As [`Calendar::directory`].
-    pub(super) fn directory(&self) -> Option<Identity> {
-        match self {
-            Held::Whole(loaded) => loaded.calendar.directory,
-            Held::Condensed(condensed) => condensed.directory,
-        }
-    }
-
-    fn is(&self, other: &Held) -> bool {
-        match (self, other) {
-            (Held::Whole(one), Held::Whole(other)) => Arc::ptr_eq(one, other),
-            (Held::Condensed(one), Held::Condensed(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
 }
 
 impl Slot {
@@ -452,15 +322,6 @@ impl Slot {
         let gist = held.map_or(0, |held| held.gist().bytes());
         let snapshots: usize = self.snapshots.lock().iter().map(|(_, snapshot)| snapshot.bytes()).sum();
         size_of::<Slot>() + texts + gist + snapshots
-    }
-}
-
-impl Held {
-    fn rights(&self) -> &Rights {
-        match self {
-            Held::Whole(loaded) => &loaded.rights,
-            Held::Condensed(condensed) => &condensed.rights,
-        }
     }
 }
 
