@@ -9,11 +9,10 @@ use super::disk::{Directory, Identity};
 use super::file::{File, Files, Looked, Stored};
 use super::gist::{Digest, Gist, digest};
 use super::last_good::LastGood;
-use super::listing::{Listing, Shape, a_moment, is_item, list, look, look_again};
+use super::listing::{Read, Shape, a_moment, is_item, look_again, read};
 use super::props::{Props, Stamps};
 use super::served::{doubles, has_same_items, same_items, serve};
 use super::stamp::Stamp;
-use super::threads::side_by_side;
 use crate::error::Result;
 use crate::ical::item::{Item, Key};
 use crate::ical::scan::Class;
@@ -92,26 +91,8 @@ impl Calendar {
         known: Option<&Props>,
         last_good: &LastGood,
     ) -> Result<Calendar> {
-        let nothing = BTreeMap::new();
-        let then = before.map_or(&nothing, |before| &*before.files);
-        let Listing { names, blocked, stamp: listed } = list(directory, shape, then)?;
-        let mut read = side_by_side(&names, |names| look(directory, names, then, last_good))?;
-        look_again(directory, &mut read, then, last_good, a_moment)?;
-        let read: Vec<_> = read.into_iter().filter_map(|(name, now)| Some((name, now?))).collect();
-        // Those too that went while nobody looked. Beside a loose file are others' files.
-        if shape == Shape::Directory {
-            last_good.forget_others(directory, read.iter().map(|(name, _)| &**name));
-        }
-        let untouched = read.len() == then.len()
-            && read.iter().zip(then.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
-        let files = match before.filter(|_| untouched) {
-            Some(before) => before.files.clone(),
-            None => Arc::new(read.into_iter().collect()),
-        };
-        if before.is_none() && !files.is_empty() && files.values().all(|file| file.is_unknown()) {
-            // As where the directory cannot be read: clients would take an empty calendar for one in which all is deleted.
-            files.keys().try_for_each(|name| directory.read(name).map(drop))?;
-        }
+        let then = before.map(|before| &before.files);
+        let Read { files, blocked, stamp: listed } = read(directory, shape, then, last_good)?;
         let known = before.map(|before| &before.contents.gist.props).or(known);
         let (props, stamps) = shape.props(directory, name, known, before.and_then(|before| before.stamps))?;
         let modified = newest(&files, shape.own_time(listed));
@@ -121,7 +102,7 @@ impl Calendar {
             let contents = Contents::new(serve(&files), gist, read_only);
             return Ok(Calendar { contents, files, blocked, stamps, directory });
         };
-        let items = match untouched || same_items(&before.files, &files) {
+        let items = match same_items(&before.files, &files) {
             true => before.contents.items.clone(),
             false => serve(&files),
         };

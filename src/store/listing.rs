@@ -9,6 +9,7 @@ use super::file::{File, Files, Looked};
 use super::last_good::LastGood;
 use super::props::{METADATA, PROPS, Props, Stamps};
 use super::stamp::Stamp;
+use super::threads::side_by_side;
 use crate::error::Result;
 
 /// Where a calendar's items are.
@@ -102,16 +103,48 @@ pub fn list(directory: &Directory, shape: Shape<'_>, known: &Files) -> Result<Li
     }
 }
 
+/// The files of a calendar as they were read.
+pub struct Read {
+    pub files: Arc<Files>,
+    pub blocked: Arc<[String]>,
+    pub stamp: Stamp,
+}
+
+/// Reads what of the files has changed since `before`, which it gives back if nothing has; all of them if there is none.
+pub fn read(
+    directory: &Directory,
+    shape: Shape<'_>,
+    before: Option<&Arc<Files>>,
+    last_good: &LastGood,
+) -> Result<Read> {
+    let nothing = Files::new();
+    let then = before.map_or(&nothing, |before| before);
+    let Listing { names, blocked, stamp } = list(directory, shape, then)?;
+    let mut read = side_by_side(&names, |names| look(directory, names, then, last_good))?;
+    look_again(directory, &mut read, then, last_good, a_moment)?;
+    let read: Vec<_> = read.into_iter().filter_map(|(name, now)| Some((name, now?))).collect();
+    // Those too that went while nobody looked. Beside a loose file are others' files.
+    if shape == Shape::Directory {
+        last_good.forget_others(directory, read.iter().map(|(name, _)| &**name));
+    }
+    let untouched = read.len() == then.len()
+        && read.iter().zip(then.values()).all(|((_, now), then)| Arc::ptr_eq(now, then));
+    if let Some(before) = before.filter(|_| untouched) {
+        return Ok(Read { files: before.clone(), blocked, stamp });
+    }
+    let files: Files = read.into_iter().collect();
+    if before.is_none() && !files.is_empty() && files.values().all(|file| file.is_unknown()) {
+        // As where the directory cannot be read: clients would take an empty calendar for one in which all is deleted.
+        files.keys().try_for_each(|name| directory.read(name).map(drop))?;
+    }
+    Ok(Read { files: Arc::new(files), blocked, stamp })
+}
+
 /// What is at a name now; nothing if it is gone.
-pub type Now = (Arc<str>, Option<Arc<File>>);
+type Now = (Arc<str>, Option<Arc<File>>);
 
 /// The files of these names, which are in order, as they are now.
-pub fn look(
-    directory: &Directory,
-    names: &[Arc<str>],
-    known: &Files,
-    last_good: &LastGood,
-) -> Result<Vec<Now>> {
+fn look(directory: &Directory, names: &[Arc<str>], known: &Files, last_good: &LastGood) -> Result<Vec<Now>> {
     let mut read = Vec::with_capacity(names.len());
     // Both are in the order of names.
     let mut known = known_from(known, names).peekable();
