@@ -12,6 +12,7 @@ use super::line::{Property, is_makers_own, lines};
 use super::revision::{Revision, of_revisions};
 use super::scan::Kind;
 use super::sense::{half, hash, push_meanings};
+use super::stamp::{Stamp, digits};
 use super::value::{When, parse_date_time};
 
 pub use super::sense::Hash;
@@ -62,7 +63,7 @@ pub fn look(raw: &[u8], zones: &[Hash]) -> Look {
         of_all(b"", &mut outer)
     });
     let stamps = if reader.is_loaded { of_all(b"", &mut reader.stamps) } else { NOT_LOADED };
-    let kde_stamps = of_revisions(reader.revisions);
+    let kde_stamps = of_revisions(reader.revisions).unwrap_or(UNSTAMPED);
     Look { meaning, stamps, kde_stamps, undated, age: reader.age }
 }
 
@@ -224,29 +225,6 @@ impl Reader {
     }
 }
 
-/// A property that tells versions apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stamp {
-    RecurrenceId,
-    Dtstamp,
-    LastModified,
-    Sequence,
-    Generation,
-}
-
-impl Stamp {
-    fn of(property: &Property<'_>) -> Option<Stamp> {
-        match property.name.as_bytes()[0].to_ascii_uppercase() {
-            b'R' if property.is("RECURRENCE-ID") => Some(Stamp::RecurrenceId),
-            b'D' if property.is("DTSTAMP") => Some(Stamp::Dtstamp),
-            b'L' if property.is("LAST-MODIFIED") => Some(Stamp::LastModified),
-            b'S' if property.is("SEQUENCE") => Some(Stamp::Sequence),
-            b'X' if property.is("X-MOZ-GENERATION") => Some(Stamp::Generation),
-            _ => None,
-        }
-    }
-}
-
 impl Age {
     /// Of several components the newest counts.
     fn note(&mut self, stamp: Stamp, value: &str) {
@@ -257,14 +235,6 @@ impl Age {
             Stamp::RecurrenceId | Stamp::Generation => {}
         }
     }
-}
-
-/// The digits of a value as one number.
-pub(super) fn digits(value: &str) -> u64 {
-    value
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
 /// What a VTIMEZONE carries beside its rules.

@@ -19,6 +19,7 @@ mod revision;
 pub mod scan;
 mod sense;
 pub mod series;
+mod stamp;
 pub mod text;
 pub mod tz;
 pub mod value;

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::meaning::{Stamp, UNSTAMPED, digits};
 use super::sense::{Hash, hash};
+use super::stamp::{Stamp, digits};
 
 /// What they move at every edit of a component, beside its RECURRENCE-ID.
 #[derive(Default, Clone, Copy)]
@@ -30,22 +30,21 @@ impl Revision {
     }
 }
 
-/// One hash for those of an item's components.
-pub(super) fn of_revisions(mut revisions: Vec<Revision>) -> Hash {
+/// One hash for those of an item's components; nothing if they do not tell of every edit.
+pub(super) fn of_revisions(mut revisions: Vec<Revision>) -> Option<Hash> {
     // Of several for one occurrence they load the first of those with the highest SEQUENCE.
     revisions.sort_by_key(|revision| (revision.occurrence, Reverse(revision.sequence)));
     revisions.dedup_by_key(|revision| revision.occurrence);
     if revisions.iter().any(|revision| revision.last_modified == 0) {
-        return UNSTAMPED;
+        return None;
     }
     let numbers = revisions.iter().flat_map(|one| [one.occurrence, one.sequence, one.last_modified]);
-    hash(&numbers.flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+    Some(hash(&numbers.flat_map(u64::to_le_bytes).collect::<Vec<u8>>()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::meaning::look;
-    use super::*;
+    use super::super::meaning::{UNSTAMPED, look};
 
     #[test]
     fn kdes_stamps_are_those_of_the_components_that_kde_loads() {
