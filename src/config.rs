@@ -1,5 +1,6 @@
 //! One typed configuration, complete and checked at start. An unknown key or a bad value is an error with file, line and key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -181,50 +182,55 @@ impl Config {
             (line, key_in(text, line).map_or(message.to_owned(), |key| format!("{key}: {message}")))
         })?;
         config.check().map_err(|(key, message)| {
-            let sets = |found: String| {
-                found.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            };
-            let line =
-                (1..=text.lines().count()).find(|line| key_in(text, *line).is_some_and(sets)).unwrap_or(1);
+            let table = key.rsplit_once('.').map(|(table, _)| table);
+            let sets =
+                |name: &str| (1..=text.lines().count()).find(|at| key_in(text, *at).as_deref() == Some(name));
+            let line = sets(&key).or_else(|| sets(table?)).unwrap_or(1);
             (line, format!("{key}: {message}"))
         })?;
         Ok(config)
     }
 
     /// What serde cannot check: the key and what is wrong with it.
-    fn check(&self) -> Result<(), (&'static str, String)> {
+    fn check(&self) -> Result<(), (Cow<'static, str>, String)> {
         self.check_numbers()?;
         if self.auth.method == Method::File && self.auth.file.is_none() {
-            return Err(("auth.method", "\"file\" needs auth.file".to_owned()));
+            return Err(("auth.method".into(), "\"file\" needs auth.file".to_owned()));
         }
         let mut aliases = self.aliases.iter().flat_map(|(user, all)| all.iter().map(move |it| (user, it)));
         if let Some((user, bad)) = aliases.find(|(_, address)| !is_address(address)) {
-            return Err(("aliases", format!("{user}: mail addresses as al@example.org, not \"{bad}\"")));
+            return Err((
+                format!("aliases.{user}").into(),
+                format!("mail addresses as al@example.org, not \"{bad}\""),
+            ));
         }
         if self.cache.as_ref().is_some_and(|cache| cache.as_os_str().is_empty()) {
-            return Err(("cache", "a directory, not \"\"".to_owned()));
+            return Err(("cache".into(), "a directory, not \"\"".to_owned()));
         }
         if !is_listenable(&self.listen) {
-            return Err(("listen", format!("ADDRESS:PORT or unix:PATH, not \"{}\"", self.listen)));
+            return Err(("listen".into(), format!("ADDRESS:PORT or unix:PATH, not \"{}\"", self.listen)));
         }
         if let Some(domain) = self.domain.as_ref().filter(|domain| !is_address(&format!("x@{domain}"))) {
-            return Err(("domain", format!("what follows the @ in mail addresses, not \"{domain}\"")));
+            return Err(("domain".into(), format!("what follows the @ in mail addresses, not \"{domain}\"")));
         }
         if !is_beside_users(&self.public_root) {
             let root = &self.public_root;
-            return Err(("public_root", format!("the name of a directory beside users, not \"{root}\"")));
+            return Err((
+                "public_root".into(),
+                format!("the name of a directory beside users, not \"{root}\""),
+            ));
         }
         if let Some(url) = self.base_url.as_ref().filter(|url| !is_base(url)) {
             let words = format!("http(s)://host/prefix without a slash at the end, not \"{url}\"");
-            return Err(("base_url", words));
+            return Err(("base_url".into(), words));
         }
         if let Some(zone) = self.time_zone.as_ref().filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
-            return Err(("time_zone", format!("an IANA zone, not \"{zone}\"")));
+            return Err(("time_zone".into(), format!("an IANA zone, not \"{zone}\"")));
         }
         Ok(())
     }
 
-    fn check_numbers(&self) -> Result<(), (&'static str, String)> {
+    fn check_numbers(&self) -> Result<(), (Cow<'static, str>, String)> {
         for (key, range, number) in [
             ("auth.cache_seconds", 1..=300, self.auth.cache_seconds),
             // Clients want six weeks at least (CalConnect CC/S 0903).
@@ -235,7 +241,7 @@ impl Config {
             ("history_mb", 0..=1_000_000, self.history_mb),
         ] {
             if !range.contains(&number) {
-                return Err((key, format!("{} to {}, not {number}", range.start(), range.end())));
+                return Err((key.into(), format!("{} to {}, not {number}", range.start(), range.end())));
             }
         }
         Ok(())
@@ -325,8 +331,9 @@ mod tests {
             ("public_root = \"users\"", 1, "public_root"),
             ("freebusy_weeks = 5", 1, "freebusy_weeks: 6 to 104, not 5"),
             ("[aliases]\nalice = \"al@example.org\"", 2, "sequence"),
-            ("\n[aliases]\nalice = [\"mailto:al@example.org\"]", 3, "aliases: alice: mail addresses"),
-            ("[aliases]\nalice = [\"al\"]", 2, "aliases: alice: mail addresses"),
+            ("\n[aliases]\nalice = [\"mailto:al@example.org\"]", 3, "aliases.alice: mail addresses"),
+            ("[aliases]\nalice = [\"al@x.org\"]\nbob = [\"b\"]", 3, "aliases.bob: mail addresses"),
+            ("cache_mb = 1\naliases = { bob = [\"b\"] }", 2, "aliases.bob: mail addresses"),
             ("cache_mb = 1\ncache = \"\"", 2, "cache: a directory"),
             ("cache_mb = 0", 1, "cache_mb: 1 to 1000000, not 0"),
             ("history_days = 36501", 1, "history_days: 0 to 36500, not 36501"),

@@ -96,7 +96,8 @@ impl Copies {
         self.push(entry);
     }
 
-    /// The client has sent what is now `sent`, as a change of what nobody else has, if that is one View, and of what `is_known`.
+    /// The client has sent what is now `sent`. `parent`: the one copy that it can be a change of, if there is no doubt; `is_known`:
+    /// whether it is known what the client had.
     pub fn saved(&mut self, parent: Option<ViewName>, is_known: bool, sent: ViewName) {
         self.unseen |= parent.is_none() && !is_known;
         if let Some(parent) = parent.filter(|_| !self.unseen) {

@@ -10,7 +10,7 @@ use super::last_good::LastGood;
 use super::props::{METADATA, PROPS, Props, Stamps};
 use super::stamp::Stamp;
 use super::threads::side_by_side;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where a calendar's items are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +133,14 @@ pub fn read(
         return Ok(Read { files: before.clone(), blocked, stamp });
     }
     let files: Files = read.into_iter().collect();
-    if before.is_none() && !files.is_empty() && files.values().all(|file| file.is_unknown()) {
-        // As where the directory cannot be read: clients would take an empty calendar for one in which all is deleted.
-        files.keys().try_for_each(|name| directory.read(name).map(drop))?;
+    if before.is_none() && files.values().all(|file| file.is_unknown()) {
+        files.keys().try_for_each(|name| match directory.read(name) {
+            // As where we may not look into the directory: clients would take an empty calendar for one in which all is deleted.
+            Err(error) if error.is_refused() => Err(error),
+            Err(_) => Ok(()),
+            // Somebody has given us the right just now.
+            Ok(_) => Err(Error::Busy),
+        })?;
     }
     Ok(Read { files: Arc::new(files), blocked, stamp })
 }

@@ -37,6 +37,7 @@ pub struct Memory {
     clients: HashMap<Share, Recent<Client, Remembered>>,
     /// What is to be written for each share; nothing yet for one that rests.
     jobs: HashMap<Share, Jobs>,
+    /// Which are to be written as soon as the thread comes to it.
     at_once: VecDeque<Share>,
     /// Which rest, and until when.
     resting: VecDeque<(Instant, Share)>,

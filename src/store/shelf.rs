@@ -1,6 +1,6 @@
 //! `views/` of the cache directory: the Views and what is known of clients, each share's in a book of its own (`book`), to
-//! which is appended. Bounded in bytes, number of books and age (`pruning`); losing any of it makes a merge keep more, and
-//! nothing else, so nothing is synced. Several processes may use one: who appends and who prunes lock the book.
+//! which is appended. Bounded in bytes, number of books and age (`pruning`); losing any of it as a rule makes a merge keep
+//! more, so nothing is synced. Several processes may use one: who appends and who prunes lock the book.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -207,10 +207,15 @@ fn open(home: &Directory) -> Result<Option<OwnedFd>> {
 /// Whether the lock was free, and is taken now.
 fn flock(home: &Directory, file: Option<&OwnedFd>) -> Result<bool> {
     let Some(file) = file else { return Ok(true) };
+    let mut how = FlockOperation::NonBlockingLockExclusive;
     loop {
-        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(file, how) {
             Ok(()) => return Ok(true),
             Err(Errno::INTR) => {}
+            // NFS gives it to nobody who may only read; this keeps writers out as well.
+            Err(Errno::BADF) if how == FlockOperation::NonBlockingLockExclusive => {
+                how = FlockOperation::NonBlockingLockShared;
+            }
             Err(Errno::WOULDBLOCK) => return Ok(false),
             Err(error) => return Err(Error::io(home.path().join(LOCK), error)),
         }

@@ -61,7 +61,8 @@ fn what_is_asked_for_wrongly_is_refused_and_not_passed_over() {
         let answer = s.get(&format!("{NEW}?show={show}"), "alice").status(400);
         assert!(answer.text().contains("only show=busy is known here"), "{answer}");
     }
-    s.get(&format!("{NEW}?show=busy&x=1"), "alice").status(200);
+    let busy = s.get(&format!("{NEW}?show=busy&x=1"), "alice").status(200).text();
+    assert!(summaries(&busy).iter().all(|title| title == "Busy"), "{busy}");
     s.get(&format!("{NEW}?shown=1"), "alice").status(200);
     assert!(files(&s) == before);
 }
