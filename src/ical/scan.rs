@@ -43,7 +43,7 @@ impl Kind {
     }
 
     /// Whether calendar programs have a place for it. What they have none for they leave out without a word.
-    pub fn is_common(&self) -> bool {
+    pub fn is_known_to_most(&self) -> bool {
         matches!(self, Kind::Event | Kind::Todo | Kind::Journal)
     }
 

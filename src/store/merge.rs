@@ -214,7 +214,7 @@ impl Plan {
                     self.touches |= known.is_some();
                     known.is_some_and(|known| known.ours == ours.look().meaning)
                 }
-                Base::Copies(parents) => key.kind.is_common() && parents.all_had(&key.id(), ours),
+                Base::Copies(parents) => key.kind.is_known_to_most() && parents.all_had(&key.id(), ours),
             };
             match goes {
                 true => self.remove.push((*key).clone()),

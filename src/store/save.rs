@@ -176,6 +176,7 @@ impl Store {
             plan.guard_against_shrinking(writing.targets.iter().map(Target::seen_whole));
         }
         if let Parent::Guessed(parents) = &mut parent
+            && parents.only.is_some()
             && !plan.stale.is_empty()
         {
             let fresh = plan.without_stale(looks());
