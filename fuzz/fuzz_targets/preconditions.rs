@@ -79,6 +79,6 @@ fn not_is_the_opposite(value: &HeaderValue) {
     }
     let Ok(list) = HeaderValue::from_str(&format!("(Not [\"{tag}\"])")) else { return };
     let guard = with("if", &list);
-    assert_eq!(passes(&guard), tag.strip_suffix("-gzip").unwrap_or(tag) != HERE, "{tag}");
+    assert_eq!(passes(&guard), tag.trim_end_matches("-gzip") != HERE, "{tag}");
     assert_eq!(guard.base(), Base::None);
 }
