@@ -25,6 +25,12 @@ pub enum Error {
     /// A body of another media type than the one that is taken here.
     #[error("only {0} is taken here")]
     MediaType(&'static str),
+    /// The path of the URL names nothing, whoever asks: it has no form of ours, or a name against the rules.
+    #[error(
+        "no address of a calendar (/ lists them); a name has 1 to 250 bytes of UTF-8, does not start with a dot or ~, \
+         does not end with a dot or space, and has no backslash or control character"
+    )]
+    NoAddress,
     /// Nothing is there, or nothing that the asker may know of.
     #[error("not found")]
     NotFound,

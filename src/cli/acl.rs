@@ -114,7 +114,19 @@ fn show(store: &Store, path: &Option<Path>) -> Result<()> {
     if let Some(owner) = path.as_ref().and_then(|path| path.home.owner()) {
         text += &format!("  {owner} owns this home: master\n");
     }
+    if let Some(path) = path {
+        text += &not_there(store, path)?;
+    }
     print(&text)
+}
+
+/// Says so where nothing is at `path`: the rights are those that it would be made with, or its name is mistyped.
+fn not_there(store: &Store, path: &Path) -> Result<String> {
+    Ok(if store.has(path)? {
+        String::new()
+    } else {
+        format!("{path} is not there; it would have these rights\n")
+    })
 }
 
 fn why(store: &Store, who: &Principal, path: &Path) -> Result<()> {
@@ -127,7 +139,7 @@ fn why(store: &Store, who: &Principal, path: &Path) -> Result<()> {
         }
         _ => String::new(),
     };
-    print(&format!("{groups}{}\n", reason(store, who, path)?))
+    print(&format!("{groups}{}\n{}", reason(store, who, path)?, not_there(store, path)?))
 }
 
 /// The role of `who` at `path`, and what says so.

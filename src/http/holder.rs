@@ -107,7 +107,7 @@ pub async fn sealed(answer: impl Future<Output = Result<HttpResponse>>) -> HttpR
     let begun = Instant::now();
     let mut response = match answer.await {
         Ok(response) => response,
-        Err(Error::NotFound | Error::LoginNeeded | Error::LoginRefused) => {
+        Err(Error::NoAddress | Error::NotFound | Error::LoginNeeded | Error::LoginRefused) => {
             tokio::time::sleep(rest_of_miss(begun.elapsed())).await;
             HttpResponse::from_error(Error::NotFound)
         }

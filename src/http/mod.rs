@@ -85,7 +85,7 @@ async fn route(
     link: Option<&Token>,
     target: Option<Target>,
 ) -> Result<HttpResponse> {
-    let target = target.ok_or(Error::NotFound)?;
+    let target = target.ok_or(Error::NoAddress)?;
     if *request.method() == Method::OPTIONS {
         return Ok(options(&target));
     }

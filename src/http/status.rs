@@ -20,7 +20,7 @@ impl ResponseError for Error {
             Error::BadRequest(_) | Error::Malformed { .. } => StatusCode::BAD_REQUEST,
             Error::LoginNeeded | Error::LoginRefused => StatusCode::UNAUTHORIZED,
             Error::InsecureTransport | Error::Forbidden(_) => StatusCode::FORBIDDEN,
-            Error::NotFound => StatusCode::NOT_FOUND,
+            Error::NoAddress | Error::NotFound => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Error::Conflict(_) => StatusCode::CONFLICT,
@@ -112,6 +112,12 @@ mod tests {
                 Error::InsecureTransport,
                 403,
                 "passwords and secret links are taken over TLS only: use https, or name the proxy in the configuration\n",
+            ),
+            (
+                Error::NoAddress,
+                404,
+                "no address of a calendar (/ lists them); a name has 1 to 250 bytes of UTF-8, does not start with a dot or ~, \
+                 does not end with a dot or space, and has no backslash or control character\n",
             ),
             (Error::NotFound, 404, "not found\n"),
             (Error::MethodNotAllowed { allow: "GET, HEAD" }, 405, "method not allowed\n"),

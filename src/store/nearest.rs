@@ -11,7 +11,7 @@ use super::origin::Origin;
 use super::place::{Home, Path};
 use super::record::{Cause, Did};
 use super::rights::{self, FILE, Rights};
-use super::tree::{Tree, USERS};
+use super::tree::{Found, Tree, USERS};
 use super::writer::Writer;
 use crate::acl::{Acl, Role, Subject};
 use crate::error::{Error, Result};
@@ -63,6 +63,11 @@ impl Store {
     /// Whether there is such a home.
     pub fn has_home(&self, home: &Home) -> Result<bool> {
         Ok(self.tree.home(home)?.is_some())
+    }
+
+    /// Whether there is such a calendar or folder.
+    pub fn has(&self, path: &Path) -> Result<bool> {
+        Ok(!matches!(self.tree.find(path)?, Found::Missing | Found::Blocked))
     }
 
     /// Sets the role of a subject at `path`, or without a role removes its entry. A place without an `.acl.json` of its

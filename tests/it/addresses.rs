@@ -126,6 +126,16 @@ fn what_is_no_address_is_a_404_and_no_html() {
 }
 
 #[test]
+fn who_saves_under_a_name_against_the_rules_is_told_them() {
+    let s = Server::start();
+    for address in ["/ical/folder/.hidden.ics", "/ical/folder/end%20.ics", "/ical/other.ics"] {
+        let text = s.put(address, "alice", plain(&[])).status(404).text();
+        assert!(text.contains("does not start with a dot"), "{address}: {text}");
+    }
+    assert_eq!(s.get("/ical/folder/Missing.ics", "alice").status(404).text(), "not found\n");
+}
+
+#[test]
 fn no_spelling_of_dot_dot_leaves_the_tree() {
     let s = Server::start();
     s.write("outside.ics", plain(&[&event("outside", "Outside", &[])]));

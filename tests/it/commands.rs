@@ -238,6 +238,16 @@ fn acl_says_that_a_place_is_not_there() {
     for words in [&["show", "nobody/here"][..], &["set", "nobody/here", "user:bob", "viewer"]] {
         assert_eq!(acl(&s, words), Err("kalends: nobody/here: no such place\n".to_owned()));
     }
+    for (words, there) in [
+        (&["show", "alice/Work/Projetcs"][..], false),
+        (&["why", "alice/Work/Projetcs", "bob"], false),
+        (&["show", "alice/Work/Projects"], true),
+        (&["why", "alice/Work", "bob"], true),
+        (&["show", "alice"], true),
+    ] {
+        let text = acl(&s, words).expect("rights that were inherited");
+        assert_ne!(text.contains("alice/Work/Projetcs is not there"), there, "{words:?}: {text}");
+    }
 }
 
 #[test]
