@@ -11,13 +11,13 @@ use std::sync::{Arc, LazyLock};
 
 use kalends::ical::cut::cut;
 use kalends::ical::item::{Item, Key, KeyMap};
-use kalends::store::base::{Base, Here};
-use kalends::store::copies::Copies;
+use kalends::store::merge::base::{Base, Here};
+use kalends::store::merge::plan::Plan;
+use kalends::store::merge::program::Program;
 use kalends::store::merge::{HiddenKey, merge};
-use kalends::store::parents::Parents;
-use kalends::store::plan::Plan;
-use kalends::store::program::Program;
-use kalends::store::view::{Known, View};
+use kalends::store::views::copies::Copies;
+use kalends::store::views::parents::Parents;
+use kalends::store::views::view::{Known, View};
 use libfuzzer_sys::fuzz_target;
 
 const UIDS: usize = 16;

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 
 use super::Store;
-use super::answers::Answers;
+use super::busy::answers::Answers;
+use super::busy::published::Published;
+use super::calendar::marks::WATCHED;
+use super::commit::writer::Writer;
 use super::disk::Directory;
-use super::marks::WATCHED;
 use super::nearest::nearest;
 use super::place::{Home, Path};
-use super::published::Published;
 use super::rights::Rights;
-use super::writer::Writer;
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 

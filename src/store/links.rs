@@ -11,10 +11,10 @@ use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use super::disk::staging::Staged;
 use super::disk::{Directory, EntryKind};
 use super::door::admit;
 use super::place::{Name, Path};
-use super::staging::Staged;
 use super::tree::Found;
 use crate::acl::{Link, Principal, Reach, Role};
 use crate::error::{Error, Result};

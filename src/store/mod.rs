@@ -1,87 +1,36 @@
 //! The store: the only code that opens users' files. Everything goes through the door (`door`), reads are answered
 //! from Snapshots, writes go through `save` and `commit`.
+//!
+//! - `place`, `tree`: which places there are; `rights`, `nearest`, `links`, `door`: who may come to them; `census`, `owners`: whose they are.
+//! - `disk`: descriptors, listings, stamps, staging. `calendar`: what is in memory of the disk; `watch`: when that is old.
+//! - `save`: from what a client sent to the operations of a commit, by way of `views` (what the client had) and `merge` (what becomes of it; pure).
+//! - `commit`: operations made durable, under the home's lock; `history`: what they replaced, and who made them; `restore`: the way back.
+//! - `busy`: free/busy of all that. `check`: what is wrong with a tree.
 
-mod answers;
-pub mod base;
-mod beside;
-mod book;
 mod busy;
 mod calendar;
 mod census;
 pub mod check;
 mod commit;
-mod content;
-pub mod copies;
 mod disk;
 mod door;
-mod draft;
-mod expiry;
-mod file;
-mod file_system;
-mod freebusy;
-mod gist;
-mod gone;
-mod held;
 mod history;
-#[cfg(test)]
-mod interleavings;
-mod journal;
-mod last_good;
 mod links;
-mod listing;
-mod lock;
-mod log;
-mod look_back;
-mod made;
-mod marks;
-mod memory;
 pub mod merge;
-mod merged;
-mod misread;
 mod nearest;
-mod newer;
-mod operation;
 mod origin;
 mod owners;
-pub mod parents;
 pub mod place;
-pub mod plan;
-pub mod program;
-mod props;
-mod pruning;
-mod published;
-mod put_back;
-mod reasons;
 mod recent;
-mod record;
-mod replay;
 mod restore;
 pub mod rights;
 mod save;
-mod sent;
-mod served;
-mod shelf;
-mod single;
-mod slot;
-mod slots;
-mod snapshot;
-mod staging;
-mod stamp;
-mod standing;
 mod threads;
-mod timeline;
-mod told;
 mod took;
 mod tree;
-pub mod view;
-mod view_names;
-mod views;
+pub mod views;
 mod watch;
-mod went_back;
 mod whereabouts;
-mod worked;
-mod writer;
-mod writing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -89,39 +38,39 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
-pub use answers::{Answer, Question, Scope, Shows};
 pub use busy::Busy;
+pub use busy::answers::{Answer, Question, Scope, Shows};
+pub use busy::reasons::Explained;
+pub use calendar::snapshot::Snapshot;
 pub use door::Room;
+pub use history::record::{Cause, Did};
+pub use history::told::{Differing, Told, ToldItem, What};
 pub use links::{LinkId, LinkPlace, SecretLink, Used};
-pub use look_back::Moment;
-pub use merged::Merged;
+pub use merge::merged::Merged;
 pub use origin::Origin;
-pub use reasons::Explained;
-pub use record::{Cause, Did};
 pub use restore::Restored;
+pub use restore::look_back::Moment;
+pub use save::sent::Basis;
 pub use save::{Precondition, Save, Saved};
-pub use sent::Basis;
-pub use snapshot::Snapshot;
-pub use told::{Differing, Told, ToldItem, What};
-pub use view_names::Client;
+pub use views::view_names::Client;
 
 use crate::acl::Role;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use calendar::last_good::LastGood;
+use calendar::slots::Slots;
 use census::Census;
 use commit::Journals;
+use commit::writer::{Writer, Writers};
 use disk::Directory;
-use expiry::Bounds;
-use last_good::LastGood;
+use disk::staging::Staging;
+use history::expiry::Bounds;
+use history::went_back::Newest;
 use owners::Owners;
 use place::{Home, Name, Place};
-use slots::Slots;
-use staging::Staging;
 use tree::{Found, Tree};
 use views::Views;
-use went_back::Newest;
 use whereabouts::Whereabouts;
-use writer::{Writer, Writers};
 
 /// A data directory and what is in memory of it.
 #[derive(Debug)]
@@ -252,14 +201,14 @@ impl Store {
         for calendar in place::MAIN.map(|name| home.join(name)) {
             // An empty one is half made: a kill came between.
             if let Some(there) = self.tree.root.directory(&calendar)?
-                && (there.kind(props::PROPS)?.is_some() || there.count()? > 0)
+                && (there.kind(calendar::props::PROPS)?.is_some() || there.count()? > 0)
             {
                 continue;
             }
             self.whereabouts.look()?;
             let made = self.tree.root.make(&calendar)?;
             // Another process, or another spelling of the name, may be at it too, and its user at the properties already.
-            self.journals.staging().write(b"{}\n", &made)?.add(&made, props::PROPS)?;
+            self.journals.staging().write(b"{}\n", &made)?.add(&made, calendar::props::PROPS)?;
             made.sync()?;
             tracing::info!("made {}", calendar.display());
         }

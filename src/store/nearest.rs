@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Store;
-use super::content::{ContentHash, State, content_hash};
+use super::commit::operation::Operation;
+use super::commit::writer::Writer;
+use super::disk::content::{ContentHash, State, content_hash};
 use super::disk::{Directory, There};
-use super::operation::Operation;
+use super::history::record::{Cause, Did};
 use super::origin::Origin;
 use super::place::{Home, Path};
-use super::record::{Cause, Did};
 use super::rights::{self, FILE, Rights};
 use super::tree::{Found, Tree, USERS};
-use super::writer::Writer;
 use crate::acl::{Acl, Role, Subject};
 use crate::error::{Error, Result};
 
@@ -132,10 +132,10 @@ fn hash_in(directory: &Directory) -> Result<Option<ContentHash>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::last_good::LastGood;
-    use super::super::place::Name;
     use super::*;
     use crate::acl::{Groups, Principal};
+    use crate::store::calendar::last_good::LastGood;
+    use crate::store::place::Name;
 
     #[test]
     fn rights_that_change_in_the_same_moment_count_at_once_and_others_are_not_read_again() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-use super::gist::Gist;
+use super::calendar::gist::Gist;
 use super::place::Home;
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::disk::Directory;
+use super::disk::stamp::Stamp;
 use super::place::{Home, Name, Path};
 use super::recent::Recent;
-use super::stamp::Stamp;
 use crate::acl::{Acl, Principal, Role};
 use crate::error::{Error, Result};
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
+use super::calendar::last_good::LastGood;
+use super::calendar::listing::own_files;
+use super::calendar::props::{METADATA, PROPS};
+use super::commit::standing::Standing;
 use super::disk::{Directory, EntryKind};
-use super::last_good::LastGood;
-use super::listing::own_files;
 use super::place::{Home, Name, Path};
-use super::props::{METADATA, PROPS};
 use super::recent::Recent;
 use super::rights::KnownRights;
-use super::standing::Standing;
 use crate::error::{Error, Result};
 
 pub const USERS: &str = "users";

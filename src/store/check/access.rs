@@ -6,10 +6,10 @@ use std::path::Path as FsPath;
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
-use super::super::disk::Directory;
 use super::finding::{Finding, Kind};
 use super::look::Seen;
 use crate::error::{Error, Result};
+use crate::store::disk::Directory;
 
 /// Who the tree belongs to: the owner of the data directory.
 #[derive(Debug, Clone, Copy)]

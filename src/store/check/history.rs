@@ -2,13 +2,13 @@
 
 use std::path::Path as FsPath;
 
-use super::super::history::{self, HISTORY, Kept, LOGS, REMOVED, time_of};
-use super::super::log::day_of;
 use super::finding::{Finding, Kind, instead_of};
 use super::look::{Seen, list};
 use super::places::{is_ours, own};
 use super::{Asked, Visit};
 use crate::error::Result;
+use crate::store::history::log::day_of;
+use crate::store::history::{self, HISTORY, Kept, LOGS, REMOVED, time_of};
 
 /// Looks at the directory `place` of the home at `home`.
 pub fn directory(asked: &Asked<'_>, home: &FsPath, place: &FsPath) -> Result<Visit> {

@@ -4,10 +4,6 @@ use std::ffi::OsStr;
 use std::path::Path as FsPath;
 use std::time::{Duration, SystemTime};
 
-use super::super::busy::{MOST_OF_ITEM, with_text};
-use super::super::content::content_hash;
-use super::super::disk::{Directory, MAX_FILE};
-use super::super::file::named;
 use super::Asked;
 use super::finding::{Finding, Kind};
 use super::keys::{Contested, Keys};
@@ -19,6 +15,10 @@ use crate::ical::busy::found as busy_of;
 use crate::ical::cut::cut;
 use crate::ical::faults::{Fault, What, broken, faults, line_of};
 use crate::ical::item::Item;
+use crate::store::busy::{MOST_OF_ITEM, with_text};
+use crate::store::calendar::file::named;
+use crate::store::disk::content::content_hash;
+use crate::store::disk::{Directory, MAX_FILE};
 
 /// What is known of a calendar's items.
 #[derive(Debug, Default)]

@@ -5,15 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path as FsPath;
 use std::time::SystemTime;
 
-use super::super::content::{ContentHash, content_hash};
-use super::super::disk::Directory;
-use super::super::file::named;
-use super::super::served::precedence;
 use super::finding::{Finding, Kind};
 use super::names::folded;
 use crate::ical::cut::cut;
 use crate::ical::faults::line_of;
 use crate::ical::item::{Item, Key};
+use crate::store::calendar::file::named;
+use crate::store::calendar::served::precedence;
+use crate::store::disk::Directory;
+use crate::store::disk::content::{ContentHash, content_hash};
 
 /// A hash that nobody can make collide.
 type Digest = u128;

@@ -6,17 +6,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::disk::Directory;
-use super::super::journal::{JOURNALS, Journal};
-use super::super::staging::{self, TMP};
-use super::super::tree::Tree;
-use super::super::writer;
 use super::finding::{Finding, Kind};
 use super::items::unread;
 use super::look::{Seen, list};
 use super::{Asked, Visit, places};
 use crate::count::counted;
 use crate::error::Result;
+use crate::store::commit::journal::{JOURNALS, Journal};
+use crate::store::commit::writer;
+use crate::store::disk::Directory;
+use crate::store::disk::staging::{self, TMP};
+use crate::store::tree::Tree;
 
 /// A staging directory that is younger may be about to be locked.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -142,12 +142,12 @@ fn of_journal(tree: &Tree, journals: &Directory, name: &str, path: &FsPath) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::content::State;
-    use super::super::super::journal::encode;
-    use super::super::super::last_good::LastGood;
-    use super::super::super::operation::Operation;
-    use super::super::super::record::{Cause, Record};
     use super::*;
+    use crate::store::calendar::last_good::LastGood;
+    use crate::store::commit::journal::encode;
+    use crate::store::commit::operation::Operation;
+    use crate::store::disk::content::State;
+    use crate::store::history::record::{Cause, Record};
 
     /// What is said of a journal for `home`, in a tree where alice has one; she `is_writing` if somebody holds her lock.
     fn said(home: &str, is_writing: bool) -> Vec<(Kind, String)> {

@@ -4,14 +4,14 @@ use std::path::Path as FsPath;
 
 use jiff::Timestamp;
 
-use super::super::disk::Directory;
-use super::super::links::{LINKS, LinkId, LinkPlace, SecretLink};
-use super::super::tree::{Found, Tree};
-use super::super::writer;
 use super::finding::{Finding, Kind, Spot, instead_of, json_words};
 use super::items::unread;
 use super::look::list;
 use crate::error::Result;
+use crate::store::commit::writer;
+use crate::store::disk::Directory;
+use crate::store::links::{LINKS, LinkId, LinkPlace, SecretLink};
+use crate::store::tree::{Found, Tree};
 
 /// Whether there is a user of this name; nothing where that cannot be told.
 pub type IsUser<'a> = &'a dyn Fn(&str) -> Option<bool>;

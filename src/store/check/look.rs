@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
-use super::super::disk::Directory;
 use crate::error::{Error, Result};
+use crate::store::disk::Directory;
 
 /// One name in a directory.
 #[derive(Debug, Clone)]

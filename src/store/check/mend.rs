@@ -7,13 +7,6 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use super::super::Store;
-use super::super::commit::{Commit, Made};
-use super::super::content::{Content, ContentHash, State, content_hash};
-use super::super::disk::Directory;
-use super::super::file::named;
-use super::super::operation::Operation;
-use super::super::place::Home;
-use super::super::record::Cause;
 use super::access::{Service, as_service, mend};
 use super::keys::Twin;
 use super::look::Seen;
@@ -21,6 +14,13 @@ use crate::error::{Error, Result};
 use crate::ical::cut::cut;
 use crate::ical::faults::tidied;
 use crate::ical::item::Item;
+use crate::store::calendar::file::named;
+use crate::store::commit::operation::Operation;
+use crate::store::commit::{Commit, Made};
+use crate::store::disk::Directory;
+use crate::store::disk::content::{Content, ContentHash, State, content_hash};
+use crate::store::history::record::Cause;
+use crate::store::place::Home;
 
 /// One thing to be put right in a directory.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::path::Path as FsPath;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::super::place::Name;
 use super::finding::{Finding, Kind};
 use super::look::Seen;
+use crate::store::place::Name;
 
 /// What is wrong with the name of a home, a folder or a calendar; `ending` is what the name of a loose file has more.
 pub fn unreachable(path: &FsPath, seen: &Seen, ending: &str) -> Option<Finding> {

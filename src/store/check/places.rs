@@ -2,13 +2,6 @@
 
 use std::path::Path as FsPath;
 
-use super::super::disk::Directory;
-use super::super::history::HISTORY;
-use super::super::place::MAIN;
-use super::super::props::{METADATA, PROPS, Props};
-use super::super::staging::{self, TMP};
-use super::super::tree::{USERS, is_folder};
-use super::super::{published, rights, writer};
 use super::finding::{Finding, Kind, instead_of, special};
 use super::keys::Keys;
 use super::look::{Seen, list};
@@ -16,6 +9,15 @@ use super::mend::Repair;
 use super::{Asked, Visit, items, names, sidecars};
 use crate::count::counted;
 use crate::error::Result;
+use crate::store::busy::published;
+use crate::store::calendar::props::{METADATA, PROPS, Props};
+use crate::store::commit::writer;
+use crate::store::disk::Directory;
+use crate::store::disk::staging::{self, TMP};
+use crate::store::history::HISTORY;
+use crate::store::place::MAIN;
+use crate::store::rights;
+use crate::store::tree::{USERS, is_folder};
 
 /// The hidden names that are ours, in a home and in all that is below.
 const HIDDEN: [&str; 5] = [rights::FILE, PROPS, HISTORY, writer::LOCK, published::FILE];

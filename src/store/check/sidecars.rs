@@ -4,14 +4,15 @@ use std::path::Path as FsPath;
 
 use jiff::tz::TimeZone;
 
-use super::super::disk::{Directory, MAX_FILE};
-use super::super::props::{METADATA, PROPS, is_color, zone_in};
-use super::super::{published, rights};
 use super::finding::{Finding, Kind, Spot, json_words};
 use super::items::unread;
 use crate::acl::Acl;
 use crate::ical::busy::publication;
 use crate::ical::faults::{What, faults};
+use crate::store::busy::published;
+use crate::store::calendar::props::{METADATA, PROPS, is_color, zone_in};
+use crate::store::disk::{Directory, MAX_FILE};
+use crate::store::rights;
 
 /// The largest of these files that is looked into, in bytes.
 const LARGEST: u64 = 1 << 20;

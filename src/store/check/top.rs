@@ -5,18 +5,18 @@ use std::path::Path as FsPath;
 
 use jiff::Timestamp;
 
-use super::super::journal::JOURNALS;
-use super::super::links::LINKS;
-use super::super::place::Home;
-use super::super::rights;
-use super::super::staging::TMP;
-use super::super::tree::USERS;
 use super::finding::{Finding, Kind, instead_of, special};
 use super::look::{Seen, list};
 use super::places::own;
 use super::{Asked, Visit, Walk, access, links, names, sidecars};
 use crate::config::FILE_IN_DATA;
 use crate::error::Result;
+use crate::store::commit::journal::JOURNALS;
+use crate::store::disk::staging::TMP;
+use crate::store::links::LINKS;
+use crate::store::place::Home;
+use crate::store::rights;
+use crate::store::tree::USERS;
 
 impl Walk<'_, '_> {
     /// Looks at all that is no home; gives the homes.

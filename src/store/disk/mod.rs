@@ -1,6 +1,11 @@
 //! The data directory as file descriptors: opening, listing, reading, and in `changes` what changes it. Nothing here follows a
 //! symlink or leaves the tree.
 
+pub mod content;
+pub mod file_system;
+pub mod staging;
+pub mod stamp;
+
 mod changes;
 
 use std::fs::File;
@@ -14,9 +19,9 @@ use rustix::io::Errno;
 
 pub use changes::FILE_MODE;
 
-use super::file_system::{FileSystem, Mount};
-use super::stamp::Stamp;
 use crate::error::{Error, Result};
+use file_system::{FileSystem, Mount};
+use stamp::Stamp;
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);

@@ -8,11 +8,11 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use notify::{Event, EventHandler};
 
 use super::directories::Directories;
+use crate::store::busy::published;
+use crate::store::calendar::props::{METADATA, PROPS};
+use crate::store::calendar::slots::Slots;
 use crate::store::place::{Home, Name, Path};
-use crate::store::props::{METADATA, PROPS};
-use crate::store::published;
 use crate::store::rights;
-use crate::store::slots::Slots;
 use crate::store::tree::USERS;
 
 /// Turns events into marks.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use notify::{Config, RecommendedWatcher, Watcher};
 
 use super::Store;
-use super::marks::Pending;
+use super::calendar::marks::Pending;
 use super::place::{Home, Path};
 use crate::error::{Error, Result};
 use directories::{Directories, Refusal, Watches};

@@ -12,7 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use kalends::ical::cut::cut;
 use kalends::ical::item::Item;
 use kalends::ical::meaning::UNSTAMPED;
-use kalends::store::{self, view::Known};
+use kalends::store::merge::program::Program as Judged;
+use kalends::store::views::view::Known;
 
 use crate::calendar::{MOZILLA, PLAIN, THUNDERBIRD, calendar, components, value};
 use crate::server::Server;
@@ -60,9 +61,9 @@ fn same(before: &[Item], after: &[Item], program: Program) -> [usize; 4] {
             Program::Apple => false,
         };
         let whose = match program {
-            Program::Thunderbird => store::program::Program::Mozilla,
-            Program::Kde => store::program::Program::Kde,
-            Program::Apple => store::program::Program::Other,
+            Program::Thunderbird => Judged::Mozilla,
+            Program::Kde => Judged::Kde,
+            Program::Apple => Judged::Other,
         };
         let unedited = Known::of(look).is_as(now, whose);
         for (count, same) in counts.iter_mut().zip([item.raw == again.raw, meaning, stamps, unedited]) {

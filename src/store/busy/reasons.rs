@@ -1,0 +1,114 @@
+//! Why somebody is busy: for each stretch of time the item, the rule and the file that made it, and what does not count.
+
+use super::published;
+use super::with_text;
+use crate::acl::{Principal, Role};
+use crate::error::{Error, Result};
+use crate::ical::busy::{Reason, TimeRange, publication, reasons};
+use crate::store::Store;
+use crate::store::place::{Home, Path};
+
+/// What one file, or one calendar, has to do with somebody's busy times.
+#[derive(Debug)]
+pub enum Explained {
+    /// A stretch of time that an item makes busy, or does not.
+    Stretch { file: String, uid: String, reason: Reason },
+    /// An item that is not understood, and why.
+    LeftOut { file: String, uid: String, why: String },
+    /// A calendar that does not count, and why.
+    Uncounted { calendar: Path, why: &'static str },
+}
+
+impl Store {
+    /// Everything that decides about the answer that `who` would get. Not on an async thread.
+    ///
+    /// # Errors
+    /// `NotFound` for a user without a home; `GroupsUnknown`, `Io`.
+    pub fn explain_busy(&self, who: &Principal, home: &Home, window: &TimeRange) -> Result<Vec<Explained>> {
+        let census = self.census(home)?.ok_or(Error::NotFound)?;
+        let mut explained = Vec::new();
+        for (path, rights) in &census.calendars {
+            if rights.role(who, path)? < Role::Freebusy {
+                let why = "the asker has not the role freebusy there";
+                explained.push(Explained::Uncounted { calendar: path.clone(), why });
+                continue;
+            }
+            self.explain_calendar(home, path, window, &mut explained)?;
+        }
+        if census.published.is_some() && census.rights.role(who, &Path::root(home.clone()))? >= Role::Freebusy
+        {
+            self.explain_published(home, window, &mut explained)?;
+        }
+        Ok(explained)
+    }
+
+    fn explain_calendar(
+        &self,
+        home: &Home,
+        path: &Path,
+        window: &TimeRange,
+        explained: &mut Vec<Explained>,
+    ) -> Result<()> {
+        let Some((_, loaded)) = self.load_unread(path)? else { return Ok(()) };
+        let contents = &loaded.calendar.contents;
+        let props = &contents.gist.props;
+        if !props.freebusy {
+            let why = match props.faults.is_empty() {
+                true => "its .props.json says \"freebusy\": false",
+                false => "its .props.json says \"freebusy\": false, or cannot be understood",
+            };
+            explained.push(Explained::Uncounted { calendar: path.clone(), why });
+            return Ok(());
+        }
+        let owner = self.owners.of(home, &contents.gist);
+        let mut place = path.clone();
+        if contents.read_only {
+            // A loose file is a calendar itself, beside others in a folder.
+            place.names.pop();
+        }
+        for stored in contents.items.iter() {
+            let (file, uid) = (format!("{place}/{}", stored.file), stored.item.key.uid.to_string());
+            match with_text(&stored.item, |text| reasons(text, window, &owner)) {
+                Ok(reasons) => explained.extend(reasons.into_iter().map(|reason| Explained::Stretch {
+                    file: file.clone(),
+                    uid: uid.clone(),
+                    reason,
+                })),
+                Err(why) => explained.push(Explained::LeftOut { file, uid, why: why.to_string() }),
+            }
+        }
+        Ok(())
+    }
+
+    fn explain_published(
+        &self,
+        home: &Home,
+        window: &TimeRange,
+        explained: &mut Vec<Explained>,
+    ) -> Result<()> {
+        let directory = self.tree.home(home)?.ok_or(Error::NotFound)?;
+        let Some((text, _)) = directory.read(published::FILE)? else { return Ok(()) };
+        let file = format!("{}/{}", Path::root(home.clone()), published::FILE);
+        match publication(&text) {
+            Ok(periods) => {
+                let within = periods
+                    .into_iter()
+                    .filter(|period| period.start < window.end && period.end > window.start);
+                explained.extend(within.map(|period| Explained::Stretch {
+                    file: file.clone(),
+                    uid: "published".to_owned(),
+                    reason: Reason {
+                        start: period.start,
+                        end: period.end,
+                        kind: Some(period.kind),
+                        rule: "FREEBUSY",
+                    },
+                }));
+            }
+            Err(why) => {
+                explained.push(Explained::LeftOut { file, uid: "published".to_owned(), why: why.to_string() })
+            }
+        }
+        Ok(())
+    }
+}

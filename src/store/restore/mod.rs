@@ -1,0 +1,154 @@
+//! `kalends restore`: what was comes back, as a change like any other. Copies, never links; what is replaced goes to the history.
+
+pub mod look_back;
+pub mod newer;
+pub mod put_back;
+
+use std::collections::BTreeSet;
+use std::path::Path as FsPath;
+
+use super::Store;
+use crate::error::{Error, Result};
+use crate::store::calendar::listing::own_files;
+use crate::store::commit::operation::Operation;
+use crate::store::commit::{Commit, Made};
+use crate::store::disk::{Directory, EntryKind};
+use crate::store::history::record::{Cause, Did};
+use crate::store::origin::Origin;
+use crate::store::place::Path;
+use crate::store::tree::Found;
+use look_back::{Looked, Moment};
+use newer::Newer;
+
+/// How often it is tried anew because somebody changes the files meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// What a restore did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The calendar was gone and is back.
+    pub whole: bool,
+    /// Files that came back or went back to an earlier version.
+    pub put: usize,
+    pub removed: usize,
+    /// Files that other tools removed before, which nothing brings back.
+    pub missing: usize,
+}
+
+impl Store {
+    /// Brings back what was at `place`, or only its item `uid`. On a tree that a server uses too.
+    ///
+    /// # Errors
+    /// `BadRequest` with the reason if the history has no such state; `Conflict` if something else is in the way; `NoSpace`,
+    /// `Io`.
+    pub fn restore(
+        &self,
+        origin: &Origin,
+        place: &Path,
+        uid: Option<&str>,
+        moment: Moment,
+    ) -> Result<Restored> {
+        let locked = self.lock_home_of(place)?;
+        let home = &locked.directory;
+        let cause = Cause::new(Did::Restore, origin);
+        for _ in 0..ATTEMPTS {
+            let looked = self.look_back(home, place, uid, moment)?;
+            if !matches!(self.tree.find(place)?, Found::Calendar(_)) {
+                return self.restore_whole(home, place, uid, &looked, &cause);
+            }
+            let operations = looked.operations(uid)?;
+            let put = operations.iter().filter(|operation| operation.after.is_some()).count();
+            let removed = operations.len() - put;
+            let restored = Restored { whole: false, put, removed, missing: looked.missing };
+            let operations = operations
+                .into_iter()
+                .map(|operation| Operation { file: place.below_home().join(&operation.file), ..operation });
+            let on_disk = self.tree.home_on_disk(&place.home);
+            let commit = Commit {
+                home: on_disk.clone(),
+                operations: operations.collect(),
+                lost: Vec::new(),
+                cause: cause.clone(),
+            };
+            match self.journals.commit(home, commit)? {
+                Made::Applied => return Ok(restored),
+                Made::Outdated => {}
+                Made::Journaled(journal) => {
+                    return self.journals.apply(&on_disk, &journal).map(|()| restored);
+                }
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Brings back a calendar that is not there: put together aside, and in place by one rename.
+    fn restore_whole(
+        &self,
+        home: &Directory,
+        place: &Path,
+        uid: Option<&str>,
+        looked: &Looked<'_>,
+        cause: &Cause,
+    ) -> Result<Restored> {
+        let blocked = || Error::Conflict(format!("{place}: something else is in the way"));
+        if uid.is_some() {
+            let why = "the calendar is gone: restore it without --uid, which brings back all of it";
+            return Err(Error::BadRequest(format!("{place}: {why}")));
+        }
+        if !matches!(self.tree.find(place)?, Found::Missing) {
+            return Err(blocked());
+        }
+        let calendar = place.below_home();
+        // The lowest folder that is there; what is missing below it comes with the calendar.
+        let folder =
+            calendar.ancestors().skip(1).find(|folder| home.directory(folder).is_ok_and(|it| it.is_some()));
+        let folder = folder.unwrap_or(FsPath::new(""));
+        let target = home.existing(folder)?;
+        let missing = calendar.strip_prefix(folder).unwrap_or(&calendar);
+        let Some(top) = missing.iter().next().and_then(|name| name.to_str()) else { return Err(blocked()) };
+        let staged = self.journals.staging().make_directory(&target)?;
+        let inner: std::path::PathBuf = missing.iter().skip(1).collect();
+        let into = staged.directory.make_unsynced(&inner)?;
+        if let Some(directory) = &looked.then.directory {
+            self.copy_rest(&home.existing(directory)?, &into)?;
+        }
+        let newer = Newer::of(&looked.timeline, &looked.then)?;
+        for (name, version) in &looked.then.files {
+            self.copy_in(&looked.content(name, version, &newer)?, &into, name)?;
+        }
+        staged.sync()?;
+        self.journals.place_calendar(home, &calendar, cause, || staged.place(&target, top))?;
+        let put = looked.then.files.len();
+        Ok(Restored { whole: true, put, removed: 0, missing: looked.missing })
+    }
+
+    fn copy_in(&self, content: &[u8], into: &Directory, name: &str) -> Result<()> {
+        self.journals.staging().write_unsynced(content, into)?.place(into, name)
+    }
+
+    /// Copies what is no item and says nothing of the calendar either, but was in its directory: rights, strays.
+    fn copy_rest(&self, from: &Directory, into: &Directory) -> Result<()> {
+        let own: BTreeSet<String> = own_files(from)?.into_iter().collect();
+        for (name, kind) in from.entries()? {
+            match kind {
+                EntryKind::File if own.contains(&name) => {}
+                EntryKind::File => {
+                    if let Some((content, _)) = from.read(&name)? {
+                        self.copy_in(&content, into, &name)?;
+                    }
+                }
+                EntryKind::Directory => {
+                    let (from, into) = (from.existing(&name)?, into.make_unsynced(&name)?);
+                    for name in own_files(&from)? {
+                        if let Some((content, _)) = from.read(&name)? {
+                            self.copy_in(&content, &into, &name)?;
+                        }
+                    }
+                    self.copy_rest(&from, &into)?;
+                }
+                EntryKind::Other => tracing::warn!("{}/{name}: not a file, left out", from.path().display()),
+            }
+        }
+        Ok(())
+    }
+}
