@@ -1,17 +1,17 @@
 //! One file for each command, and the table of them.
 
-pub mod acl;
-pub mod check;
-pub mod diff;
-pub mod freebusy;
-pub mod history;
-pub mod link;
+mod acl;
+mod check;
+mod diff;
+mod freebusy;
+mod history;
+mod link;
 pub mod log;
 mod out;
-pub mod passwd;
-pub mod restore;
-pub mod serve;
-pub mod when;
+mod passwd;
+mod restore;
+mod serve;
+mod when;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,20 +1,20 @@
 //! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
 
-pub mod body;
-pub mod collection;
+mod body;
+mod collection;
 mod connections;
 pub mod freebusy;
 pub mod guard;
-pub mod headers;
-pub mod holder;
-pub mod ical;
-pub mod link;
-pub mod login;
-pub mod page;
-pub mod peer;
+mod headers;
+mod holder;
+mod ical;
+pub(crate) mod link;
+mod login;
+mod page;
+mod peer;
 pub mod propfind;
-pub mod server;
-pub mod status;
+pub(crate) mod server;
+mod status;
 pub mod target;
 pub mod xml;
 

@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// As [`Store::open`], but from memory alone: nothing if that is not enough for an answer.
-    pub fn glance(&self, who: &Principal, place: &Place, need: Role) -> Option<Result<Room>> {
+    pub fn glance(&self, who: &Principal, place: &Place, need: Role) -> Option<Room> {
         let fresh = |path: &Path| {
             let slot = self.slots.get(path).ok_or(Error::NotFound)?;
             let loaded = slot.fresh().ok_or(Error::NotFound)?;
@@ -77,7 +77,7 @@ impl Store {
         };
         let admitted = self.enter(who, place, need, fresh).ok()?;
         let snapshot = self.known_snapshot(place, &admitted.parts)?;
-        Some(Ok(Room { role: admitted.role, snapshot }))
+        Some(Room { role: admitted.role, snapshot })
     }
 
     /// Says that `client` was shown a place: whole, or by the word that what it has is current. Whoever may change nothing

@@ -1,4 +1,4 @@
-//! Where a change comes from: for the history, and to tell one client of a user from another.
+//! Where a change comes from: for its record in the history.
 
 use std::net::IpAddr;
 

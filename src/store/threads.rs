@@ -1,4 +1,4 @@
-//! Looks at many files on several threads. What there is to see in a file is not known here.
+//! Looks at many things on several threads: at files, at items. What there is to see in them is not known here.
 
 use std::thread::Builder;
 

@@ -73,7 +73,7 @@ impl Asked<'_> {
     /// Opens the place for reading, from memory where that is enough.
     async fn room(&self) -> Result<Room> {
         if let Some(room) = self.site.store.glance(&self.who, &self.place, Role::Viewer) {
-            return room;
+            return Ok(room);
         }
         let (store, who, place) = (self.site.store.clone(), self.who.clone(), self.place.clone());
         blocking(move || store.open(&who, &place, Role::Viewer)).await

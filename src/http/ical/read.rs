@@ -25,7 +25,10 @@ const CACHING: &str = "private, no-cache, no-transform";
 pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
     let gets = asked.request.method() == Method::GET;
     let room = match asked.room().await {
-        Err(Error::NotFound) if gets => return Err(nothing(asked).await?),
+        Err(Error::NotFound) if gets => {
+            note_that_nothing_is_there(asked).await?;
+            return Err(Error::NotFound);
+        }
         other => other?,
     };
     let snapshot = &room.snapshot;
@@ -61,13 +64,13 @@ pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
     Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(Pieces::of(body)))
 }
 
-/// The refusal where there is no calendar, which the client may take for an empty one.
-async fn nothing(asked: &Asked<'_>) -> Result<Error> {
+/// A client may take the refusal for an empty calendar, and save to it.
+async fn note_that_nothing_is_there(asked: &Asked<'_>) -> Result<()> {
     let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
     let client = asked.client();
     blocking(move || {
         store.told_of_nothing(&client, &who, &place);
-        Ok(Error::NotFound)
+        Ok(())
     })
     .await
 }

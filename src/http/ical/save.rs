@@ -46,7 +46,7 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
 /// The Etag that is current, if there is a calendar, for who may save here; from memory where that is enough.
 async fn current(asked: &Asked<'_>) -> Result<Option<String>> {
     if let Some(room) = asked.site.store.glance(&asked.who, &asked.place, Role::Contributor) {
-        return room.map(|room| Some(room.snapshot.etag.clone()));
+        return Ok(Some(room.snapshot.etag.clone()));
     }
     let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
     blocking(move || store.may_save(&who, &place)).await
