@@ -5,7 +5,8 @@
 #![no_main]
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use kalends::http::guard::{Base, Guard};
+use kalends::http::guard::Guard;
+use kalends::store::Basis;
 use libfuzzer_sys::fuzz_target;
 
 const HERE: &str = "a";
@@ -21,7 +22,7 @@ fuzz_target!(|text: &str| {
     }
     let guard = Guard::parse(&headers);
     is_one_decision_however_the_tag_is_written(&guard);
-    if let Base::Named(tags) = guard.base() {
+    if let Basis::Named(tags) = guard.basis() {
         assert!(
             tags.iter()
                 .all(|tag| !tag.contains('"') && !tag.ends_with("-gzip") && headers.contains_key("if"))
@@ -57,9 +58,9 @@ fn match_and_none_match_are_opposites(value: &HeaderValue) {
     assert_ne!(passes(&matched), passes(&unmatched), "{value:?}");
     assert!(matched.check(None).is_err(), "nothing there matches nothing");
     assert!(unmatched.check(None).is_ok(), "nothing there matches nothing");
-    assert_eq!(unmatched.base(), Base::None);
+    assert_eq!(unmatched.basis(), Basis::Unknown);
     if value.as_bytes().trim_ascii() == b"*" {
-        assert!(passes(&matched) && matched.base() == Base::None);
+        assert!(passes(&matched) && matched.basis() == Basis::Unknown);
     }
 }
 
@@ -80,5 +81,5 @@ fn not_is_the_opposite(value: &HeaderValue) {
     let Ok(list) = HeaderValue::from_str(&format!("(Not [\"{tag}\"])")) else { return };
     let guard = with("if", &list);
     assert_eq!(passes(&guard), tag.trim_end_matches("-gzip") != HERE, "{tag}");
-    assert_eq!(guard.base(), Base::None);
+    assert_eq!(guard.basis(), Basis::Unknown);
 }

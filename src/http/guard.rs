@@ -10,17 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use crate::error::{Error, Result};
-
-/// What a save may build upon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Base {
-    /// If-Match named the current Etag: the client has seen everything.
-    Current,
-    /// WebDAV's If named these (bare) Etags; none that we know, or none at all, says "no base".
-    Named(Vec<String>),
-    /// The client named nothing.
-    None,
-}
+use crate::store::Basis;
 
 /// The preconditions of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,13 +72,18 @@ impl Guard {
         if matched && unmatched && listed { Ok(()) } else { Err(Error::PreconditionFailed) }
     }
 
-    /// What the save is based on, once [`Guard::check`] has passed.
-    pub fn base(&self) -> Base {
+    /// What the save is a change of, once [`Guard::check`] has passed. If-Match named the current Etag then; If names older
+    /// ones too, bare, and with none that is well-formed it names nothing that is known.
+    pub fn basis(&self) -> Basis {
         if matches!(&self.if_match, Some(Tags::Listed(tags)) if !tags.is_empty()) {
-            return Base::Current;
+            return Basis::Current;
         }
         let tags: Vec<_> = self.lists.iter().flatten().filter_map(Condition::base_tag).collect();
-        if tags.is_empty() { Base::None } else { Base::Named(tags.into_iter().flatten().cloned().collect()) }
+        if tags.is_empty() {
+            Basis::Unknown
+        } else {
+            Basis::Named(tags.into_iter().flatten().cloned().collect())
+        }
     }
 
     /// Whether a read is answered by 304: the client has what is there (RFC 9110 §13.2.2).
@@ -249,8 +244,8 @@ mod tests {
         Guard::parse(&map)
     }
 
-    fn named(tags: &[&str]) -> Base {
-        Base::Named(tags.iter().map(|tag| (*tag).to_owned()).collect())
+    fn named(tags: &[&str]) -> Basis {
+        Basis::Named(tags.iter().map(|tag| (*tag).to_owned()).collect())
     }
 
     #[test]
@@ -329,13 +324,13 @@ mod tests {
     #[test]
     fn the_base_is_what_the_client_named() {
         type Headers = &'static [(&'static str, &'static str)];
-        let table: [(Headers, Base); 17] = [
-            (&[], Base::None),
-            (&[("if-match", "\"a\"")], Base::Current),
-            (&[("if-match", "\"a\""), ("if", "([\"b\"])")], Base::Current),
-            (&[("if-match", "*")], Base::None),
+        let table: [(Headers, Basis); 17] = [
+            (&[], Basis::Unknown),
+            (&[("if-match", "\"a\"")], Basis::Current),
+            (&[("if-match", "\"a\""), ("if", "([\"b\"])")], Basis::Current),
+            (&[("if-match", "*")], Basis::Unknown),
             (&[("if-match", "*"), ("if", "([\"b\"])")], named(&["b"])),
-            (&[("if-none-match", "\"a\"")], Base::None),
+            (&[("if-none-match", "\"a\"")], Basis::Unknown),
             (&[("if", "([\"b\"])")], named(&["b"])),
             (&[("if", "([W/\"b-gzip\"])")], named(&["b"])),
             (&[("if", "([W/\"b-gzip-gzip\"])")], named(&["b"])),
@@ -343,13 +338,13 @@ mod tests {
             (&[("if", "(<urn:x> [\"b\"] Not [\"c\"])")], named(&["b"])),
             (&[("if", "</ical/main.ics> ([\"]\"])")], named(&["]"])),
             (&[("if", "([nothing])")], named(&[])),
-            (&[("if", "(Not [\"b\"])")], Base::None),
-            (&[("if", "(Not <DAV:no-lock>)")], Base::None),
+            (&[("if", "(Not [\"b\"])")], Basis::Unknown),
+            (&[("if", "(Not <DAV:no-lock>)")], Basis::Unknown),
             (&[("if", "([\"b\"])"), ("if", "([\"c\"])")], named(&["b", "c"])),
-            (&[("if", "garbage")], Base::None),
+            (&[("if", "garbage")], Basis::Unknown),
         ];
         for (headers, base) in table {
-            assert_eq!(guard(headers).base(), base, "{headers:?}");
+            assert_eq!(guard(headers).basis(), base, "{headers:?}");
         }
     }
 
@@ -398,7 +393,7 @@ mod tests {
                 }
             }
             let guard = Guard::parse(&headers);
-            let _ = (guard.check(Some("a")), guard.base());
+            let _ = (guard.check(Some("a")), guard.basis());
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{Asked, quoted};
 use crate::acl::Role;
 use crate::error::{Error, Result};
 use crate::http::body::{Body, MAX_CALENDAR};
-use crate::http::guard::{Base, Guard};
+use crate::http::guard::Guard;
 use crate::http::{blocking, header};
 use crate::ical::cut::cut;
 use crate::store::{Basis, Save, Saved};
@@ -83,15 +83,8 @@ async fn save(asked: &Asked<'_>, guard: Guard, basis: Basis, body: Body) -> Resu
 
 fn basis(asked: &Asked<'_>, guard: &Guard) -> Result<Basis> {
     match header(asked.request, MERGE).map(str::trim) {
-        Some(value) if value.eq_ignore_ascii_case("replace") => return Ok(Basis::Replace),
-        Some(value) => {
-            return Err(Error::BadRequest(format!("{MERGE}: replace or nothing, not \"{value}\"")));
-        }
-        None => {}
+        None => Ok(guard.basis()),
+        Some(value) if value.eq_ignore_ascii_case("replace") => Ok(Basis::Replace),
+        Some(value) => Err(Error::BadRequest(format!("{MERGE}: replace or nothing, not \"{value}\""))),
     }
-    Ok(match guard.base() {
-        Base::Current => Basis::Current,
-        Base::Named(etags) => Basis::Named(etags),
-        Base::None => Basis::Unknown,
-    })
 }

@@ -1,4 +1,7 @@
 //! What a client sent, in the terms of what is here, and what it is a change of.
+//!
+//! Three steps: what the client says (`Basis`), what is known of that by the Views (`Parent`), what the merge compares with
+//! (`merge::base::Base`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ pub enum Basis {
     Current,
     /// Of the View that the first known of these Etags names.
     Named(Vec<String>),
+    /// The client does not say.
     Unknown,
     /// Of nothing: what was sent is what the client wants.
     Replace,
