@@ -124,6 +124,11 @@ impl Error {
         self.is_one_of(&[Errno::ROFS])
     }
 
+    /// Whether what was asked for is not there.
+    pub fn is_missing(&self) -> bool {
+        self.is_one_of(&[Errno::NOENT])
+    }
+
     fn is_one_of(&self, errors: &[Errno]) -> bool {
         let Error::Io { source, .. } = self else { return false };
         source.raw_os_error().is_some_and(|code| errors.iter().any(|error| error.raw_os_error() == code))

@@ -314,8 +314,8 @@ impl Store {
         self.whereabouts.look()?;
         let turn = self.link_writer.lock(self.tree.root.directory(LINKS)?.ok_or(Error::NotFound)?)?;
         let links = &turn.directory;
-        links.kind(&id.file())?.ok_or(Error::NotFound)?;
-        links.unlink(&id.file())?;
+        links.kind(id.file())?.ok_or(Error::NotFound)?;
+        links.unlink(id.file())?;
         links.sync()
     }
 

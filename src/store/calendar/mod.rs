@@ -146,7 +146,7 @@ impl Calendar {
             let now = Looked { name, before, last_good }.sweep(directory)?;
             // Something that is no file has come or gone.
             if self.blocked.iter().any(|blocked| **blocked == **name)
-                || now.is_none() && directory.kind(name)?.is_some()
+                || now.is_none() && directory.kind(&**name)?.is_some()
             {
                 return Ok(None);
             }

@@ -71,7 +71,9 @@ impl Acl {
 /// The access ACL of `name`, if it has one beyond its mode.
 fn acl(directory: &Directory, seen: &Seen) -> Option<Acl> {
     let mut bytes = [0; 4096];
-    let path = directory.path().join(&seen.name);
+    // By one name: on a longer way somebody could put a symlink.
+    let directory = format!("/proc/self/fd/{}", directory.fd().as_raw_fd());
+    let path = FsPath::new(&directory).join(&seen.name);
     let len = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut bytes[..]).ok()?;
     Acl::parse(&bytes[..len])
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 
 use rustix::fs::{Access, AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::{Directory, NO_DIRECTORY};
+use super::{Directory, EntryKind, NO_DIRECTORY, split};
 use crate::error::{Error, Result};
 
 /// What the tree's files may be done with, whatever the umask.
@@ -66,15 +66,16 @@ impl Directory {
         self.opened(|fd| rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()))
     }
 
-    pub fn unlink(&self, name: &str) -> Result<()> {
+    pub fn unlink(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        let name = name.as_ref();
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|error| Error::io(self.path.join(name), error))
     }
 
     /// As [`Directory::unlink`]; what is gone already is fine.
-    pub fn remove(&self, name: &str) -> Result<()> {
+    pub fn remove(&self, name: impl AsRef<OsStr>) -> Result<()> {
         match self.unlink(name) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.is_missing() => Ok(()),
             other => other,
         }
     }
@@ -85,6 +86,34 @@ impl Directory {
             Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
             Err(error) => Err(Error::io(self.path.join(name), error)),
         }
+    }
+
+    /// Removes what is at `path` below this directory, with all that is in it; what is gone already is fine.
+    pub fn remove_all(&self, path: impl Into<PathBuf>) -> Result<()> {
+        // By paths from here: somebody may have made more levels than there are descriptors, or than the stack has room for.
+        let (mut left, mut directories) = (vec![path.into()], Vec::new());
+        while let Some(next) = left.pop() {
+            let (parent, name) = split(&next);
+            let Some(parent) = self.directory(parent)? else { continue };
+            match parent.kind(name)? {
+                Some(EntryKind::Directory) => {
+                    let Some(directory) = parent.directory(name)? else { continue };
+                    left.extend(directory.names()?.iter().map(|name| next.join(name)));
+                    directories.push(next);
+                }
+                Some(_) => parent.remove(name)?,
+                None => {}
+            }
+        }
+        for directory in directories.iter().rev() {
+            let (parent, name) = split(directory);
+            let Some(parent) = self.directory(parent)? else { continue };
+            match rustix::fs::unlinkat(&parent.fd, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(Error::io(parent.path.join(name), error)),
+            }
+        }
+        Ok(())
     }
 
     /// Renames `name` to `to` in `target`, over what is there.

@@ -8,9 +8,11 @@ pub mod stamp;
 
 mod changes;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::SystemTime;
 
@@ -162,18 +164,26 @@ impl Directory {
         Ok(entries)
     }
 
-    /// How many names are in this directory, those too that are not UTF-8.
-    pub fn count(&self) -> Result<usize> {
-        let mut count = 0;
+    /// All names in this directory, those too that are not UTF-8.
+    pub(super) fn names(&self) -> Result<Vec<OsString>> {
+        let mut names = Vec::new();
         for entry in self.listed()? {
             let entry = entry.map_err(|error| Error::io(&self.path, error))?;
-            count += usize::from(!matches!(entry.file_name().to_bytes(), b"." | b".."));
+            match entry.file_name().to_bytes() {
+                b"." | b".." => {}
+                name => names.push(OsStr::from_bytes(name).to_os_string()),
+            }
         }
-        Ok(count)
+        Ok(names)
+    }
+
+    /// How many names are in this directory, those too that are not UTF-8.
+    pub fn count(&self) -> Result<usize> {
+        Ok(self.names()?.len())
     }
 
     /// What `name` is, or nothing if it is not there.
-    pub fn kind(&self, name: &str) -> Result<Option<EntryKind>> {
+    pub fn kind(&self, name: impl AsRef<OsStr>) -> Result<Option<EntryKind>> {
         Ok(self.stat(name)?.map(|stat| kind_of(FileType::from_raw_mode(stat.st_mode))))
     }
 
@@ -196,7 +206,14 @@ impl Directory {
         }
     }
 
-    pub(super) fn stat(&self, name: &str) -> Result<Option<Stat>> {
+    /// As the system says what is at `path` below this directory, of a symlink too.
+    pub(super) fn stat_at(&self, path: &FsPath) -> Result<Option<Stat>> {
+        let (parent, name) = split(path);
+        self.directory(parent)?.map_or(Ok(None), |parent| parent.stat(name))
+    }
+
+    pub(super) fn stat(&self, name: impl AsRef<OsStr>) -> Result<Option<Stat>> {
+        let name = name.as_ref();
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
@@ -301,6 +318,11 @@ impl Directory {
     pub fn attribute(&self, name: &str, value: &mut [u8]) -> Option<usize> {
         self.opened(|fd| rustix::fs::fgetxattr(fd, name, value)).ok()
     }
+}
+
+/// Where `path` is, and its name there.
+pub fn split(path: &FsPath) -> (&FsPath, &OsStr) {
+    (path.parent().unwrap_or(FsPath::new("")), path.file_name().unwrap_or_default())
 }
 
 fn kind_of(file_type: FileType) -> EntryKind {

@@ -63,7 +63,7 @@ impl Own {
             let name = format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
             // Another process that starts now takes it for a dead one's until it is locked.
             let directory = match tmp.make_unsynced(&name) {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) if error.is_missing() => continue,
                 made => made?,
             };
             let Some(lock) = lock(&directory, FlockOperation::NonBlockingLockExclusive)? else { continue };
@@ -334,11 +334,8 @@ fn clear(tmp: &Directory) -> Result<()> {
 }
 
 fn remove(tmp: &Directory, name: &str) {
-    match std::fs::remove_dir_all(tmp.path().join(name)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!("{}: {error}", tmp.path().join(name).display());
-        }
-        _ => {}
+    if let Err(error) = tmp.remove_all(name) {
+        tracing::warn!("{error}");
     }
 }
 

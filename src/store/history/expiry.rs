@@ -10,9 +10,9 @@ use super::log::day_of;
 use super::made;
 use super::{Kept, LOGS, REMOVED, spelled, time_of};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::Store;
-use crate::store::disk::{Directory, EntryKind};
+use crate::store::disk::{Directory, EntryKind, split};
 use crate::store::place::Home;
 
 /// What is younger than so many minutes stays, however much it is: it may still be being made.
@@ -83,10 +83,9 @@ struct Entry {
 /// Removes from a home's history what is beyond its bounds, of a change all or nothing; whether there was any. Needs no lock:
 /// nobody writes to what a change has kept.
 fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
-    let here = by_descriptor(home);
     let mut entries = entries(home)?;
     entries.sort_by(|one, other| one.name.cmp(&other.name));
-    correct_ages(&mut entries, &here, now);
+    correct_ages(&mut entries, home, now);
     let ago = |hours: i64, minutes: i64| {
         now.checked_sub(hours.hours().minutes(minutes)).map(spelled).unwrap_or_default()
     };
@@ -102,7 +101,7 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
             continue;
         }
         for Entry { name, place, bytes: its, .. } in change {
-            match remove(&here.join(place)).map_err(|error| Error::io(home.path().join(place), error)) {
+            match remove(home, place) {
                 Ok(()) => (bytes, expired) = (bytes - its, true),
                 // Out of sight before: it holds up nobody.
                 Err(error) if name == ASIDE => tracing::warn!("history: {error}"),
@@ -115,50 +114,40 @@ fn expire(home: &Directory, now: Timestamp, bounds: Bounds) -> Result<bool> {
 }
 
 /// What is named after a clock that was ahead is as old as it is all the same: it would stay until that time else.
-fn correct_ages(entries: &mut [Entry], here: &FsPath, now: Timestamp) {
+fn correct_ages(entries: &mut [Entry], home: &Directory, now: Timestamp) {
     let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    let mut made =
-        made::of_those_ahead(&names, &spelled(now), |at| made::kept_at(&here.join(&entries[at].place)));
+    let mut made = made::of_those_ahead(&names, &spelled(now), |at| made::kept_at(home, &entries[at].place));
     for entry in entries.iter_mut().rev() {
         entry.age = made.pop().unwrap_or_else(|| entry.name.clone());
     }
 }
 
-fn remove(path: &FsPath) -> std::io::Result<()> {
-    let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => remove_calendar(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        // Another process was faster.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
+/// Removes what is at `place` below the home; another process may have been faster. A calendar that was removed as a whole goes
+/// out of sight first: what is left of one whose removal is cut short is no calendar that could be restored.
+fn remove(home: &Directory, place: &FsPath) -> Result<()> {
+    let (parent, name) = split(place);
+    // Beneath, and then by one name: whoever may write to the home could put a symlink on the way.
+    let Some(parent) = home.directory(parent)? else { return Ok(()) };
+    match parent.kind(name)? {
+        Some(EntryKind::Directory) => {}
+        Some(_) => return parent.remove(name),
+        None => return Ok(()),
     }
-}
-
-/// Removes a calendar that was removed as a whole, out of sight first: what is left of one whose removal is cut short is no
-/// calendar that could be restored.
-fn remove_calendar(path: &FsPath) -> std::io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_string_lossy();
     if name.starts_with('.') {
-        return std::fs::remove_dir_all(path);
+        return parent.remove_all(&*name);
     }
-    let aside = path.with_file_name(format!(".{name}"));
-    std::fs::rename(path, &aside)?;
-    std::fs::remove_dir_all(aside)
-}
-
-/// The home by a path that leads to no other, whatever has taken its place.
-fn by_descriptor(home: &Directory) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", home.fd().as_raw_fd()))
+    let aside = format!(".{name}");
+    match parent.rename(&*name, &parent, &aside) {
+        Err(error) if error.is_missing() => Ok(()),
+        renamed => renamed.and_then(|()| parent.remove_all(aside)),
+    }
 }
 
 /// What is ours in a history; names that tell no time are somebody's own.
 fn entries(home: &Directory) -> Result<Vec<Entry>> {
-    let here = by_descriptor(home);
     let entry = |name: &str, place: &FsPath, is_log: bool| {
-        let (bytes, place) = (held(&here.join(place)), place.to_path_buf());
+        let (bytes, place) = (held(home, place), place.to_path_buf());
         Entry { name: name.to_owned(), age: String::new(), place, is_log, bytes }
     };
     let mut entries = Vec::new();
@@ -196,11 +185,16 @@ fn remove_empty(home: &Directory, place: &FsPath) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes of the disk would be free without what is at `path`: blocks, directories too, and nothing for files that
-/// have another name elsewhere.
-fn held(path: &FsPath) -> u64 {
+/// How many bytes of the disk would be free without what is at `place` below the home: blocks, directories too, and nothing for
+/// files that have another name elsewhere.
+fn held(home: &Directory, place: &FsPath) -> u64 {
     const BLOCK: u64 = 512;
-    let found = walkdir::WalkDir::new(path).into_iter().flatten().filter_map(|entry| entry.metadata().ok());
+    let (parent, name) = split(place);
+    let Ok(Some(parent)) = home.directory(parent) else { return 0 };
+    let path = FsPath::new("/proc/self/fd").join(parent.fd().as_raw_fd().to_string()).join(name);
+    // A symlink that somebody puts into a calendar at this very moment could lead it astray: it counts, no more.
+    let walk = walkdir::WalkDir::new(path).follow_root_links(false).into_iter().flatten();
+    let found = walk.filter_map(|entry| entry.metadata().ok());
     found.filter(|it| it.is_dir() || it.nlink() == 1).map(|it| it.blocks() * BLOCK).sum()
 }
 
@@ -339,6 +333,43 @@ mod tests {
         let has_it =
             |home: &FsPath| home.join(HISTORY).join(format!("versions/Calendar/25.ics~{change}")).exists();
         assert!(has_it(&here) && !has_it(&aside));
+    }
+
+    #[test]
+    fn no_symlink_leads_to_what_is_elsewhere() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let [alice, bob] = ["alice", "bob"].map(|name| tree.path().join(name));
+        let (change, by_name) = ("20260101T000000.000000Z-1", "~20260101T000000.000000Z-1");
+        for bobs in [format!("color/{by_name}/a.ics"), format!("color/{change}/Work/a.ics")] {
+            write(bob.join(bobs), 100_000);
+        }
+        for ours in ["versions/Calendar", "removed"] {
+            std::fs::create_dir_all(alice.join(HISTORY).join(ours)).expect("mkdir");
+        }
+        let link = |to: &str, at: &str| {
+            std::os::unix::fs::symlink(to, alice.join(HISTORY).join(at)).expect("a symlink");
+        };
+        link("../../../../bob/color", &format!("versions/Calendar/{by_name}"));
+        link("../../../bob", "versions/z");
+        link("../../../bob/color", &format!("removed/{change}"));
+        link("../../bob/color", "lost");
+        let home = Directory::root(&alice).expect("open");
+        let at = |place: &str| FsPath::new(HISTORY).join(place);
+        // Each as it was found before the symlink was there.
+        for place in [
+            format!("versions/Calendar/{by_name}/{change}"),
+            format!("versions/z/color/{by_name}/a.ics"),
+            format!("lost/{change}"),
+            format!("lost/{by_name}/a.ics"),
+        ] {
+            assert_eq!(held(&home, &at(&place)), 0, "{place}");
+            assert_eq!(made::kept_at(&home, &at(&place)), None, "{place}");
+            remove(&home, &at(&place)).expect("nothing to do");
+        }
+        assert!(held(&home, &at(&format!("removed/{change}"))) < 100_000);
+        remove(&home, &at(&format!("removed/{change}"))).expect("the symlink alone");
+        let left = |below: &FsPath| walkdir::WalkDir::new(below).into_iter().flatten().count();
+        assert_eq!((left(&bob), left(&alice.join(HISTORY).join("removed"))), (7, 1));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! When changes were made whose names say that it is yet to come: a clock was ahead once, and what followed is named after that,
 //! so that the names keep the order. What else tells their times is asked then; names that may be right are believed.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path as FsPath;
 
 use jiff::Timestamp;
 
 use super::spelled;
+use crate::store::disk::Directory;
 
 /// When the last of `names` were made, those that are later than `now`: all are in their order, and all times are as names have
 /// them. `told` says of one, by its place, when it was made at the latest.
@@ -26,11 +26,11 @@ pub fn of_those_ahead(names: &[&str], now: &str, told: impl Fn(usize) -> Option<
     made
 }
 
-/// When something was put into the history at the latest, by the file system's word.
-pub fn kept_at(path: &FsPath) -> Option<String> {
-    let found = path.symlink_metadata().ok()?;
-    let nanoseconds = i32::try_from(found.ctime_nsec()).ok()?;
-    Timestamp::new(found.ctime(), nanoseconds).ok().map(spelled)
+/// When something at `place` below the home was put into the history at the latest, by the file system's word.
+pub fn kept_at(home: &Directory, place: &FsPath) -> Option<String> {
+    let found = home.stat_at(place).ok().flatten()?;
+    let nanoseconds = i32::try_from(found.st_ctime_nsec).ok()?;
+    Timestamp::new(found.st_ctime, nanoseconds).ok().map(spelled)
 }
 
 #[cfg(test)]

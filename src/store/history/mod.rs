@@ -25,7 +25,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::store::disk::staging::Staging;
-use crate::store::disk::{Directory, EntryKind};
+use crate::store::disk::{Directory, EntryKind, split};
 
 pub const HISTORY: &str = ".history";
 pub const REMOVED: &str = ".history/removed";
@@ -156,10 +156,6 @@ pub fn removals(home: &Directory) -> Result<Vec<String>> {
 /// Where a calendar is that was removed as a whole, with all above it that it was alone in, below the home.
 pub fn removed(change: &str) -> PathBuf {
     FsPath::new(REMOVED).join(change)
-}
-
-fn split(file: &FsPath) -> (&FsPath, &OsStr) {
-    (file.parent().unwrap_or(FsPath::new("")), file.file_name().unwrap_or_default())
 }
 
 /// The directory that a place below the home is in, which is made if it is missing, and its name there.

@@ -96,7 +96,7 @@ impl<'h> Timeline<'h> {
         }
         let kept = of(&self.versions, record).chain(of(&self.lost, record));
         let places = kept.map(|(_, Version(place))| place.clone()).chain([removed(&record.change)]);
-        places.filter_map(|place| made::kept_at(&self.home.path().join(place))).min()
+        places.filter_map(|place| made::kept_at(self.home, &place)).min()
     }
 
     /// The first change that is later than `at`.
