@@ -1,11 +1,13 @@
 //! The addresses above the calendars: what programs PROPFIND on their way to the place they publish to.
 
+use std::time::Instant;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::propfind::{Depth, Kind, MAX_BODY, Resource, Wanted, finite_depth, multi_status};
 use super::target::{Collection, Target};
-use super::{Site, blocking, header, login};
+use super::{Site, blocking, header, holder, login};
 use crate::acl::Role;
 use crate::auth::Token;
 use crate::error::{Error, Result};
@@ -24,11 +26,17 @@ pub async fn answer(
     let who = login::principal(site, request, link).await?;
     let path = target.path(who.me())?;
     let (store, asker, folder) = (site.store.clone(), who.clone(), path.clone());
-    let (role, members) = blocking(move || {
+    let begun = Instant::now();
+    let listed = blocking(move || {
         let members = store.list(&asker, &folder)?;
         Ok((store.role_at(&asker, &folder)?, members))
     })
-    .await?;
+    .await;
+    // Of a link every miss is on the beat, wherever it comes from.
+    if link.is_none() && matches!(listed, Err(Error::NotFound | Error::LoginNeeded)) {
+        holder::miss(begun).await;
+    }
+    let (role, members) = listed?;
     if request.method().as_str() != "PROPFIND" {
         return Err(Error::MethodNotAllowed { allow: ALLOW });
     }

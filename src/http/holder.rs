@@ -23,8 +23,9 @@ const MAKER_FOR: Duration = Duration::from_secs(5);
 /// How often the use of a link is written down.
 const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Every "not found" on a link's address takes this long, or a multiple: a token that is wrong, one that is dead and
-/// one that leads elsewhere are told apart neither by the answer nor by the time it took.
+/// Every "not found" on a link's address, or of a collection, takes this long, or a multiple: a token that is wrong, one that is dead and
+/// one that leads elsewhere are told apart neither by the answer nor by the time it took. The members of a collection are
+/// judged one by one, and none is to be told from many.
 const MISS: Duration = Duration::from_millis(100);
 
 /// What an account was when it was looked at; nothing if it was not there or may not be used.
@@ -108,7 +109,7 @@ pub async fn sealed(answer: impl Future<Output = Result<HttpResponse>>) -> HttpR
     let mut response = match answer.await {
         Ok(response) => response,
         Err(Error::NoAddress | Error::NotFound | Error::LoginNeeded | Error::LoginRefused) => {
-            tokio::time::sleep(rest_of_miss(begun.elapsed())).await;
+            miss(begun).await;
             HttpResponse::from_error(Error::NotFound)
         }
         Err(error) => HttpResponse::from_error(error),
@@ -116,6 +117,11 @@ pub async fn sealed(answer: impl Future<Output = Result<HttpResponse>>) -> HttpR
     // The address is the secret: what is followed from here must not be told it.
     response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
+}
+
+/// Waits until a miss that has `begun` then may be told.
+pub async fn miss(begun: Instant) {
+    tokio::time::sleep(rest_of_miss(begun.elapsed())).await;
 }
 
 /// What a miss that took `elapsed` still has to wait.

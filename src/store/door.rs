@@ -7,7 +7,7 @@ use super::Store;
 use super::calendar::held::{Held, Loaded};
 use super::calendar::slot::Slot;
 use super::calendar::snapshot::{Snapshot, Source};
-use super::nearest::nearest;
+use super::nearest::{nearest, rights_in};
 use super::place::{Name, Path, Place};
 use super::rights::owns;
 use super::tree::Found;
@@ -260,13 +260,15 @@ impl Store {
         }
     }
 
-    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder, and the role.
+    /// The calendars and folders right below a folder that `who` may read, each with whether it is a folder, and the most that
+    /// `who` may do there.
     ///
     /// # Errors
     /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself. A member that the
     /// service may not look into is left out.
     pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool, Role)>> {
-        let own = self.role_at(who, folder)?;
+        let rights = nearest(&self.tree, folder)?;
+        let own = rights.role(who, folder)?;
         let names = match self.tree.find(folder) {
             Ok(Found::Folder(directory)) => self.tree.members(&directory),
             Ok(_) => Err(Error::NotFound),
@@ -279,15 +281,18 @@ impl Store {
         for name in names? {
             let mut path = folder.clone();
             path.names.push(name.clone());
-            let is_folder = match self.tree.if_allowed(self.tree.find(&path))? {
-                Some(Found::Calendar(_)) if self.writers.of(&path.home).is_making(&path) => continue,
-                Some(Found::Folder(_)) => true,
-                Some(Found::Calendar(_) | Found::File(..)) => false,
-                Some(Found::Missing | Found::Blocked) | None => continue,
-            };
-            let role = self.role_at(who, &path)?;
-            if role >= Role::Viewer {
-                members.push((name, is_folder, role));
+            // Rights first, and one look for them: that is all the work there is for who may see nothing.
+            let own_rights = rights_in(&self.tree, &self.tree.on_disk(&path))?;
+            let role = own_rights.as_ref().unwrap_or(&rights).role(who, &path)?;
+            if role < Role::Viewer {
+                continue;
+            }
+            match self.tree.if_allowed(self.tree.find(&path))? {
+                Some(Found::Calendar(_)) if self.writers.of(&path.home).is_making(&path) => {}
+                Some(Found::Calendar(_)) => members.push((name, false, role)),
+                Some(Found::File(..)) => members.push((name, false, role)),
+                Some(Found::Folder(_)) => members.push((name, true, role)),
+                Some(Found::Missing | Found::Blocked) | None => {}
             }
         }
         if members.is_empty() {

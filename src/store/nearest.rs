@@ -1,6 +1,6 @@
 //! Which `.acl.json` decides about a place, and how one is changed.
 
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use super::Store;
@@ -20,32 +20,40 @@ use crate::error::{Error, Result};
 pub fn nearest(tree: &Tree, path: &Path) -> Result<Rights> {
     let mut at = tree.on_disk(path);
     loop {
-        let file = at.join(FILE);
-        // Most places have none.
-        let there = match tree.root.look(&file) {
-            // The service may not look there.
-            Err(error) if error.is_refused() => return Ok(Rights::Closed { reason: error.to_string() }),
-            there => there?,
-        };
-        if let There::File(stamp) = there
-            && let Some(known) = tree.rights.known(&file, stamp)
-        {
-            return Ok(known);
-        }
-        if there != There::Nothing
-            && let Some(directory) = tree.root.directory(&at)?
-            && directory.kind(FILE)?.is_some()
-        {
-            let (rights, stamp) = rights::read(&directory);
-            if let Some(stamp) = stamp {
-                tree.rights.learn(file, stamp, rights.clone());
-            }
+        if let Some(rights) = rights_in(tree, &at)? {
             return Ok(rights);
         }
         if !at.pop() || at.as_os_str().is_empty() {
             return Ok(Rights::None);
         }
     }
+}
+
+/// What the `.acl.json` in the directory `at`, below the data directory, says, if there is one.
+pub fn rights_in(tree: &Tree, at: &FsPath) -> Result<Option<Rights>> {
+    let file = at.join(FILE);
+    // Most places have none.
+    let there = match tree.root.look(&file) {
+        // The service may not look there.
+        Err(error) if error.is_refused() => return Ok(Some(Rights::Closed { reason: error.to_string() })),
+        there => there?,
+    };
+    if let There::File(stamp) = there
+        && let Some(known) = tree.rights.known(&file, stamp)
+    {
+        return Ok(Some(known));
+    }
+    if there != There::Nothing
+        && let Some(directory) = tree.root.directory(at)?
+        && directory.kind(FILE)?.is_some()
+    {
+        let (rights, stamp) = rights::read(&directory);
+        if let Some(stamp) = stamp {
+            tree.rights.learn(file, stamp, rights.clone());
+        }
+        return Ok(Some(rights));
+    }
+    Ok(None)
 }
 
 impl Store {

@@ -260,6 +260,29 @@ fn nothing_is_loaded_for_who_has_no_rights() {
 }
 
 #[test]
+fn nothing_is_listed_for_who_has_no_rights() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let s = Server::configured("watch = \"poll\"");
+    s.write("users/alice/.acl.json", "{}");
+    s.write("users/alice/Secret/Vdir/one.ics", plain(&[&event("one", "One", &[])]));
+    let trace = s.path("trace");
+    let Some(strace) = Strace::list_with_paths(&s, "openat2,newfstatat,getdents64", &trace) else { return };
+    for user in ["carol", NOBODY] {
+        for method in ["GET", "PUT", "DELETE", "PROPFIND"] {
+            s.request(method, "/ical/~alice/folder/Secret/Vdir.ics", user).send();
+        }
+        s.propfind("/ical/~alice/folder/Secret/", user, "1", "").send();
+    }
+    drop(strace);
+    let looks = std::fs::read_to_string(trace).expect("a trace");
+    let member = looks.lines().filter(|line| line.contains("Secret/Vdir>"));
+    assert_eq!(member.collect::<Vec<_>>(), [""; 0], "{looks}");
+    assert!(looks.contains("Secret/Vdir/.acl.json") && looks.contains("getdents64("), "{looks}");
+}
+
+#[test]
 fn without_a_login_comes_the_question_for_one() {
     let s = Server::start();
     for address in [

@@ -27,6 +27,11 @@ impl Strace {
         Strace::attach(s, calls, &["-o", file.to_str().expect("UTF-8")])
     }
 
+    /// As [`Strace::list`], with the path of each descriptor.
+    pub fn list_with_paths(s: &Server, calls: &str, file: &Path) -> Option<Strace> {
+        Strace::attach(s, calls, &["-y", "-o", file.to_str().expect("UTF-8")])
+    }
+
     fn attach(s: &Server, calls: &str, more: &[&str]) -> Option<Strace> {
         let mut child = Command::new("strace")
             .args(["-f", "-e", &format!("trace={calls}"), "-p", &s.pid().to_string()])
