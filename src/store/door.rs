@@ -20,7 +20,7 @@ use crate::ical::whole::Heading;
 /// A place that was opened: what its asker sees.
 #[derive(Debug, Clone)]
 pub struct Room {
-    /// The most that the asker may do here.
+    /// The most that the asker may do here: in a loose file nobody more than read.
     pub role: Role,
     pub snapshot: Arc<Snapshot>,
 }
@@ -53,6 +53,11 @@ pub(super) fn admit(who: &Principal, role: Role, need: Role) -> Result<()> {
         }
         Principal::User { .. } | Principal::Link(_) => Err(Error::NotFound),
     }
+}
+
+/// The refusal to write to a loose file, whoever asks.
+pub(super) fn one_file() -> Error {
+    Error::Forbidden("this calendar is one file, which is read-only".to_owned())
 }
 
 impl Store {
@@ -122,10 +127,14 @@ impl Store {
         let mut admitted = Admitted { role: Role::None, parts: Vec::new() };
         for (slot, loaded) in found {
             let role = loaded.role(who, &slot.path)?;
-            admitted.role = admitted.role.max(role);
+            let is_file = loaded.calendar.contents.read_only;
+            admitted.role = admitted.role.max(if is_file { role.min(Role::Viewer) } else { role });
             if role >= need.min(Role::Viewer) {
                 admitted.parts.push(Part { slot, loaded, role });
             }
+        }
+        if admitted.role < need && admitted.parts.iter().any(|part| part.role >= need) {
+            return Err(one_file());
         }
         admit(who, admitted.role, need)?;
         Ok(admitted)
@@ -290,7 +299,7 @@ impl Store {
             match self.tree.if_allowed(self.tree.find(&path))? {
                 Some(Found::Calendar(_)) if self.writers.of(&path.home).is_making(&path) => {}
                 Some(Found::Calendar(_)) => members.push((name, false, role)),
-                Some(Found::File(..)) => members.push((name, false, role)),
+                Some(Found::File(..)) => members.push((name, false, Role::Viewer)),
                 Some(Found::Folder(_)) => members.push((name, true, role)),
                 Some(Found::Missing | Found::Blocked) | None => {}
             }

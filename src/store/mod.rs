@@ -64,6 +64,7 @@ use commit::Journals;
 use commit::writer::{Writer, Writers};
 use disk::Directory;
 use disk::staging::Staging;
+use door::one_file;
 use history::expiry::Bounds;
 use history::went_back::Newest;
 use owners::Owners;
@@ -233,9 +234,7 @@ impl Store {
         precondition(Some(&room.snapshot.etag))?;
         match self.tree.find(path)? {
             Found::Calendar(_) => {}
-            Found::File(..) => {
-                return Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned()));
-            }
+            Found::File(..) => return Err(one_file()),
             Found::Folder(_) | Found::Missing | Found::Blocked => return Err(Error::NotFound),
         }
         let cause = Cause::new(Did::Remove, origin);

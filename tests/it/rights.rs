@@ -283,6 +283,22 @@ fn nothing_is_listed_for_who_has_no_rights() {
 }
 
 #[test]
+fn a_loose_file_is_shown_as_what_it_is_to_its_owner_too() {
+    let s = Server::start();
+    let privileges = "<propfind xmlns=\"DAV:\"><prop><current-user-privilege-set/></prop></propfind>";
+    for (address, depth) in [("/ical/folder/Odd/Loose.ics", "0"), ("/ical/folder/Odd/", "1")] {
+        let text = s.propfind(address, "bob", depth, privileges).status(207).text();
+        let of_file = text.lines().find(|line| line.contains("Loose.ics")).expect("the file");
+        assert!(of_file.contains("<D:read/>") && !of_file.contains("write"), "{text}");
+    }
+    // What Thunderbird asks by: a 412 would say that a save is welcome.
+    let body = plain(&[&event("x", "X", &[])]);
+    let refused = s.put("/ical/folder/Odd/Loose.ics", "bob", body).header("If-Match", "nothing").status(403);
+    assert!(refused.text().contains("one file"), "{refused}");
+    s.delete("/ical/folder/Odd/Loose.ics", "bob").status(403);
+}
+
+#[test]
 fn without_a_login_comes_the_question_for_one() {
     let s = Server::start();
     for address in [

@@ -16,7 +16,7 @@ use crate::store::calendar::{Calendar, Change};
 use crate::store::commit::operation::Operation;
 use crate::store::disk::Directory;
 use crate::store::disk::content::{Content, State, content_hash};
-use crate::store::door::Part;
+use crate::store::door::{Part, one_file};
 use crate::store::merge::base::Here;
 use crate::store::merge::plan::Plan;
 use crate::store::place::{MAIN, Path};
@@ -253,7 +253,7 @@ impl Target {
 
     fn writable(&self) -> Result<()> {
         match self.calendar.contents.read_only {
-            true => Err(Error::Forbidden("this calendar is one file, which is read-only".to_owned())),
+            true => Err(one_file()),
             false => Ok(()),
         }
     }
