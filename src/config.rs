@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 
@@ -44,6 +44,7 @@ pub struct Config {
     /// How many megabytes each home's history may take.
     pub history_mb: u64,
     /// Peers whose Forwarded or X-Forwarded-For header is believed, and that may pass passwords on over plain HTTP.
+    #[serde(deserialize_with = "canonical")]
     pub proxies: Vec<IpAddr>,
     /// How many connections one address may have at once; those of `proxies` are not counted.
     pub connections_per_address: usize,
@@ -125,8 +126,15 @@ impl Default for Auth {
     }
 }
 
+/// What the path of a Unix socket stands behind in `listen`.
+pub const UNIX: &str = "unix:";
+
 /// Where the configuration is looked for when no other place is named.
 pub const SYSTEM_FILE: &str = "/etc/kalends/kalends.toml";
+
+/// The cache directory of the shipped unit, and the variable by which systemd tells the server of it.
+const SYSTEM_CACHE: &str = "/var/cache/kalends";
+const CACHE_DIRECTORY: &str = "CACHE_DIRECTORY";
 
 /// A data directory may bring its own configuration under this name, as `data-example` does.
 pub const FILE_IN_DATA: &str = "kalends.toml";
@@ -139,9 +147,18 @@ impl Config {
     pub fn read(file: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Error::Config(format!("{}: {error}", file.display())))?;
-        let mut config = Config::parse(&text)
-            .map_err(|(line, message)| Error::Config(format!("{}:{line}: {message}", file.display())))?;
+        Config::parse_at(file, &text)
+            .map_err(|(line, message)| Error::Config(format!("{}:{line}: {message}", file.display())))
+    }
+
+    /// As [`Config::parse`], for the text that is in `file`.
+    fn parse_at(file: &Path, text: &str) -> Result<Config, (usize, String)> {
+        let mut config = Config::parse(text)?;
         config.anchor(file.parent().unwrap_or(Path::new("")));
+        if file == Path::new(SYSTEM_FILE) && variable(CACHE_DIRECTORY).is_none() {
+            // The unit's, which only the server is told of: commands read there what it has kept.
+            config.cache.get_or_insert_with(|| PathBuf::from(SYSTEM_CACHE));
+        }
         Ok(config)
     }
 
@@ -165,13 +182,12 @@ impl Config {
 
     /// The cache directory: the configured one, else systemd's `$CACHE_DIRECTORY`, else one of the user's own.
     pub fn cache(&self) -> PathBuf {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = || variable("HOME").map(|home| home.join(".cache"));
         self.cache
             .clone()
-            .or_else(|| variable("CACHE_DIRECTORY"))
+            .or_else(|| variable(CACHE_DIRECTORY))
             .or_else(|| variable("XDG_CACHE_HOME").or_else(home).map(|cache| cache.join("kalends")))
-            .unwrap_or_else(|| PathBuf::from("/var/cache/kalends"))
+            .unwrap_or_else(|| PathBuf::from(SYSTEM_CACHE))
     }
 
     /// The configuration in `text`, or the line (from 1) and what is wrong there.
@@ -254,7 +270,21 @@ impl Config {
         for path in optional.into_iter().flatten().chain([&mut self.data]) {
             *path = directory.join(&*path);
         }
+        if let Some(path) = self.listen.strip_prefix(UNIX) {
+            self.listen = format!("{UNIX}{}", directory.join(path).display());
+        }
     }
+}
+
+/// A path in the environment.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Addresses as peers are compared: a dual-stack socket has IPv4 ones as `::ffff:192.0.2.1`.
+fn canonical<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    let addresses = Vec::<IpAddr>::deserialize(deserializer)?;
+    Ok(addresses.iter().map(IpAddr::to_canonical).collect())
 }
 
 /// The line, from 1, in which the byte at `at` is.
@@ -277,7 +307,7 @@ fn key_in(text: &str, line: usize) -> Option<String> {
 
 /// Whether something can be listened at: `ADDRESS:PORT` or `unix:PATH`.
 fn is_listenable(text: &str) -> bool {
-    match text.strip_prefix("unix:") {
+    match text.strip_prefix(UNIX) {
         Some(path) => !path.is_empty(),
         None => text.parse::<SocketAddr>().is_ok(),
     }
@@ -310,6 +340,46 @@ mod tests {
         let config = Config::parse("").expect("defaults");
         assert_eq!(config.listen, "127.0.0.1:5545");
         assert_eq!(config.auth.method, Method::Pam);
+    }
+
+    #[test]
+    fn a_proxy_is_the_same_however_its_address_is_written() {
+        let config = Config::parse("proxies = [\"::ffff:192.0.2.1\", \"192.0.2.2\", \"2001:db8::1\"]");
+        let addresses = config.expect("addresses").proxies;
+        assert_eq!(
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+        );
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_files_directory() {
+        for (text, listen) in [
+            ("listen = \"unix:socket\"", "unix:/etc/kalends/socket"),
+            ("listen = \"unix:/run/socket\"", "unix:/run/socket"),
+            ("listen = \"[::1]:5545\"", "[::1]:5545"),
+        ] {
+            let file = Path::new("/etc/kalends/other.toml");
+            let config = Config::parse_at(file, &format!("data = \"tree\"\n{text}")).expect(text);
+            assert_eq!(
+                (config.listen.as_str(), config.data.as_path()),
+                (listen, Path::new("/etc/kalends/tree"))
+            );
+        }
+    }
+
+    #[test]
+    fn commands_have_the_cache_of_the_shipped_unit() {
+        let unit = include_str!("../systemd/kalends.service");
+        assert!(unit.contains("CacheDirectory=kalends\n") && SYSTEM_CACHE == "/var/cache/kalends");
+        for (file, text, cache) in [
+            (SYSTEM_FILE, "", Some(SYSTEM_CACHE)),
+            (SYSTEM_FILE, "cache = \"/srv/cache\"", Some("/srv/cache")),
+            ("/srv/kalends.toml", "", None),
+        ] {
+            let config = Config::parse_at(Path::new(file), text).expect(text);
+            assert_eq!(config.cache.as_deref(), cache.map(Path::new), "{file} {text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::out::print;
 use crate::auth::Authenticator;
-use crate::config::{Config, Watch};
+use crate::config::{Config, UNIX, Watch};
 use crate::error::Result;
 use crate::http::Site;
 use crate::http::server::{Listening, serve};
@@ -55,7 +55,7 @@ pub fn run(config: Config) -> Result<()> {
 fn greet(listening: &Listening, users: Option<Vec<String>>) {
     let at = match listening {
         Listening::Address(address) => format!("http://{address}"),
-        Listening::Socket(path) => format!("unix:{path}"),
+        Listening::Socket(path) => format!("{UNIX}{path}"),
     };
     let who = match users {
         Some(users) => format!("Users who can log in: {}", users.join(", ")),

@@ -1,7 +1,10 @@
 //! The listening server: sockets, workers, timeouts. Which addresses there are is not known here.
 
 use std::any::Any;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -12,6 +15,7 @@ use actix_web::{App, HttpServer};
 
 use super::connections::Connections;
 use super::{Site, answer};
+use crate::config::UNIX;
 use crate::error::{Error, Result};
 
 /// How long a client may take for its request's head.
@@ -32,7 +36,7 @@ pub enum Listening {
 /// then to the end of the requests in flight.
 ///
 /// # Errors
-/// `Config` for an address that cannot be read, `Io` for one that cannot be listened at.
+/// `Config` for an address that cannot be read or a socket's path that is taken, `Io` for one that cannot be listened at.
 pub fn serve(site: Site, listen: &str, listens: impl FnOnce(&Listening)) -> Result<()> {
     let system = System::new();
     let (server, listening) = system.block_on(async { server(site, listen) })?;
@@ -53,8 +57,8 @@ fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
             connections.admit(connection, data);
         })
         .shutdown_timeout(LAST_REQUESTS);
-    if let Some(path) = listen.strip_prefix("unix:") {
-        let server = server.bind_uds(path).map_err(|error| Error::io(path, error))?;
+    if let Some(path) = listen.strip_prefix(UNIX) {
+        let server = server.listen_uds(socket(path)?).map_err(|error| Error::io(path, error))?;
         return Ok((server.run(), Listening::Socket(path.to_owned())));
     }
     let address: SocketAddr = listen
@@ -65,10 +69,53 @@ fn server(site: Site, listen: &str) -> Result<(Server, Listening)> {
     Ok((server.run(), Listening::Address(bound)))
 }
 
+/// A socket at `path`, in the place of one that a server which was killed has left, and of nothing else.
+fn socket(path: &str) -> Result<UnixListener> {
+    let bound = match UnixListener::bind(path) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let meta = std::fs::symlink_metadata(path).map_err(|error| Error::io(path, error))?;
+            let taken = |what: &str| Err(Error::Config(format!("listen: {UNIX}{path}: {what}")));
+            if !meta.file_type().is_socket() {
+                return taken("something is there that is no socket, and stays");
+            }
+            match UnixStream::connect(path) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                _ => return taken("another server may listen there"),
+            }
+            std::fs::remove_file(path).and_then(|()| UnixListener::bind(path))
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| Error::io(path, error))
+}
+
 /// An answer's last piece must not wait until the client has confirmed those before, which takes up to 40 ms.
 fn send_at_once(connection: &dyn Any) {
     if let Some(Err(error)) = connection.downcast_ref::<TcpStream>().map(|stream| stream.set_nodelay(true)) {
         // The client may be gone already; it is slower at worst.
         tracing::debug!("TCP_NODELAY: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_takes_the_place_of_a_dead_one_and_of_nothing_else() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let at = path.to_str().expect("UTF-8");
+        let refused = || socket(at).expect_err("taken").to_string();
+        std::fs::write(&path, "precious").expect("written");
+        assert!(refused().contains("no socket"));
+        assert_eq!(std::fs::read(&path).expect("read"), b"precious");
+        std::fs::remove_file(&path).expect("removed");
+        let first = socket(at).expect("a free path");
+        assert!(refused().contains("another server"));
+        UnixStream::connect(&path).expect("the first one listens");
+        drop(first);
+        socket(at).expect("nobody listens there any more");
+        UnixStream::connect(&path).expect_err("it is closed again");
     }
 }
