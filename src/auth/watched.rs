@@ -119,6 +119,8 @@ impl<T> Watched<T> {
         let mut version = self.version.write();
         version.look = next;
         let read = text_of(&self.path);
+        // What could not be read may be the same file a moment later: that one is news.
+        version.look.settled &= read.is_ok();
         let hash = read.as_ref().ok().map(|text| blake3::hash(text.as_bytes()));
         if version.text == hash {
             return false;
@@ -184,6 +186,16 @@ mod tests {
         std::fs::write(&path, "3").expect("written");
         assert!(watched.look());
         assert_eq!(*watched.current(), 3);
+    }
+
+    #[test]
+    fn a_look_at_a_file_that_could_not_be_read_proves_nothing() {
+        let (_directory, path) = file("1");
+        let watched = Watched::read("auth.file", &path, number).expect("a number");
+        std::fs::remove_file(&path).expect("removed");
+        assert!(!watched.look());
+        let next = Look::at(&path, Duration::ZERO);
+        assert!(!watched.version.read().look.proves_unchanged(&next));
     }
 
     #[test]
