@@ -38,7 +38,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The user and the password in a Basic header value, as UTF-8 (RFC 7617 §2.1).
+    /// The user and the password in a Basic header value, as UTF-8 (RFC 7617 §2.1), else as the ISO-8859-1 that some programs
+    /// send whatever they are asked for (KDE's, up to Frameworks 5).
     ///
     /// Anything else is nothing: Outlook sends a Bearer of its own even to open addresses.
     pub fn from_basic(header_value: &str) -> Option<Credentials> {
@@ -50,9 +51,25 @@ impl Credentials {
             return None;
         }
         let bytes = Zeroizing::new(BASE64.decode(token.trim()).ok()?);
-        let (user, password) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
+        let latin;
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            Err(_) => {
+                latin = from_latin_1(&bytes);
+                &latin
+            }
+        };
+        let (user, password) = text.split_once(':')?;
         Some(Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
     }
+}
+
+/// The text whose characters have these numbers.
+fn from_latin_1(bytes: &[u8]) -> Zeroizing<String> {
+    // A String that grows leaves what it was behind, unwiped.
+    let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+    text.extend(bytes.iter().copied().map(char::from));
+    text
 }
 
 #[cfg(test)]
@@ -75,6 +92,7 @@ mod tests {
             ("basic  YWxpY2U6YWxpY2U".to_owned(), "alice", "alice"),
             (basic(b"alice:with:colons:"), "alice", "with:colons:"),
             (basic("m\u{fc}ller:pa\u{df}".as_bytes()), "m\u{fc}ller", "pa\u{df}"),
+            (basic(b"m\xfcller:pa\xdfwort"), "m\u{fc}ller", "pa\u{df}wort"),
             (basic(b"alice@example.org:x"), "alice@example.org", "x"),
             (basic(b"alice:"), "alice", ""),
             (basic(b":"), "", ""),
@@ -95,7 +113,7 @@ mod tests {
             "BasicYWxpY2U6YWxpY2U=",
             "Negotiate abc",
             &basic(b"no colon"),
-            &basic(b"m\xfcller:latin-1"),
+            &basic(b"\xff\xfe"),
             &long,
         ] {
             assert_eq!(read(value), None, "{value}");
