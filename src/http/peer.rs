@@ -15,13 +15,14 @@ pub fn is_private(site: &Site, request: &HttpRequest) -> bool {
     }
 }
 
-/// The client's address; behind a proxy that the configuration names, the one that the proxy saw.
+/// The client's address; behind a proxy that the admin vouches for, the one that the proxy saw. Who connects to a Unix socket is
+/// vouched for by its mode.
 pub fn client(site: &Site, request: &HttpRequest) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip().to_canonical();
-    if !site.trusts(peer) {
-        return Some(peer);
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    match peer {
+        Some(peer) if !site.trusts(peer) => Some(peer),
+        proxy => seen(request.headers(), |address| site.trusts(address)).or(proxy),
     }
-    Some(seen(request.headers(), |address| site.trusts(address)).unwrap_or(peer))
 }
 
 /// The address that the nearest proxy saw: read from the end of all lines of the header, since what stands before the

@@ -46,6 +46,7 @@ mod reads;
 mod rewriting;
 mod rights;
 mod saves;
+mod socket;
 mod turns;
 mod unreadable;
 mod watch;
