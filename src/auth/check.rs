@@ -61,13 +61,13 @@ impl Check {
         }
     }
 
-    /// Whether the account of `user` may be used now, where no password is at hand.
-    pub fn may_use(&self, user: &str) -> Result<bool, Refusal> {
+    /// Whether the account of `user` may be used now, by who comes from `peer`, where no password is at hand.
+    pub fn may_use(&self, user: &str, peer: Option<IpAddr>) -> Result<bool, Refusal> {
         match self {
             Check::File(passwords) => Ok(passwords.current().contains(user)),
             Check::Pam { service, min_uid } => {
                 let usable = account(user)?.is_some_and(|account| account.usable(*min_uid).is_ok());
-                Ok(usable && service.may_use(user)?)
+                Ok(usable && service.may_use(user, peer)?)
             }
         }
     }

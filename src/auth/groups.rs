@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::system::Account;
+use super::system::{Account, is_group};
 use super::watched::{Fault, Watched};
 use crate::acl::Groups;
 use crate::error::Result;
@@ -33,6 +33,17 @@ impl Source {
                 Ok(None) => Groups::Known(Vec::new()),
                 Err(_) => Groups::Unknown,
             },
+        }
+    }
+
+    /// Whether there is such a group.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn knows(&self, group: &str) -> nix::Result<bool> {
+        match self {
+            Source::File(members) => Ok(members.current().0.contains_key(group)),
+            Source::System => is_group(group),
         }
     }
 

@@ -73,6 +73,7 @@ impl Judge {
     /// # Errors
     /// `Error::Throttled`.
     pub fn attempt(&self, credentials: &Credentials, peer: Option<IpAddr>) -> Result<Attempt> {
+        // Without our domain in any case: it must not double the guesses at one password.
         let attempt = self.throttle.attempt(peer, self.plain(&credentials.user));
         self.room(attempt)?;
         Ok(attempt)
@@ -114,8 +115,7 @@ impl Judge {
     }
 
     fn check(&self, credentials: &Credentials, peer: Option<IpAddr>) -> Result<Arc<Principal>, Refusal> {
-        let name =
-            Name::new(self.plain(&credentials.user)).ok_or_else(|| Refusal::wrong("no name of a user"))?;
+        let name = self.asked(&credentials.user)?.ok_or_else(|| Refusal::wrong("no name of a user"))?;
         let password = credentials.password.reveal();
         if password.is_empty() {
             return Err(Refusal::wrong("empty password"));
@@ -125,6 +125,19 @@ impl Judge {
         }
         let user = self.method.check(name.as_str(), password, peer)?;
         Ok(self.with_groups(user))
+    }
+
+    /// The name to look for: the whole one where a user has it, as in directories whose accounts have our domain in their
+    /// names, else the one without our domain. Accounts of both names are two users.
+    fn asked(&self, user: &str) -> Result<Option<Name>, Refusal> {
+        let plain = self.plain(user);
+        if plain != user
+            && let Some(whole) = Name::new(user)
+            && self.method.spelling(whole.as_str())?.is_some()
+        {
+            return Ok(Some(whole));
+        }
+        Ok(Name::new(plain))
     }
 
     /// The name without our own domain: `alice@example.org` is alice where that domain is ours.
@@ -154,13 +167,17 @@ impl Judge {
 
     pub fn principal(&self, user: &str) -> Result<Option<Arc<Principal>>, Refusal> {
         self.look();
-        let Some(name) = Name::new(self.plain(user)) else { return Ok(None) };
+        let Some(name) = self.asked(user)? else { return Ok(None) };
         let found = self.method.spelling(name.as_str())?;
         Ok(found.map(|name| self.with_groups(name)))
     }
 
-    pub fn may_use(&self, user: &str) -> Result<bool, Refusal> {
-        self.method.may_use(user)
+    pub fn may_use(&self, user: &str, peer: Option<IpAddr>) -> Result<bool, Refusal> {
+        self.method.may_use(user, peer)
+    }
+
+    pub fn knows_group(&self, group: &str) -> Result<bool, Refusal> {
+        self.groups.knows(group).map_err(|error| Refusal::Unavailable(format!("groups: {error}")))
     }
 }
 

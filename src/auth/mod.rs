@@ -134,13 +134,22 @@ impl Authenticator {
         Ok(self.judge.principal(user)?)
     }
 
-    /// As [`Authenticator::principal`], for an account that may be used now: a locked one is as good as gone. May block.
+    /// Whether there is such a group. May block.
+    ///
+    /// # Errors
+    /// `LoginUnavailable`: the system cannot tell.
+    pub fn knows_group(&self, group: &str) -> Result<bool> {
+        Ok(self.judge.knows_group(group)?)
+    }
+
+    /// As [`Authenticator::principal`], for an account that may be used now from `peer`: a locked one is as good as gone. May
+    /// block.
     ///
     /// # Errors
     /// `LoginUnavailable`: the system, or PAM, cannot tell.
-    pub fn active(&self, user: &str) -> Result<Option<Arc<Principal>>> {
+    pub fn active(&self, user: &str, peer: Option<IpAddr>) -> Result<Option<Arc<Principal>>> {
         let Some(principal) = self.principal(user)? else { return Ok(None) };
-        let may_use = principal.user().map_or(Ok(false), |name| self.judge.may_use(name))?;
+        let may_use = principal.user().map_or(Ok(false), |name| self.judge.may_use(name, peer))?;
         Ok(may_use.then_some(principal))
     }
 }

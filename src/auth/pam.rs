@@ -105,10 +105,13 @@ impl Service {
     }
 
     /// Whether the account may be used now, where no password is at hand. A password that is to be changed ends no account.
-    pub fn may_use(&self, user: &str) -> Result<bool, Denial> {
+    pub fn may_use(&self, user: &str, peer: Option<IpAddr>) -> Result<bool, Denial> {
         let Ok(user) = CString::new(user) else { return Ok(false) };
         let answers = Answers { user, password: Zeroizing::default() };
         let mut transaction = Transaction::start(self, &answers)?;
+        if let Some(peer) = peer {
+            transaction.set_remote_host(peer)?;
+        }
         match transaction.run(raw::pam_acct_mgmt) {
             Ok(()) => Ok(true),
             Err(_) if transaction.status == PamReturnCode::NEW_AUTHTOK_REQD as c_int => Ok(true),

@@ -20,6 +20,14 @@ pub fn current_user() -> String {
     User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name)
 }
 
+/// Whether the system has a group of this name.
+///
+/// # Errors
+/// The system cannot tell.
+pub fn is_group(name: &str) -> nix::Result<bool> {
+    Ok(Group::from_name(name)?.is_some())
+}
+
 impl Account {
     /// The account that answers to `name`; a directory may take any letter case and answer with its own spelling.
     ///

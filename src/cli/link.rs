@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::DataOptions;
 use super::out::print;
 use crate::auth::{Authenticator, Token};
-use crate::config::Config;
+use crate::config::{Config, UNIX};
 use crate::error::{Error, Result};
 use crate::http::link::url;
 use crate::http::target::Urls;
@@ -68,10 +68,16 @@ pub fn run(command: Link, data: &DataOptions) -> Result<()> {
 /// Makes the link; gives its address.
 fn add(config: &Config, store: &Store, link: &SecretLink) -> Result<String> {
     let unknown = || Error::BadRequest(format!("there is no user {}", link.owner));
-    let maker = Authenticator::new(config)?.principal(&link.owner)?.ok_or_else(unknown)?;
+    let auth = Authenticator::new(config)?;
+    let maker = auth.principal(&link.owner)?.ok_or_else(unknown)?;
     // The link's file names the user; another spelling would find nobody.
     if maker.user() != Some(&link.owner) {
         return Err(unknown());
+    }
+    // Where that cannot be told, as by a user who may not read the passwords, the server will tell.
+    if matches!(auth.active(&link.owner, None), Ok(None)) {
+        let words = format!("the account {} may not be used: a link of it would be dead", link.owner);
+        return Err(Error::BadRequest(words));
     }
     store.may_share(&maker, link).map_err(|error| match error {
         Error::NotFound => Error::BadRequest(format!("{}: nothing that {maker} may see", link.place)),
@@ -79,7 +85,7 @@ fn add(config: &Config, store: &Store, link: &SecretLink) -> Result<String> {
     })?;
     let token = Token::random()?;
     store.add_link(&LinkId::of(token.sha256()), link)?;
-    let listening = (!config.listen.starts_with("unix:")).then(|| format!("http://{}", config.listen));
+    let listening = (!config.listen.starts_with(UNIX)).then(|| format!("http://{}", config.listen));
     let base_url = config.base_url.clone().or(listening);
     Ok(url(&Urls::new(base_url.as_deref(), config.domain.as_deref()), &token, link))
 }

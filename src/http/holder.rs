@@ -1,6 +1,7 @@
 //! Who holds a secret link: from the token in an address to a Principal, and what is kept from who holds none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::{Timestamp, ToSpan, Unit};
 use parking_lot::Mutex;
 
-use super::peer::is_private;
+use super::peer::{client, is_private};
 use super::{Site, blocking, program};
 use crate::acl::Principal;
 use crate::auth::{Authenticator, Token};
@@ -35,27 +36,66 @@ struct Seen {
     account: Option<Arc<Principal>>,
 }
 
+impl Seen {
+    fn is_fresh(&self) -> bool {
+        self.when.elapsed() < MAKER_FOR
+    }
+}
+
+/// The name of a link's maker, and the address that the link is used from.
+type Asked = (String, Option<IpAddr>);
+
 /// What is remembered of links: not what they grant, which is in their files.
 #[derive(Debug, Default)]
 pub struct Links {
-    /// The accounts of makers. Guards the map only.
-    makers: Mutex<HashMap<String, Seen>>,
+    /// The accounts of makers, by whom they were asked for: PAM may refuse an address. Guards the map only.
+    makers: Mutex<HashMap<Asked, Seen>>,
+    /// Those of them that the log knows to be refused. Guards the set only.
+    refused: Mutex<HashSet<Asked>>,
     /// When the use of a link was last written down by this process. Guards the map only.
     noted: Mutex<HashMap<LinkId, Instant>>,
 }
 
 impl Links {
-    /// The user who made a link, if the account is still there and may be used. May block.
-    fn maker(&self, auth: &Authenticator, name: &str) -> Result<Option<Arc<Principal>>> {
-        let known = self.makers.lock().get(name).cloned();
-        if let Some(seen) = known.filter(|seen| seen.when.elapsed() < MAKER_FOR) {
+    /// The user who made a link, if the account is still there and may be used from `peer`. May block.
+    fn maker(
+        &self,
+        auth: &Authenticator,
+        name: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Option<Arc<Principal>>> {
+        let asked = (name.to_owned(), peer);
+        let known = self.makers.lock().get(&asked).cloned();
+        if let Some(seen) = known.filter(Seen::is_fresh) {
             return Ok(seen.account);
         }
         // A directory that answers to another spelling speaks of an account that did not make the link.
-        let account = auth.active(name)?.filter(|maker| maker.user() == Some(name));
-        let seen = Seen { when: Instant::now(), account: account.clone() };
-        self.makers.lock().insert(name.to_owned(), seen);
+        let account = auth.active(name, peer)?.filter(|maker| maker.user() == Some(name));
+        self.tell_refused(&asked, account.is_none());
+        let mut makers = self.makers.lock();
+        makers.retain(|_, seen| seen.is_fresh());
+        makers.insert(asked, Seen { when: Instant::now(), account: account.clone() });
         Ok(account)
+    }
+
+    /// Logs a maker who is refused, once until that changes: who holds the link is told nothing.
+    fn tell_refused(&self, asked: &Asked, is_refused: bool) {
+        const MOST: usize = 1_000;
+        let mut refused = self.refused.lock();
+        if !is_refused {
+            refused.remove(asked);
+            return;
+        }
+        if refused.len() == MOST {
+            refused.clear();
+        }
+        if refused.insert(asked.clone()) {
+            let from = asked.1.map_or_else(|| "a Unix socket".to_owned(), |peer| peer.to_string());
+            tracing::warn!(
+                "a link of {:?} is used from {from}, and the account is gone or may not be used",
+                asked.0
+            );
+        }
     }
 
     /// Whether it is time to write down that a link was used. Then it is this caller's turn.
@@ -83,10 +123,11 @@ pub async fn principal(site: &Data<Site>, request: &HttpRequest, token: &Token) 
         return Err(Error::InsecureTransport);
     }
     let (site, id, by) = (site.clone(), LinkId::of(token.sha256()), program(request));
+    let peer = client(&site, request);
     blocking(move || {
         let now = Timestamp::now();
         let link = site.store.link(&id)?.filter(|link| !link.is_expired(now)).ok_or(Error::NotFound)?;
-        let maker = site.links.maker(&site.auth, &link.owner)?.ok_or(Error::NotFound)?;
+        let maker = site.links.maker(&site.auth, &link.owner, peer)?.ok_or(Error::NotFound)?;
         let who = Principal::Link(Box::new(link.grant(maker.as_ref().clone())));
         if site.links.is_due(&id, &link, now) {
             let at = now.round(Unit::Second).unwrap_or(now);

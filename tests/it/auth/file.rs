@@ -200,6 +200,28 @@ fn a_user_is_known_by_name_without_a_login() {
 }
 
 #[test]
+fn an_account_whose_own_name_has_the_domain_is_a_user_of_its_own() {
+    let files = Files::new();
+    files.write(&[("zoe@example.org", "whole"), ("alice@example.org", "whole"), ("alice", "bare")]);
+    let auth = files.open();
+    let logins = [
+        ("zoe@example.org", "whole"),
+        ("zoe", "whole"),
+        ("alice@example.org", "whole"),
+        ("alice", "bare"),
+        ("alice@example.org", "bare"),
+        ("alice", "whole"),
+    ];
+    let found = ["zoe@example.org", "refused", "alice@example.org", "alice", "refused", "refused"];
+    assert_eq!(answers(&auth, &logins), found);
+    for name in ["zoe@example.org", "alice@example.org", "alice"] {
+        let known = auth.principal(name).expect("an answer").expect("a user");
+        assert_eq!(known.user(), Some(name));
+    }
+    assert!(auth.active("zoe@example.org", None).expect("an answer").is_some());
+}
+
+#[test]
 fn a_password_set_by_the_command_logs_in() {
     let files = Files::new();
     let auth = files.open();

@@ -3,6 +3,7 @@
 //! Names must be accounts of the system, so the user is `nobody`; whether the password is right, a script of the test decides.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use kalends::acl::Principal;
@@ -193,17 +194,18 @@ fn an_account_is_active_as_long_as_the_account_phase_lets_it_be_without_a_passwo
         ("account required pam_debug.so acct=acct_expired", false),
     ] {
         let realm = Realm::new(&format!("auth required pam_deny.so\n{account}\n"));
-        let found = realm.open().active("nobody").expect("an answer");
+        let found = realm.open().active("nobody", None).expect("an answer");
         assert_eq!(found.is_some(), active, "{account}");
     }
     let realm = Realm::of_sesame();
     let auth = realm.open();
     for (user, active) in [("nobody", true), ("root", false), ("daemon", false), ("no-such-account", false)] {
-        assert_eq!(auth.active(user).expect("an answer").is_some(), active, "{user}");
+        assert_eq!(auth.active(user, peer("192.0.2.7")).expect("an answer").is_some(), active, "{user}");
     }
     assert!(realm.seen().contains("PAM_USER=nobody") && !realm.seen().contains("root"), "{}", realm.seen());
+    assert!(realm.seen().contains("PAM_RHOST=192.0.2.7"), "{}", realm.seen());
     std::fs::remove_file(realm.path("kalends")).expect("removed");
-    assert!(auth.active("nobody").is_err(), "without its file, PAM would ask the service other");
+    assert!(auth.active("nobody", None).is_err(), "without its file, PAM would ask the service other");
 }
 
 #[test]
@@ -226,6 +228,17 @@ fn a_link_ends_with_an_account_that_is_locked_and_comes_back_with_it() {
     for (account, code) in [("pam_deny", 404), ("pam_permit", 200)] {
         std::fs::write(realm.path("kalends"), service(account)).expect("written");
         gives(code);
+    }
+    let says = "a link of \"nobody\" is used from 127.0.0.1, and the account is gone or may not be used";
+    assert_eq!(s.log().matches(says).count(), 1, "{}", s.log());
+    // A link that is dead from the start is not made.
+    std::fs::write(realm.path("kalends"), service("pam_deny")).expect("written");
+    for user in ["nobody", "root"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kalends"));
+        command.args(["link", "add", user, "public/Holidays", "viewer", "--data"]).arg(s.path(""));
+        let output = command.output().expect("the command");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("would be dead"), "{user}: {said}");
     }
 }
 
