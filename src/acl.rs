@@ -214,6 +214,11 @@ impl Acl {
         self.entries.iter().map(|(subject, role)| (subject, *role))
     }
 
+    /// Whether there is an entry for `subject`.
+    pub fn names(&self, subject: &Subject) -> bool {
+        self.entries.contains_key(subject)
+    }
+
     /// Sets what `subject` may do; without a role its entry goes.
     pub fn set(&mut self, subject: Subject, role: Option<Role>) {
         match role {

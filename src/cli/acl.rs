@@ -60,6 +60,11 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
                 role => Some(role.parse::<Role>().map_err(Error::BadRequest)?),
             };
             let path = parse_place(&place)?;
+            let subject = match store.rights(path.as_ref())? {
+                // What is there can be taken away as it is.
+                Rights::Granted { acl, .. } if role.is_none() && acl.names(&subject) => subject,
+                _ => spelled(&config, subject),
+            };
             let origin = origin(&["acl set", &place, &subject.to_string()]);
             let set = store.set_role(&origin, path.as_ref(), subject, role);
             let file: PathBuf = set.map_err(|error| match error {
@@ -78,6 +83,29 @@ pub fn run(command: Acl, data: &DataOptions) -> Result<()> {
             why(&store, &who, &path)
         }
     }
+}
+
+/// The subject as logins are spelled, which entries are compared with: without our domain where the account's name has none. Who
+/// is not there may come yet, so that it is no error.
+fn spelled(config: &Config, subject: Subject) -> Subject {
+    let known = || -> Result<Option<Subject>> {
+        match &subject {
+            Subject::User(name) => {
+                let known = Authenticator::new(config)?.principal(name)?;
+                Ok(known.and_then(|who| who.user().map(|name| Subject::User(name.to_owned()))))
+            }
+            Subject::Group(name) => {
+                Ok(Authenticator::new(config)?.knows_group(name)?.then(|| subject.clone()))
+            }
+            Subject::Authenticated | Subject::Anyone => Ok(Some(subject.clone())),
+        }
+    };
+    match known() {
+        Ok(Some(known)) => return known,
+        Ok(None) => eprintln!("kalends: warning: there is no {subject} now"),
+        Err(error) => eprintln!("kalends: warning: whether there is a {subject} cannot be told: {error}"),
+    }
+    subject
 }
 
 /// A user as the system knows them.

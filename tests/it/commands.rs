@@ -104,6 +104,35 @@ fn acl_set_on_a_place_without_a_file_keeps_what_was_inherited() {
 }
 
 #[test]
+fn acl_set_spells_users_as_their_logins_are_and_warns_of_who_is_not_there() {
+    let s = Server::start();
+    let data = s.path("");
+    let set = |subject: &str, role: &str| {
+        let data = data.to_str().expect("UTF-8");
+        let output = kalends(&["acl", "--data", data, "set", "alice/Work", subject, role]);
+        assert!(output.status.success(), "{subject}: {output:?}");
+        (s.read("users/alice/Work/.acl.json"), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let (text, said) = set("user:carol@example.org", "none");
+    assert!(
+        text.contains("\"user:carol\": \"none\"") && !text.contains('@') && said.is_empty(),
+        "{text}{said}"
+    );
+    let (text, _) = set("user:carol@example.org", "unset");
+    assert!(!text.contains("carol"), "{text}");
+    for subject in ["user:zoe", "user:carol@elsewhere.org", "group:nobodys"] {
+        let (text, said) = set(subject, "viewer");
+        assert!(
+            text.contains(subject) && said.contains(&format!("there is no {subject} now")),
+            "{text}{said}"
+        );
+    }
+    s.write("users/alice/Work/.acl.json", "{\"user:carol@example.org\": \"none\"}");
+    let (text, said) = set("user:carol@example.org", "unset");
+    assert!(!text.contains("carol") && said.is_empty(), "{text}{said}");
+}
+
+#[test]
 fn acl_set_refuses_what_it_cannot_understand_and_writes_nothing() {
     let s = Server::start();
     let before = s.tree("users");
