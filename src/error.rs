@@ -103,14 +103,32 @@ impl Error {
         }
     }
 
-    /// Whether the same may go well a moment later: the disk, the memory or the descriptors are short or fail, and what
-    /// is at the path is not to blame.
+    /// Whether the same may go well a moment later, and what is at the path is not to blame: the disk, the network, the memory
+    /// or the descriptors are short or fail. That is all but what is known to last, for each file system has errors of its own.
     pub fn is_passing(&self) -> bool {
-        const PASSING: [Errno; 6] =
-            [Errno::IO, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::INTR, Errno::ROFS];
+        const LASTING: [Errno; 16] = [
+            Errno::NOENT,
+            Errno::EXIST,
+            Errno::ISDIR,
+            Errno::NOTDIR,
+            Errno::NOTEMPTY,
+            Errno::LOOP,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::NXIO,
+            Errno::MLINK,
+            Errno::FBIG,
+            Errno::NAMETOOLONG,
+            Errno::INVAL,
+            Errno::ILSEQ,
+            Errno::OPNOTSUPP,
+            Errno::NOSYS,
+        ];
         match self {
             Error::NoSpace { .. } | Error::Busy => true,
-            _ => self.is_one_of(&PASSING),
+            // What has no number is our own word.
+            Error::Io { source, .. } => source.raw_os_error().is_some() && !self.is_one_of(&LASTING),
+            _ => false,
         }
     }
 
@@ -132,5 +150,25 @@ impl Error {
     fn is_one_of(&self, errors: &[Errno]) -> bool {
         let Error::Io { source, .. } = self else { return false };
         source.raw_os_error().is_some_and(|code| errors.iter().any(|error| error.raw_os_error() == code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_network_or_a_disk_says_passes_and_what_is_in_the_way_lasts() {
+        let passes = |error: std::io::Error| Error::io("x", error).is_passing();
+        use Errno as E;
+        for errno in
+            [E::IO, E::MFILE, E::ROFS, E::TIMEDOUT, E::STALE, E::NOTCONN, E::HOSTDOWN, E::AGAIN, E::NOSPC]
+        {
+            assert!(passes(errno.into()), "{errno}");
+        }
+        for errno in [E::NOENT, E::EXIST, E::ISDIR, E::NOTDIR, E::LOOP, E::ACCESS, E::PERM, E::XDEV] {
+            assert!(!passes(errno.into()), "{errno}");
+        }
+        assert!(!passes(std::io::ErrorKind::FileTooLarge.into()));
     }
 }

@@ -248,7 +248,7 @@ impl Placing<'_> {
                 // Acknowledged and not here: whoever misses it must be able to find it.
                 let (home_path, file) = (self.home.path().display(), &line.file);
                 tracing::warn!(
-                    "{home_path}/{file}: changed by somebody during a save; what was saved is in the history"
+                    "{home_path}/{file}: not put in its place, for what is there is not what the save found; what was saved is in the history"
                 );
                 history::keep_lost(self.home, self.change, FsPath::new(file), content, self.staging)
             }
