@@ -88,14 +88,18 @@ impl KnownRights {
 
 /// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place. With it comes the stamp that tells
 /// of every later change, if one does: not of what could not be read, nor where others write, whose news a look may miss.
-pub fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
+///
+/// # Errors
+/// What passes: who waits finds out.
+pub fn read(directory: &Directory) -> Result<(Rights, Option<Stamp>)> {
     let file = directory.path().join(FILE);
     let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
     let read_at = SystemTime::now();
     let (text, stamp) = match directory.read(FILE) {
         Ok(Some(read)) => read,
-        Ok(None) => return (closed("not a regular file".to_owned()), None),
-        Err(error) => return (closed(error.to_string()), None),
+        Ok(None) => return Ok((closed("not a regular file".to_owned()), None)),
+        Err(error) if error.is_passing() => return Err(error),
+        Err(error) => return Ok((closed(error.to_string()), None)),
     };
     let rights = match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
         Ok(Ok(acl)) => Rights::Granted { acl, file },
@@ -103,5 +107,5 @@ pub fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
         Err(error) => closed(error),
     };
     let settled = !directory.is_remote() && !directory.is_racy(stamp, read_at);
-    (rights, Some(stamp).filter(|_| settled))
+    Ok((rights, Some(stamp).filter(|_| settled)))
 }
