@@ -60,9 +60,10 @@ impl Stamp {
     /// more than the grain of the clock that made them.
     pub fn is_racy(&self, read_at: SystemTime, grain: Duration) -> bool {
         // On ext4 with small inodes, say: its clock tells seconds alone.
-        let is_whole = self.modified.1 == 0 && self.changed.1 == 0;
-        let grain = if is_whole { grain.max(WHOLE_SECONDS) } else { grain };
-        let newest = time(self.modified.max(self.changed));
+        let grain = if self.changed.1 == 0 { grain.max(WHOLE_SECONDS) } else { grain };
+        // A modification that is yet to come was put there by hand, and the next write takes it away.
+        let modified = Some(time(self.modified)).filter(|modified| *modified <= read_at);
+        let newest = time(self.changed).max(modified.unwrap_or(UNIX_EPOCH));
         // What is later than the reading is not older.
         !read_at.duration_since(newest).is_ok_and(|age| age >= grain)
     }
@@ -102,6 +103,10 @@ mod tests {
             ((999, 0), (1_000, 0), 1_002_000, false),
             ((1_000, 0), (1_000, 1), 1_000_250, false),
             ((i64::MAX, 999_999_999), (1_000, 0), 1_000_250, true),
+            // Set to a time that is yet to come, and to one that is over.
+            ((i64::MAX, 0), (1_000, 1), 1_000_250, false),
+            ((0, 0), (1_000, 1), 1_000_010, true),
+            ((2_000, 0), (2_000, 1), 1_000_250, true),
         ] {
             let stamp = Stamp { inode: 1, size: 2, modified, changed };
             assert_eq!(stamp.is_racy(at(read_at), grain), racy, "{stamp:?}");
