@@ -78,8 +78,12 @@ pub enum Error {
     /// The disk or the quota is full; nothing was changed.
     #[error("{path}: no space left", path = path.display())]
     NoSpace { path: PathBuf },
-    /// What is written beside the homes cannot be put there, for it is on another mount or subvolume; nothing was changed.
-    #[error("{path}: on another mount than the data directory, where nothing can be saved", path = path.display())]
+    /// What is written beside the homes cannot be put there; nothing was changed. Of what sets it apart the system tells no more.
+    #[error(
+        "{path}: nothing can be saved there: it is on another mount or subvolume than the data directory's .tmp, or has a project \
+         (as quotas have) or an encryption key of its own",
+        path = path.display()
+    )]
     OtherMount { path: PathBuf },
     /// The configuration or another file of the admin's is wrong: file, line and key are in the message.
     #[error("{0}")]
@@ -92,7 +96,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of the system at `path`; a full disk or quota is told apart, and what is on another mount.
+    /// An error of the system at `path`; a full disk or quota is told apart, and what nothing can be moved to.
     pub fn io(path: impl Into<PathBuf>, source: impl Into<std::io::Error>) -> Error {
         use std::io::ErrorKind::{CrossesDevices, QuotaExceeded, StorageFull};
         let (path, source) = (path.into(), source.into());

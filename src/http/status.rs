@@ -80,7 +80,8 @@ impl Error {
             Error::LoginUnavailable(_) => "logins cannot be checked now".to_owned(),
             Error::NoSpace { .. } => "no space left; nothing was changed".to_owned(),
             Error::OtherMount { .. } => {
-                "this is on another mount than the data directory, where nothing can be saved".to_owned()
+                "this is set apart from the data directory (on another mount, say): nothing can be saved there"
+                    .to_owned()
             }
             shown => shown.to_string(),
         }
@@ -138,7 +139,7 @@ mod tests {
             (
                 Error::io(SECRET, io::ErrorKind::CrossesDevices),
                 500,
-                "this is on another mount than the data directory, where nothing can be saved\n",
+                "this is set apart from the data directory (on another mount, say): nothing can be saved there\n",
             ),
             (Error::GroupsUnknown, 503, "the groups of the user cannot be learned now\n"),
             (Error::LoginUnavailable(text(SECRET)), 503, "logins cannot be checked now\n"),

@@ -67,6 +67,24 @@ fn a_save_of_one_or_several_files_into_a_directory_that_cannot_be_written_to_is_
     }
 }
 
+#[test]
+fn a_save_over_files_of_somebodys_in_a_sticky_directory_is_refused_and_changes_nothing() {
+    for events in [1, 3, 80] {
+        let Some(mut s) = started() else { return };
+        replaced(&s, ADDRESS, 0, events).status(201);
+        s.settle();
+        for item in s.files_now(DIRECTORY) {
+            give(&s, &format!("{DIRECTORY}/{item}"), SOMEBODY, 0o666);
+        }
+        give(&s, DIRECTORY, SOMEBODY, 0o3777);
+        let before = s.tree(DIRECTORY);
+        replaced(&s, ADDRESS, 1, events).status(500);
+        assert!(!s.has_journal() && s.tree(DIRECTORY) == before, "{events}");
+        s.restart(Signal::KILL);
+        assert_eq!(shown(&s, events), 0);
+    }
+}
+
 /// Puts a part of a tree on another mount than the rest, or on what is as good as one.
 type SetApart = fn(&Path) -> Option<Mounted>;
 
@@ -100,10 +118,31 @@ fn home_as_subvolume(data: &Path) -> Option<Mounted> {
     made.then_some(mounted)
 }
 
+/// One mount, and no rename all the same: as quotas by project have it.
+fn home_of_a_project(data: &Path) -> Option<Mounted> {
+    let does = |package: &str, program: &str, words: &[&str]| {
+        need(package, program)
+            && Command::new(program).args(words).output().is_ok_and(|output| output.status.success())
+    };
+    let image = data.with_extension("image");
+    File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("an image");
+    let image = image.to_str()?;
+    let formatted = does("xfsprogs", "mkfs.xfs", &[image]);
+    let mounted = filled(data, |data| {
+        std::fs::create_dir_all(data).expect("a directory");
+        formatted.then(|| Mounted::by(data, &["-t", "xfs", "-o", "loop", image])).flatten()
+    })?;
+    let home = data.join("users/alice");
+    let made = does("e2fsprogs", "chattr", &["-R", "-p", "42", home.to_str()?])
+        && Command::new("chattr").args(["-R", "-f", "+P"]).arg(home).output().is_ok();
+    made.then_some(mounted)
+}
+
 #[test]
 fn a_save_of_one_or_several_files_to_another_mount_or_subvolume_is_refused_and_changes_nothing() {
     const PROJECTS: &str = "/ical/folder/Work/Projects.ics";
-    for set_apart in [home_in_memory as SetApart, calendar_once_more, home_as_subvolume] {
+    let ways = [home_in_memory as SetApart, calendar_once_more, home_as_subvolume, home_of_a_project];
+    for set_apart in ways {
         let mut mounted = None;
         let mut s = Server::prepared(|data| mounted = set_apart(data));
         let Some(_mounted) = mounted else { continue };

@@ -1,5 +1,6 @@
 //! One operation of a commit, and whether its file is still what it was when the commit was thought out.
 
+use std::collections::BTreeSet;
 use std::path::{Path as FsPath, PathBuf};
 
 use rustix::io::Errno;
@@ -26,12 +27,17 @@ pub struct Operation {
     pub after: Option<Content>,
 }
 
-/// Whether all files are as `before` says, by their stamps as far as those tell.
+/// Whether all files are as `before` says, by their stamps as far as those tell. The caller holds the home's lock.
 ///
 /// # Errors
 /// `Io`, `OtherMount` also where the system would not let us change them: to find that out after the commit would be too late.
 pub fn are_as_looked_at(home: &Directory, operations: &[Operation], staging: &Staging) -> Result<bool> {
-    let looked = side_by_side(operations, |operations| Ok(vec![are_as_before(home, operations, staging)?]))?;
+    let directories: BTreeSet<&FsPath> = operations.iter().map(|operation| above(&operation.file)).collect();
+    for path in directories {
+        try_to_change(home, path, staging)?;
+        try_to_change(home, &FsPath::new(Kept::Version.directory()).join(path), staging)?;
+    }
+    let looked = side_by_side(operations, |operations| Ok(vec![are_as_before(home, operations)?]))?;
     Ok(looked.into_iter().all(|as_before| as_before))
 }
 
@@ -49,41 +55,44 @@ pub fn ask_for_room(home: &Directory, operations: &[Operation]) -> Result<()> {
     }
 }
 
-fn are_as_before(home: &Directory, operations: &[Operation], staging: &Staging) -> Result<bool> {
-    let mut opened: Option<(&FsPath, Option<Directory>)> = None;
+fn are_as_before(home: &Directory, operations: &[Operation]) -> Result<bool> {
+    let mut opened: Option<(&FsPath, Option<(Directory, bool)>)> = None;
     for operation in operations {
         let path = above(&operation.file);
         // Most are in one directory.
         let directory = match opened.take().filter(|(known, _)| *known == path) {
             Some((_, directory)) => directory,
             None => {
-                ask_to_change(home, path, staging)?;
-                ask_to_change(home, &FsPath::new(Kept::Version.directory()).join(path), staging)?;
-                home.directory(path)?
+                let there = home.directory(path)?;
+                there.map(|it| it.keeps_what_is_others().map(|keeps| (it, keeps))).transpose()?
             }
         };
         let as_before = match &directory {
-            Some(directory) => operation.is_as_before(directory)?,
+            Some((directory, _)) => operation.is_as_before(directory)?,
             None => operation.before == State::Absent,
         };
         if !as_before {
             return Ok(false);
         }
-        if let Some(directory) = directory.as_ref().filter(|_| operation.before != State::Absent) {
-            directory.ask_to_replace(&file_name(&operation.file)?)?;
+        if let Some((directory, keeps)) = directory.as_ref().filter(|_| operation.before != State::Absent) {
+            let name = file_name(&operation.file)?;
+            directory.ask_to_replace(&name)?;
+            if *keeps {
+                directory.ask_to_own(&name)?;
+            }
         }
         opened = Some((path, directory));
     }
     Ok(true)
 }
 
-/// Asks whether files may be put into a directory of the home and taken from it, or it be made.
-fn ask_to_change(home: &Directory, path: &FsPath, staging: &Staging) -> Result<()> {
+/// Tries whether files can be put into a directory of the home and taken from it, or it be made.
+fn try_to_change(home: &Directory, path: &FsPath, staging: &Staging) -> Result<()> {
     for above in path.ancestors() {
         match home.directory(above)? {
             Some(directory) => {
-                staging.ask_to_reach(&directory)?;
-                return directory.ask_to_change();
+                directory.ask_to_change()?;
+                return staging.try_to_reach(&directory);
             }
             // A file, perhaps, that has the name of what is to be made.
             None if home.look(above)? != There::Nothing => {

@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 
-use rustix::fs::{Access, AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::fs::{Access, AtFlags, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 use super::{Directory, EntryKind, NO_DIRECTORY, split};
 use crate::error::{Error, Result};
@@ -31,6 +32,25 @@ impl Directory {
             // Whose content may not be written may be replaced all the same.
             Err(Errno::PERM) => Err(Error::io(self.path.join(name), Errno::PERM)),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether what others own in it is theirs alone to replace and remove: in a sticky directory, as /tmp is one.
+    pub fn keeps_what_is_others(&self) -> Result<bool> {
+        let failed = |error: Errno| Error::io(&self.path, error);
+        let own = rustix::fs::fstat(&self.fd).map_err(failed)?;
+        if !Mode::from_raw_mode(own.st_mode).contains(Mode::SVTX) || is_ours(&own) {
+            return Ok(false);
+        }
+        let ours = rustix::thread::capabilities(None).map_err(failed)?;
+        Ok(!ours.effective.contains(CapabilitySet::FOWNER))
+    }
+
+    /// Asks whether `name` belongs to this process's user.
+    pub fn ask_to_own(&self, name: &str) -> Result<()> {
+        match self.stat(name)?.is_none_or(|found| is_ours(&found)) {
+            true => Ok(()),
+            false => Err(Error::io(self.path.join(name), Errno::PERM)),
         }
     }
 
@@ -203,6 +223,10 @@ impl Directory {
     pub fn sync_file_system(&self) -> Result<()> {
         self.opened(|fd| rustix::fs::syncfs(fd))
     }
+}
+
+fn is_ours(found: &Stat) -> bool {
+    found.st_uid == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

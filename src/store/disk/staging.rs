@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 
 pub const TMP: &str = ".tmp";
 pub const LOCK: &str = "lock";
+/// What is put into a directory to see whether that can be done, and goes at once.
+const TRIED: &str = ".kalends-try";
 
 /// Where this process stages.
 #[derive(Debug)]
@@ -102,16 +104,16 @@ impl Staging {
         self.own().map(drop)
     }
 
-    /// Asks whether what is staged can be put into `target`.
+    /// Tries whether what is staged can be put into `target`: of what is against it (another mount, a project or a key of its
+    /// own) not all can be asked for. The caller holds the home's lock.
     ///
     /// # Errors
-    /// `OtherMount` if not.
-    pub fn ask_to_reach(&self, target: &Directory) -> Result<()> {
-        let own = self.own()?.lock().clone();
-        match own.directory.mount()? == target.mount()? {
-            true => Ok(()),
-            false => Err(Error::OtherMount { path: target.path().to_path_buf() }),
-        }
+    /// `OtherMount`, `Io` if not.
+    pub fn try_to_reach(&self, target: &Directory) -> Result<()> {
+        let (staged, _) = self.create(target)?;
+        // Over what a kill has left of an earlier try.
+        staged.place(target, TRIED)?;
+        target.unlink(TRIED)
     }
 
     /// Has `make` make something of a new name in the staging directory: in another one if that was removed, as when a backup
