@@ -239,6 +239,12 @@ impl Directory {
         Ok(Stamp::of(&stat))
     }
 
+    /// The group that what is made in this directory gets, if it passes on its own (setgid).
+    fn passed_group(&self) -> Result<Option<u32>> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|error| Error::io(&self.path, error))?;
+        Ok(Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID).then_some(stat.st_gid))
+    }
+
     /// What this directory is, whatever its name: a name may lead to another one later.
     pub fn identity(&self) -> Result<Identity> {
         let stat = rustix::fs::fstat(&self.fd).map_err(|error| Error::io(&self.path, error))?;

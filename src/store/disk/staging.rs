@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, FlockOperation, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FlockOperation, Gid, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Directory, EntryKind, FILE_MODE};
@@ -33,6 +33,8 @@ struct Own {
     tmp: Directory,
     name: String,
     directory: Directory,
+    /// What is made in it has this group, by the directory's setgid.
+    group: Option<u32>,
     /// Held for as long as the directory is to stay.
     _lock: OwnedFd,
 }
@@ -70,7 +72,8 @@ impl Own {
             };
             let Some(lock) = lock(&directory, FlockOperation::NonBlockingLockExclusive)? else { continue };
             if directory.kind(LOCK)?.is_some() {
-                return Ok(Own { tmp, name, directory, _lock: lock });
+                let group = directory.passed_group()?;
+                return Ok(Own { tmp, name, directory, group, _lock: lock });
             }
         }
         Err(Error::io(tmp.path(), std::io::Error::other("each new staging directory was removed at once")))
@@ -190,6 +193,7 @@ impl Staging {
     /// An empty directory that is to go into `target`.
     pub fn make_directory(&self, target: &Directory) -> Result<StagedDirectory> {
         let (own, name, directory) = self.stage(|own, name| own.make_unsynced(name))?;
+        inherit_group(target, directory.fd(), own.group);
         inherit_directory_acl(target, &directory);
         Ok(StagedDirectory { own, name, directory, placed: false })
     }
@@ -201,6 +205,7 @@ impl Staging {
             opened.ok_or_else(|| Error::io(own.path().join(name), Errno::NOENT))
         })?;
         let path = own.directory.path().join(&name);
+        inherit_group(target, &fd, own.group);
         let staged = Staged { own, name, placed: false };
         inherit_acl(target, &fd);
         rustix::fs::fchmod(&fd, FILE_MODE).map_err(|error| Error::io(path, error))?;
@@ -285,6 +290,16 @@ const DEFAULT: &str = "system.posix_acl_default";
 
 /// What a directory or file itself is open to.
 const ACCESS: &str = "system.posix_acl_access";
+
+/// What is staged elsewhere would miss the group of the directory it goes into, if that passes it on. As far as this process may
+/// give it: it has to be a member.
+fn inherit_group(target: &Directory, staged: &OwnedFd, its: Option<u32>) {
+    if let Ok(Some(group)) = target.passed_group()
+        && Some(group) != its
+    {
+        let _ = rustix::fs::chownat(staged, "", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH);
+    }
+}
 
 /// A file staged elsewhere would miss the default ACL of the directory it goes into, which lets local users edit it.
 fn inherit_acl(target: &Directory, file: &OwnedFd) {
