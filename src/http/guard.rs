@@ -1,4 +1,4 @@
-//! Preconditions: what If-Match, If-None-Match, If-Modified-Since and WebDAV's If decide, and which View a save is based on.
+//! Preconditions: what If-Match, If-None-Match, the two dates and WebDAV's If decide, and which View a save is based on.
 //!
 //! Pure: headers and the current Etag in, a decision out. Entity tags are spoken of bare: without quotes, without
 //! `W/` and without the `-gzip` of the compressed variant, since nginx and Apache add those on the way
@@ -18,6 +18,7 @@ pub struct Guard {
     if_match: Option<Tags>,
     if_none_match: Option<Tags>,
     if_modified_since: Option<SystemTime>,
+    if_unmodified_since: Option<SystemTime>,
     lists: Vec<List>,
 }
 
@@ -46,11 +47,11 @@ enum Condition {
 
 impl Guard {
     pub fn parse(headers: &HeaderMap) -> Guard {
-        let date = text_of(headers, &header::IF_MODIFIED_SINCE);
         Guard {
             if_match: text_of(headers, &header::IF_MATCH).map(|text| Tags::parse(&text)),
             if_none_match: text_of(headers, &header::IF_NONE_MATCH).map(|text| Tags::parse(&text)),
-            if_modified_since: date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()),
+            if_modified_since: date_of(headers, &header::IF_MODIFIED_SINCE),
+            if_unmodified_since: date_of(headers, &header::IF_UNMODIFIED_SINCE),
             lists: text_of(headers, &HeaderName::from_static("if"))
                 .map(|text| parse_lists(&text))
                 .unwrap_or_default(),
@@ -72,6 +73,20 @@ impl Guard {
         if matched && unmatched && listed { Ok(()) } else { Err(Error::PreconditionFailed) }
     }
 
+    /// Whether a request may go on where what is there was `modified` then, if that is known (RFC 9110 §13.1.4). Where
+    /// If-Match is given, that has decided.
+    ///
+    /// # Errors
+    /// `PreconditionFailed`.
+    pub fn check_date(&self, modified: Option<SystemTime>) -> Result<()> {
+        match (&self.if_match, self.if_unmodified_since, modified) {
+            (None, Some(since), Some(modified)) if seconds(modified) > seconds(since) => {
+                Err(Error::PreconditionFailed)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What the save is a change of, once [`Guard::check`] has passed. If-Match named the current Etag then; If names older
     /// ones too, bare, and with none that is well-formed it names nothing that is known.
     pub fn basis(&self) -> Basis {
@@ -91,15 +106,16 @@ impl Guard {
     /// If-Modified-Since is compared for equality: a restored calendar is older than what the client has, and still news.
     ///
     /// # Errors
-    /// `PreconditionFailed`, by If-Match.
+    /// `PreconditionFailed`, by If-Match or If-Unmodified-Since.
     pub fn not_modified(&self, current: &str, modified: Option<SystemTime>) -> Result<bool> {
         let current = Some(bare_or_whole(current));
         if self.if_match.as_ref().is_some_and(|tags| !tags.contain(current)) {
             return Err(Error::PreconditionFailed);
         }
+        self.check_date(modified)?;
         Ok(match (&self.if_none_match, self.if_modified_since) {
             (Some(tags), _) => tags.contain(current),
-            (None, Some(since)) => modified.is_some_and(|modified| same_second(since, modified)),
+            (None, Some(since)) => modified.is_some_and(|modified| seconds(since) == seconds(modified)),
             (None, None) => false,
         })
     }
@@ -223,10 +239,14 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
+/// The date in a header; one that cannot be read is as good as none (RFC 9110 §13.1.3 and §13.1.4).
+fn date_of(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    text_of(headers, name).and_then(|date| httpdate::parse_http_date(date.trim()).ok())
+}
+
 /// HTTP dates are in whole seconds.
-fn same_second(a: SystemTime, b: SystemTime) -> bool {
-    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    seconds(a) == seconds(b)
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -345,6 +365,30 @@ mod tests {
         ];
         for (headers, base) in table {
             assert_eq!(guard(headers).basis(), base, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_modified_since_a_date_is_not_changed() {
+        let modified = Some(UNIX_EPOCH + Duration::from_millis(784_111_777_900));
+        type Headers = &'static [(&'static str, &'static str)];
+        let table: [(Headers, Option<SystemTime>, bool); 7] = [
+            (&[("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT")], modified, false),
+            (&[("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT")], modified, true),
+            (&[("if-unmodified-since", "Mon, 07 Nov 1994 08:49:37 GMT")], modified, true),
+            (&[("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT")], None, true),
+            (&[("if-unmodified-since", "yesterday")], modified, true),
+            (
+                &[("if-match", "\"a\""), ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT")],
+                modified,
+                true,
+            ),
+            (&[], modified, true),
+        ];
+        for (headers, modified, passes) in table {
+            let guard = guard(headers);
+            assert_eq!(guard.check_date(modified).is_ok(), passes, "{headers:?} {modified:?}");
+            assert_eq!(guard.not_modified("a", modified).is_ok(), passes, "{headers:?} {modified:?}");
         }
     }
 

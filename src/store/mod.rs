@@ -231,7 +231,7 @@ impl Store {
         let locked = self.lock(&path.home)?;
         self.sweep(path)?;
         let room = self.open(who, place, Role::Master)?;
-        precondition(Some(&room.snapshot.etag))?;
+        precondition(Some(&room.snapshot))?;
         match self.tree.find(path)? {
             Found::Calendar(_) => {}
             Found::File(..) => return Err(one_file()),

@@ -1,4 +1,4 @@
-//! Preconditions of a save: If-Match, If-None-Match and none at all (RFC 9110 §13). WebDAV's `If` is in `merge`.
+//! Preconditions of a save: If-Match, If-None-Match, If-Unmodified-Since and none at all (RFC 9110 §13). WebDAV's `If` is in `merge`.
 
 use crate::calendar::{by_uid, components, event, plain, summaries, uids};
 use crate::server::{Server, eventually};
@@ -100,6 +100,22 @@ fn if_none_match_refuses_what_is_there() {
     let etag = s.get(NEW, "alice").etag();
     s.put(NEW, "alice", body.clone()).header("If-None-Match", &etag).status(412);
     s.put(NEW, "alice", body).header("If-None-Match", "\"other\"").status(204);
+}
+
+#[test]
+fn if_unmodified_since_refuses_what_changed_later() {
+    let s = Server::start();
+    new(&s, &[&event("a", "A", &[])]);
+    let before = s.dated(NEW, "alice");
+    let date = before.header("Last-Modified");
+    let (long_ago, body) = ("Mon, 01 Jan 2001 00:00:00 GMT", plain(&[&event("b", "B", &[])]));
+    for method in ["GET", "PUT", "DELETE"] {
+        s.request(method, NEW, "alice").header("If-Unmodified-Since", long_ago).status(412);
+    }
+    s.put(NEW, "alice", body.clone()).header("If-Unmodified-Since", date).status(204);
+    s.put("/ical/folder/Newer.ics", "alice", body).header("If-Unmodified-Since", long_ago).status(201);
+    let tag = s.get(NEW, "alice").etag();
+    s.delete(NEW, "alice").header("If-Match", &tag).header("If-Unmodified-Since", long_ago).status(204);
 }
 
 #[test]

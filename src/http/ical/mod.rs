@@ -11,13 +11,14 @@ use std::sync::Arc;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::guard::Guard;
 use super::target::{CalendarTarget, Target};
 use super::{Site, blocking, freebusy, header, login, origin};
 use crate::acl::{Principal, Role};
 use crate::auth::Token;
 use crate::error::Result;
 use crate::store::place::Place;
-use crate::store::{Client, Origin, Room};
+use crate::store::{Client, Origin, Room, Snapshot};
 
 pub const ALLOW: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND";
 
@@ -78,6 +79,12 @@ impl Asked<'_> {
         let (store, who, place) = (self.site.store.clone(), self.who.clone(), self.place.clone());
         blocking(move || store.open(&who, &place, Role::Viewer)).await
     }
+}
+
+/// Whether a change of what is here, if anything is, may go on.
+fn check(guard: &Guard, here: Option<&Snapshot>) -> Result<()> {
+    guard.check(here.map(|snapshot| snapshot.etag.as_str()))?;
+    guard.check_date(here.and_then(|snapshot| snapshot.modified))
 }
 
 /// An Etag as a header carries it.

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 
-use super::Asked;
+use super::{Asked, check};
 use crate::error::Result;
 use crate::http::blocking;
 use crate::http::guard::Guard;
@@ -10,6 +10,6 @@ use crate::http::guard::Guard;
 pub async fn answer(asked: &Asked<'_>) -> Result<HttpResponse> {
     let guard = Guard::parse(asked.request.headers());
     let (store, origin, place) = (asked.site.store.clone(), asked.origin(), asked.place.clone());
-    blocking(move || store.remove(&origin, &place, &|current| guard.check(current))).await?;
+    blocking(move || store.remove(&origin, &place, &|here| check(&guard, here))).await?;
     Ok(HttpResponse::NoContent().finish())
 }

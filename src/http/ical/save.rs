@@ -1,19 +1,21 @@
 //! PUT of a calendar: rights, then preconditions, then the body, which is merged into what is here.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ETAG;
 use actix_web::web::Payload;
 use tokio::sync::oneshot;
 
-use super::{Asked, quoted};
+use super::{Asked, check, quoted};
 use crate::acl::Role;
 use crate::error::{Error, Result};
 use crate::http::body::{Body, MAX_CALENDAR};
 use crate::http::guard::Guard;
 use crate::http::{blocking, header};
 use crate::ical::cut::cut;
-use crate::store::{Basis, Save, Saved};
+use crate::store::{Basis, Save, Saved, Snapshot};
 
 /// As a request header with the value `replace`: what was sent is wanted as it is. As a response header: what the
 /// merge did beside taking what was sent.
@@ -22,7 +24,7 @@ const MERGE: &str = "Kalends-Merge";
 pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse> {
     let guard = Guard::parse(asked.request.headers());
     let basis = basis(asked, &guard)?;
-    guard.check(current(asked).await?.as_deref())?;
+    check(&guard, current(asked).await?.as_deref())?;
     let body = asked.site.bodies.read(&asked.who, asked.request, payload, MAX_CALENDAR).await?;
     let saved = save(asked, guard, basis, body).await?;
     let mut response =
@@ -43,10 +45,10 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
     Ok(response.finish())
 }
 
-/// The Etag that is current, if there is a calendar, for who may save here; from memory where that is enough.
-async fn current(asked: &Asked<'_>) -> Result<Option<String>> {
+/// What is here, if anything is, for who may save here; from memory where that is enough.
+async fn current(asked: &Asked<'_>) -> Result<Option<Arc<Snapshot>>> {
     if let Some(room) = asked.site.store.glance(&asked.who, &asked.place, Role::Contributor) {
-        return Ok(Some(room.snapshot.etag.clone()));
+        return Ok(Some(room.snapshot));
     }
     let (store, who, place) = (asked.site.store.clone(), asked.who.clone(), asked.place.clone());
     blocking(move || store.may_save(&who, &place)).await
@@ -68,7 +70,7 @@ async fn save(asked: &Asked<'_>, guard: Guard, basis: Basis, body: Body) -> Resu
         let acknowledge = |outcome| drop(answer.send(outcome));
         match sent {
             Ok(sent) => {
-                let precondition = |current: Option<&str>| guard.check(current);
+                let precondition = |here: Option<&Snapshot>| check(&guard, here);
                 site.store.save(
                     Save { origin: &origin, client, place: &place, sent, basis, precondition: &precondition },
                     acknowledge,

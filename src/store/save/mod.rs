@@ -36,8 +36,8 @@ use writing::{Target, Writing};
 /// How often a save is merged anew because somebody changes the files under its hands.
 const ATTEMPTS: usize = 10;
 
-/// A precondition, asked with the Etag that is current, or nothing if there is no calendar yet.
-pub type Precondition<'a> = &'a (dyn Fn(Option<&str>) -> Result<()> + Send + Sync);
+/// A precondition, asked with what is current, or nothing if there is no calendar yet.
+pub type Precondition<'a> = &'a (dyn Fn(Option<&Snapshot>) -> Result<()> + Send + Sync);
 
 /// A whole calendar to be saved.
 pub struct Save<'a> {
@@ -80,11 +80,11 @@ impl Store {
         }
     }
 
-    /// Whether `who` may save to `place` at all, and the Etag there: to be asked before the body is read.
+    /// Whether `who` may save to `place` at all, and what is there: to be asked before the body is read.
     ///
     /// # Errors
     /// As [`Store::open`]; `Conflict` for an address at which no calendar can be.
-    pub fn may_save(&self, who: &Principal, place: &Place) -> Result<Option<String>> {
+    pub fn may_save(&self, who: &Principal, place: &Place) -> Result<Option<Arc<Snapshot>>> {
         let look = || self.targets(who, place, &|path| self.load_for(who, Role::Contributor, path));
         let targets = match look() {
             // What somebody makes at this moment is neither there nor missing: with the home's lock nobody makes anything.
@@ -94,8 +94,7 @@ impl Store {
             }
             other => other?,
         };
-        let shown = self.shown(place, &targets.ok_or(Error::Busy)?);
-        Ok(shown.map(|snapshot| snapshot.etag.clone()))
+        Ok(self.shown(place, &targets.ok_or(Error::Busy)?))
     }
 
     fn may_add(&self, who: &Principal, place: &Place) -> Result<bool> {
@@ -127,7 +126,7 @@ impl Store {
         let targets = self.targets(&save.origin.who, save.place, &|path| self.sweep(path))?;
         let Some(mut writing) = targets else { return Ok(None) };
         let snapshot = self.shown(save.place, &writing);
-        (save.precondition)(snapshot.as_ref().map(|snapshot| snapshot.etag.as_str()))?;
+        (save.precondition)(snapshot.as_deref())?;
         let basis = save.basis.clone().resolved(snapshot.as_deref());
         let (known_sent, parent, plan, lost) = took("merging", || {
             let agent = &save.origin.program;
