@@ -71,8 +71,10 @@ impl Observance {
             push_folded(text, &format!("RRULE:{rule}"));
         }
         if !self.others.is_empty() {
-            let dates: Vec<String> = self.others.iter().map(|other| local(*other)).collect();
-            push_folded(text, &format!("RDATE:{}", dates.join(",")));
+            // Thunderbird's ical.js reads one date of each RDATE, and DTSTART not at all where there is one.
+            for onset in std::iter::once(&self.first).chain(&self.others) {
+                push_folded(text, &format!("RDATE:{}", local(*onset)));
+            }
         }
         push_folded(text, &format!("END:{component}"));
     }
@@ -264,6 +266,7 @@ fn offset(offset: Offset) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ical::line::lines;
     use crate::ical::recur::Steps;
     use crate::ical::tz::Custom;
 
@@ -291,15 +294,49 @@ mod tests {
             "Etc/GMT-1",
         ] {
             let (zone, written) = (tz::zone(name).expect("a zone"), parsed(name));
-            let end = Timestamp::from_second(2_145_916_800).expect("2038");
-            let changes = zone.following(Timestamp::UNIX_EPOCH).map(|change| change.timestamp().as_second());
-            let around = changes
-                .take_while(|change| *change < end.as_second())
-                .flat_map(|change| [change - 1, change]);
             // And every seven hours, so that no change of ours goes unseen either.
-            for second in around.chain((0..end.as_second()).step_by(7 * 3600)) {
+            for second in around_changes(&zone).chain((0..END).step_by(7 * 3600)) {
                 let instant = Timestamp::from_second(second).expect("an instant");
                 assert_eq!(written.offset(instant), zone.to_offset(instant), "{name} {instant}");
+            }
+        }
+    }
+
+    /// 2038, in seconds.
+    const END: i64 = 2_145_916_800;
+
+    /// The last second before each change and the first after it.
+    fn around_changes(zone: &TimeZone) -> impl Iterator<Item = i64> {
+        let changes = zone.following(BEGIN).map(|change| change.timestamp().as_second());
+        changes.take_while(|change| *change < END).flat_map(|change| [change - 1, change])
+    }
+
+    /// The definition as ical.js understands it: the first date of each RDATE, and where one stands, no onset at DTSTART.
+    fn as_ical_js_reads(definition: &str) -> String {
+        let mut read: Vec<String> = Vec::new();
+        for line in lines(definition.as_bytes()) {
+            let Some(dates) = line.text.strip_prefix("RDATE:") else {
+                read.push(line.text.into_owned());
+                continue;
+            };
+            let first = dates.split(',').next().unwrap_or_default();
+            if let Some(start) = read.last_mut().filter(|start| start.starts_with("DTSTART:")) {
+                *start = format!("DTSTART:{first}");
+            }
+            read.push(format!("RDATE:{first}"));
+        }
+        read.join("\r\n")
+    }
+
+    #[test]
+    fn thunderbird_reads_each_zone_as_it_is() {
+        for name in jiff::tz::db().available() {
+            let zone = tz::zone(name.as_str()).expect("a zone");
+            let read = as_ical_js_reads(&definition("X", name.as_str()).expect("a definition"));
+            let read = Custom::parse(read.as_bytes(), &mut Steps::new()).expect("a zone");
+            for second in around_changes(&zone) {
+                let instant = Timestamp::from_second(second).expect("an instant");
+                assert_eq!(read.offset(instant), zone.to_offset(instant), "{name} {instant}");
             }
         }
     }
