@@ -173,8 +173,10 @@ pub struct Event {
 pub enum Length {
     /// In seconds (DTEND, RFC 5545 §3.8.5.3).
     Exact(i64),
-    /// In days of the zone and seconds (DURATION and whole days).
+    /// In days of the zone and seconds (DURATION).
     Nominal(Duration),
+    /// In days from midnight to midnight, also where the clock skips that.
+    WholeDays(i64),
 }
 
 /// Which instance is meant: by its start, or by its day on the event's clock.
@@ -272,10 +274,16 @@ impl Event {
         let start = match parse_date_time(value)? {
             // A day for an event that has a time of day means that time.
             When::Date(day) => self.zone.instant(day.to_datetime(self.start.time())),
-            when if self.all_day => self.zone.instant(day(when, &self.zone).to_datetime(Time::midnight())),
+            when if self.all_day => self.zone.instant(midnight(day(when, &self.zone))),
             when => instant(when, zone),
         };
         Some((start, None))
+    }
+
+    /// What its clock shows at `instant`; of a whole day midnight, also where the clock skips that.
+    pub(super) fn civil(&self, instant: Timestamp) -> DateTime {
+        let civil = self.zone.civil(instant);
+        if self.all_day { midnight(civil.date()) } else { civil }
     }
 
     /// Which instance of this event `when` means.
@@ -294,6 +302,10 @@ pub(super) fn day(when: When, zone: &Zone) -> Date {
         When::Utc(time) if time.time() != Time::midnight() => zone.civil(Zone::UTC.instant(time)).date(),
         _ => when.date(),
     }
+}
+
+pub(super) fn midnight(day: Date) -> DateTime {
+    day.to_datetime(Time::midnight())
 }
 
 /// A property's time and the zone it is in.
@@ -347,12 +359,15 @@ fn length(
     if let Some(property) = component.first("DTEND") {
         return length_to(&Reading::of(&property, zones)?, start);
     }
+    let is_date = start.when.is_date();
     match component.value("DURATION") {
         Some(value) => match parse_duration(value) {
+            Some(Duration { days: days @ 0.., seconds: 0 }) if is_date => Ok(Length::WholeDays(days)),
             Some(length) if length.nominal_seconds() >= 0 => Ok(Length::Nominal(length)),
             _ => Err(malformed("DURATION", value)),
         },
-        None => Ok(whole_days(i64::from(start.when.is_date()))),
+        None if is_date => Ok(Length::WholeDays(1)),
+        None => Ok(Length::Exact(0)),
     }
 }
 
@@ -362,7 +377,7 @@ fn length_to(end: &Reading, start: &Reading) -> Result<Length, NotUnderstood> {
         (When::Date(first), When::Date(last)) => {
             let days = first.until(last).map_or(0, |span| i64::from(span.get_days()));
             // Some programs write the same day twice for one day.
-            if days < 0 { Err(before()) } else { Ok(whole_days(days.max(1))) }
+            if days < 0 { Err(before()) } else { Ok(Length::WholeDays(days.max(1))) }
         }
         (When::Date(_), _) | (_, When::Date(_)) => {
             Err(NotUnderstood::new("DTEND", "one of DTSTART and DTEND is a date, the other a time"))
@@ -372,10 +387,6 @@ fn length_to(end: &Reading, start: &Reading) -> Result<Length, NotUnderstood> {
             seconds => Ok(Length::Exact(seconds)),
         },
     }
-}
-
-fn whole_days(days: i64) -> Length {
-    Length::Nominal(Duration { days, seconds: 0 })
 }
 
 fn version(component: &Component<'_>) -> (i64, Option<DateTime>) {

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::{Event, Length, Mark, NotUnderstood, day};
+use super::event::{Event, Length, Mark, NotUnderstood, day, midnight};
 use super::period::TimeRange;
 use super::recur::{Civil, Rule, Steps, TooMuch, expand};
 use super::tz::Zone;
@@ -85,6 +85,9 @@ impl Length {
             Length::Nominal(length) => {
                 (zone.instant(later(zone.civil(start), length.days * 86_400)), length.seconds)
             }
+            Length::WholeDays(days) => {
+                (zone.instant(later(midnight(zone.civil(start).date()), days * 86_400)), 0)
+            }
         };
         from.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
     }
@@ -94,6 +97,7 @@ impl Length {
         match self {
             Length::Exact(seconds) => seconds,
             Length::Nominal(length) => length.nominal_seconds() + 86_400,
+            Length::WholeDays(days) => (days + 1) * 86_400,
         }
     }
 }
@@ -139,8 +143,11 @@ impl Ranged {
                 Mark::At(at) => *at,
                 Mark::Day(day) => master.zone.instant(day.to_datetime(master.start.time())),
             };
-            let moved = Civil::from(events[*event].start).0 - Civil::from(master.zone.civil(from)).0;
-            Range { from, event: *event, shift: moved }
+            let Event { start, zone, .. } = &events[*event];
+            // Both as the clock shows them: where it skips one, it most often skips the other.
+            let to = events[*event].civil(zone.instant(*start));
+            let shift = Civil::from(to).0 - Civil::from(master.civil(from)).0;
+            Range { from, event: *event, shift }
         };
         let mut all: Vec<Range> =
             overrides.iter().filter(|(_, event)| events[**event].and_future).map(range).collect();
@@ -156,7 +163,7 @@ impl Ranged {
             return Instance::new(master, start.at, start.length.unwrap_or(*length), zone);
         };
         let Event { zone, length, .. } = &events[range.event];
-        let moved = later(events[master].zone.civil(start.at), range.shift);
+        let moved = later(events[master].civil(start.at), range.shift);
         Instance::new(range.event, zone.instant(moved), *length, zone)
     }
 

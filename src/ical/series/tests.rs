@@ -228,6 +228,51 @@ fn whole_days_are_the_owners_days() {
 }
 
 #[test]
+fn a_whole_day_without_a_midnight_ends_with_the_day() {
+    for (name, day, next) in [
+        ("Africa/Cairo", "2026-04-24", "2026-04-25"),
+        ("America/Havana", "2026-03-08", "2026-03-09"),
+        ("America/Santiago", "2026-09-06", "2026-09-07"),
+    ] {
+        for lines in ["X-NONE:", "DURATION:P1D", &format!("DTEND;VALUE=DATE:{}", next.replace('-', ""))] {
+            let start = day.replace('-', "");
+            let item = Item::new().event(&format!("DTSTART;VALUE=DATE:{start}\r\n{lines}"));
+            let found = found(&item, name, "2026-01-01T00:00", "2027-01-01T00:00");
+            assert_eq!(found, Ok(vec![format!("{day}T01:00/{next}T00:00")]), "{name} {lines}");
+        }
+    }
+}
+
+#[test]
+fn this_and_future_counts_whole_days_from_midnight() {
+    let table = [
+        ("20260424", "20260424", "22T00:00/23T00:00 23T00:00/24T01:00 24T01:00/25T00:00 25T00:00/26T00:00"),
+        ("20260424", "20260425", "22T00:00/23T00:00 23T00:00/24T01:00 25T00:00/26T00:00 26T00:00/27T00:00"),
+        ("20260423", "20260424", "22T00:00/23T00:00 24T01:00/25T00:00 25T00:00/26T00:00 26T00:00/27T00:00"),
+    ];
+    for (from, to, expected) in table {
+        let moved = format!("RECURRENCE-ID;VALUE=DATE;RANGE=THISANDFUTURE:{from}\r\nDTSTART;VALUE=DATE:{to}");
+        let item = Item::new().event("DTSTART;VALUE=DATE:20260422\r\nRRULE:FREQ=DAILY;COUNT=4").event(&moved);
+        let found = found(&item, "Africa/Cairo", "2026-04-01T00:00", "2026-05-01T00:00");
+        assert_eq!(found.expect("understood").join(" ").replace("2026-04-", ""), expected, "{moved}");
+    }
+}
+
+#[test]
+fn this_and_future_from_a_time_that_the_clock_skips_moves_nothing_that_was_not_moved() {
+    let daily = "DTSTART;TZID=Europe/Berlin:20260328T023000\r\nRRULE:FREQ=DAILY;COUNT=3";
+    let renamed = "RECURRENCE-ID;TZID=Europe/Berlin;RANGE=THISANDFUTURE:20260329T023000\r\n\
+        DTSTART;TZID=Europe/Berlin:20260329T023000";
+    let found = local_starts(
+        &Item::new().event(daily).event(renamed),
+        BERLIN,
+        "2026-03-01T00:00",
+        "2026-04-01T00:00",
+    );
+    assert_eq!(found, ["2026-03-28T02:30", "2026-03-29T03:30", "2026-03-30T02:30"]);
+}
+
+#[test]
 fn midnight_in_utc_is_a_day_wherever_the_owner_is() {
     let lines =
         "DTSTART;VALUE=DATE:20260101\r\nRRULE:FREQ=DAILY;UNTIL=20260103T000000Z\r\nEXDATE:20260102T000000Z";
