@@ -296,10 +296,14 @@ impl Event {
     }
 }
 
-/// The day that a time means where a day is wanted. Programs write whole days as midnight in UTC or as midnight on the clock.
+/// The day that a time means where a day is wanted. Programs write whole days as midnight in UTC or as midnight on the clock, and the
+/// last one as its last second in UTC.
 pub(super) fn day(when: When, zone: &Zone) -> Date {
+    const LAST_SECOND: Time = Time::constant(23, 59, 59, 0);
     match when {
-        When::Utc(time) if time.time() != Time::midnight() => zone.civil(Zone::UTC.instant(time)).date(),
+        When::Utc(time) if ![Time::midnight(), LAST_SECOND].contains(&time.time()) => {
+            zone.civil(Zone::UTC.instant(time)).date()
+        }
         _ => when.date(),
     }
 }

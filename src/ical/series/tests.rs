@@ -274,11 +274,16 @@ fn this_and_future_from_a_time_that_the_clock_skips_moves_nothing_that_was_not_m
 
 #[test]
 fn midnight_in_utc_is_a_day_wherever_the_owner_is() {
-    let lines =
-        "DTSTART;VALUE=DATE:20260101\r\nRRULE:FREQ=DAILY;UNTIL=20260103T000000Z\r\nEXDATE:20260102T000000Z";
-    for name in ["America/New_York", "UTC", "Pacific/Auckland"] {
-        let found = local_starts(&Item::new().event(lines), name, "2026-01-01T00:00", "2026-02-01T00:00");
-        assert_eq!(found, ["2026-01-01T00:00", "2026-01-03T00:00"], "{name}");
+    // And the last second before the next one.
+    for until in ["20260103T000000Z", "20260103T235959Z"] {
+        let lines = format!(
+            "DTSTART;VALUE=DATE:20260101\r\nRRULE:FREQ=DAILY;UNTIL={until}\r\nEXDATE:20260102T000000Z"
+        );
+        for name in ["America/New_York", "UTC", "Europe/Berlin", "Pacific/Auckland"] {
+            let item = Item::new().event(&lines);
+            let found = local_starts(&item, name, "2026-01-01T00:00", "2026-02-01T00:00");
+            assert_eq!(found, ["2026-01-01T00:00", "2026-01-03T00:00"], "{name} {until}");
+        }
     }
 }
 
