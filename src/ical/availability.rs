@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::event::{Component, Event, NotUnderstood};
+use super::event::{Component, Event, NotUnderstood, instant_of};
 use super::period::{Kind, Period, TimeRange, merge};
 use super::recur::Steps;
 use super::series::instances_within;
@@ -80,13 +80,17 @@ fn span(
     window: &TimeRange,
     zones: &mut Zones<'_>,
 ) -> Result<TimeRange, NotUnderstood> {
-    if component.first("DTSTART").is_none() {
-        return Ok(*window);
-    }
-    let event = Event::read(component, zones)?;
-    let start = event.zone.instant(event.start);
-    let ends = component.first("DTEND").is_some() || component.first("DURATION").is_some();
-    let end = if ends { event.length.after(start, &event.zone) } else { window.end };
+    let (has_start, end) = (component.first("DTSTART").is_some(), component.first("DTEND"));
+    let (start, end) = match end {
+        Some(end) if !has_start => (window.start, instant_of(&end, zones)?),
+        None if !has_start => (window.start, window.end),
+        end => {
+            let event = Event::read(component, zones)?;
+            let start = event.zone.instant(event.start);
+            let ends = end.is_some() || component.first("DURATION").is_some();
+            (start, if ends { event.length.after(start, &event.zone) } else { window.end })
+        }
+    };
     let start = start.max(window.start);
     Ok(TimeRange { start, end: end.min(window.end).max(start) })
 }
@@ -198,11 +202,14 @@ mod tests {
                 "05 00-06 00 Tentative",
             ),
             ("BUSYTYPE:X-A\r\nDTSTART:20260106T000000Z\r\nDURATION:PT3H\r\n", "06 00-06 03 Unavailable"),
+            ("DTEND:20260106T000000Z\r\n", "05 00-06 00 Unavailable"),
+            ("DTEND:20270101T000000Z\r\n", "05 00-12 00 Unavailable"),
         ] {
             assert_eq!(busy(&[availability(lines, &[])]), [expected], "{lines}");
         }
-        let past = "DTSTART:20250101T000000Z\r\nDTEND:20250106T000000Z\r\n";
-        assert!(busy(&[availability(past, &[])]).is_empty());
+        for past in ["DTSTART:20250101T000000Z\r\nDTEND:20250106T000000Z\r\n", "DTEND:20250106T000000Z\r\n"] {
+            assert!(busy(&[availability(past, &[])]).is_empty(), "{past}");
+        }
     }
 
     #[test]

@@ -338,6 +338,11 @@ impl Reading {
     }
 }
 
+/// The instant that a property with one date or time means; of a date its midnight.
+pub(super) fn instant_of(property: &Property<'_>, zones: &mut Zones<'_>) -> Result<Timestamp, NotUnderstood> {
+    Ok(Reading::of(property, zones)?.instant())
+}
+
 /// The instant of `when`, which is on the clock of `zone` if it names no zone itself.
 fn instant(when: When, zone: &Zone) -> Timestamp {
     match when {
