@@ -237,13 +237,14 @@ impl Count {
 
 /// What is wrong with the physical lines.
 fn of_lines(text: &[u8], found: &mut Vec<Fault>) {
-    let (mut bare, mut long, mut split) = (Count::default(), Count::default(), Count::default());
+    let (mut ends, mut long, mut split) = (Count::default(), Count::default(), Count::default());
     for (ordinal, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let number = ordinal + 1;
-        if !line.ends_with(b"\r\n") {
-            bare.add(number);
+        let bare_len = trim_line_end(line).len();
+        if line[bare_len..] != *b"\r\n" {
+            ends.add(number);
         }
-        if trim_line_end(line).len() > WIDTH {
+        if bare_len > WIDTH {
             long.add(number);
         }
         if std::str::from_utf8(line).is_err() {
@@ -255,8 +256,8 @@ fn of_lines(text: &[u8], found: &mut Vec<Fault>) {
         long.fault(What::LongLine, |count| {
             format!("{} of more than {WIDTH} octets without a fold: Outlook refuses that", lines(count))
         }),
-        bare.fault(What::LineEnds, |count| {
-            format!("{} without CRLF at the end; what is served has it", lines(count))
+        ends.fault(What::LineEnds, |count| {
+            format!("{} without CRLF as the end; what is served has it", lines(count))
         }),
         split.fault(What::SplitCharacter, |count| {
             format!("{} folded inside a character; what is served is not", lines(count))

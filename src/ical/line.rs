@@ -77,9 +77,13 @@ pub(super) fn unfold(raw: &[u8], physical: usize) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
+/// Without its line end, which is CR CR LF where a text was made a DOS text twice.
 pub(super) fn trim_line_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
+    let mut line = line.strip_suffix(b"\n").unwrap_or(line);
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
+    line
 }
 
 fn into_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
@@ -187,9 +191,16 @@ mod tests {
 
     #[test]
     fn a_folded_line_is_one_line_with_its_first_number() {
-        let text = b"A:1\r\nB:two\r\n  more\r\n\tand\r\n\r\nC:3";
-        let found: Vec<_> = lines(text).map(|line| (line.number, line.text.into_owned())).collect();
-        assert_eq!(found, [(1, "A:1".to_owned()), (2, "B:two moreand".to_owned()), (6, "C:3".to_owned())]);
+        let text = "A:1\r\nB:two\r\n  more\r\n\tand\r\n\r\nC:3";
+        // As it is after it was made a DOS text twice.
+        for text in [text, &text.replace('\n', "\r\n")] {
+            let found: Vec<_> =
+                lines(text.as_bytes()).map(|line| (line.number, line.text.into_owned())).collect();
+            assert_eq!(
+                found,
+                [(1, "A:1".to_owned()), (2, "B:two moreand".to_owned()), (6, "C:3".to_owned())]
+            );
+        }
     }
 
     #[test]

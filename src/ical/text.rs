@@ -37,7 +37,7 @@ pub fn summary(raw: &[u8]) -> String {
 }
 
 /// The bytes to serve for components as a client wrote them: the same but for what other programs stumble over,
-/// which is bare LF as a line end, blank lines, and folds inside a character.
+/// which is LF or CR CR LF as a line end, blank lines, and folds inside a character.
 pub fn served(raw: &[u8]) -> Cow<'_, [u8]> {
     if std::str::from_utf8(raw).is_ok() && only_crlf(raw) {
         return Cow::Borrowed(raw);
@@ -59,9 +59,9 @@ pub fn served(raw: &[u8]) -> Cow<'_, [u8]> {
 fn only_crlf(raw: &[u8]) -> bool {
     let mut start_of_line = 0;
     memchr::memchr_iter(b'\n', raw).all(|at| {
-        let good = at > start_of_line && raw[at - 1] == b'\r' && at - 1 > start_of_line;
+        let line = raw[start_of_line..at].strip_suffix(b"\r");
         start_of_line = at + 1;
-        good
+        line.is_some_and(|line| !line.is_empty() && !line.ends_with(b"\r"))
     }) && start_of_line == raw.len()
 }
 
@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn served_bytes_have_crlf_and_no_fold_inside_a_character() {
-        let table: [(&[u8], &[u8]); 5] = [
+        let table: [(&[u8], &[u8]); 6] = [
+            (b"A:1\r\r\nB:2\r\r\n 3\r\r\n", b"A:1\r\nB:2\r\n 3\r\n"),
             (b"A:1\r\nB:2\r\n 3\r\n", b"A:1\r\nB:2\r\n 3\r\n"),
             (b"A:1\nB:2\n 3\n", b"A:1\r\nB:2\r\n 3\r\n"),
             (b"A:1\r\n\r\nB:2\r\n", b"A:1\r\nB:2\r\n"),

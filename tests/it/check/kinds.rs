@@ -70,7 +70,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let half = &whole[..whole.len() - 30];
     let not_utf8 = b"BEGIN:VCALENDAR\r\nX-A:\xff\r\nEND:VCALENDAR\r\n";
     let long = event("1", &format!("SUMMARY:{}\r\n", "x".repeat(80)));
-    let table: [(Vec<u8>, &str); 15] = [
+    let table: [(Vec<u8>, &str); 16] = [
         (half.into(), "half-file users/alice/Calendar/a.ics:8"),
         (Vec::new(), "half-file users/alice/Calendar/a.ics:1"),
         (b"no calendar".to_vec(), "unparsable users/alice/Calendar/a.ics:1"),
@@ -78,6 +78,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         (event("1", "no property\r\n").into(), "unparsable users/alice/Calendar/a.ics:8"),
         (long.into(), "long-line users/alice/Calendar/a.ics:8"),
         (whole.replace("\r\n", "\n").into(), "line-ends users/alice/Calendar/a.ics:1"),
+        (whole.replace("\r\n", "\r\r\n").into(), "line-ends users/alice/Calendar/a.ics:1"),
         (
             file(&[&component("VEVENT", "1", ""), &component("VEVENT", "2", "")]).into(),
             "several-items users/alice/Calendar/a.ics:9",
