@@ -464,3 +464,34 @@ fn the_command_says_when_and_why() {
     assert!(!said.contains("alice/Closed/b.ics"), "{said}");
     assert_eq!(command(&s, &["alice", "--from", "2001-01-01", "--to", "2001-02-01"]), "");
 }
+
+#[test]
+fn the_command_names_what_makes_too_many_busy_times() {
+    // 35,000 in two years, 11,000 in what is kept worked out.
+    let s = with(&[at("flood", 30, &["RRULE:FREQ=MINUTELY;INTERVAL=30"]), at("meeting", 40, &[])]);
+    let why = "left out: flood in alice/Calendar/all.ics: RRULE: more than 20000 busy times";
+    let now = Timestamp::now();
+    let days = |days: i64| (now + SignedDuration::from_hours(days * 24)).strftime("%Y-%m-%d").to_string();
+    let said = command(&s, &["alice", "--why", "--to", &days(730)]);
+    assert!(said.contains(why) && said.contains("meeting in alice/"), "{said}");
+    // What is kept decides for what lies in it.
+    s.write("users/alice/Calendar/all.ics", plain(&[&at("flood", 30, &["RRULE:FREQ=MINUTELY;INTERVAL=2"])]));
+    let said = command(&s, &["alice", "--why", "--to", &days(7)]);
+    assert_eq!(command(&s, &["alice", "--to", &days(7)]), "");
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn the_command_says_which_calendar_makes_more_busy_times_than_fit() {
+    let flood = |n: i64| {
+        let start = hour(30).replace("00Z", &format!("{:02}Z", 5 * n));
+        format!(
+            "BEGIN:VEVENT\r\nUID:flood-{n}\r\nDTSTAMP:20261001T080000Z\r\nDTSTART:{start}\r\nDURATION:PT1S\r\n\
+             RRULE:FREQ=MINUTELY;INTERVAL=6\r\nEND:VEVENT\r\n"
+        )
+    };
+    let s = with(&(0..10).map(flood).collect::<Vec<_>>());
+    let day = (Timestamp::now() + SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
+    let said = command(&s, &["alice", "--why", "--to", &day]);
+    assert!(said.contains("not counted: alice/Calendar: what is over 100000 busy times"), "{said}");
+}

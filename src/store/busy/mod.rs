@@ -77,15 +77,14 @@ impl Store {
         published: Option<&Published>,
         window: TimeRange,
     ) -> Result<Option<Busy>> {
-        let horizon = self.owners.horizon(Timestamp::now())?;
+        let (stretch, is_kept) = self.stretch_for(window)?;
         let mut periods = Vec::new();
         let mut availabilities = Vec::new();
         let mut modified = published.map_or(SystemTime::UNIX_EPOCH, |published| published.modified);
-        let is_kept = holds(&horizon, &window);
         for counted in calendars {
             modified = modified.max(counted.gist.modified);
             let owner = self.owners.of(home, &counted.gist);
-            let basis = Basis::new(if is_kept { horizon } else { window }, owner);
+            let basis = Basis::new(stretch, owner);
             let Some(worked) = counted.worked(basis, is_kept) else { return Ok(None) };
             periods.extend(clip(&worked.found.periods, &window));
             availabilities.extend_from_slice(&worked.found.availabilities);
@@ -95,6 +94,13 @@ impl Store {
             periods.extend(clip(&published.periods, &window));
         }
         Ok(Some(Busy { periods: merge(periods), modified }))
+    }
+
+    /// For which stretch of time busy times are worked out to answer for `window`, and whether they are remembered.
+    fn stretch_for(&self, window: TimeRange) -> Result<(TimeRange, bool)> {
+        let horizon = self.owners.horizon(Timestamp::now())?;
+        let is_kept = holds(&horizon, &window);
+        Ok((if is_kept { horizon } else { window }, is_kept))
     }
 
     /// Works out again what was asked for before a calendar changed.
@@ -157,12 +163,7 @@ impl All {
         known.0 = basis.hash;
         known.1 = found.as_ref().ok().filter(|found| !of_none(found)).cloned().map(Box::new);
         known.1.iter().for_each(|found| self.add(found));
-        let Err(reason) = found else { return false };
-        let is_news = contents.gist.is_news((&stored.file, &reason));
-        if is_news {
-            tracing::warn!("{path}: {}: left out of free/busy: {reason}", stored.file);
-        }
-        is_news
+        found.is_err_and(|reason| log_left_out(path, contents, stored, &reason))
     }
 
     fn worked(self, path: &Path, contents: &Contents, basis: Basis) -> Worked {
@@ -177,18 +178,29 @@ impl All {
 }
 
 impl Worked {
-    /// For a window that is asked for seldom: nothing is remembered, and no item named.
+    /// For a window that is asked for seldom: nothing is remembered.
     fn unkept(path: &Path, contents: &Contents, basis: Basis) -> Worked {
         let mut all = All::default();
         for stored in contents.items.iter() {
-            if let Ok(found) = of_item(stored, &basis.window, &basis.owner) {
-                all.add(&found);
+            match of_item(stored, &basis.window, &basis.owner) {
+                Ok(found) => all.add(&found),
+                Err(reason) => _ = log_left_out(path, contents, stored, &reason),
             }
         }
         all.worked(path, contents, basis)
     }
 }
 
+/// Names an item in the log that is left out; whether that is news.
+fn log_left_out(path: &Path, contents: &Contents, stored: &Stored, reason: &String) -> bool {
+    let is_news = contents.gist.is_news((&stored.file, reason));
+    if is_news {
+        tracing::warn!("{path}: {}: left out of free/busy: {reason}", stored.file);
+    }
+    is_news
+}
+
+/// What an item comes to, or why it is left out.
 fn of_item(stored: &Stored, window: &TimeRange, owner: &Owner) -> Result<Found, String> {
     let found =
         with_text(&stored.item, |text| found(text, window, owner)).map_err(|reason| reason.to_string())?;

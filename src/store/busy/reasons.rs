@@ -1,7 +1,6 @@
 //! Why somebody is busy: for each stretch of time the item, the rule and the file that made it, and what does not count.
 
-use super::published;
-use super::with_text;
+use super::{All, MOST_OF_CALENDAR, of_item, published, with_text};
 use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::busy::{Reason, TimeRange, publication, reasons};
@@ -13,10 +12,10 @@ use crate::store::place::{Home, Path};
 pub enum Explained {
     /// A stretch of time that an item makes busy, or does not.
     Stretch { file: String, uid: String, reason: Reason },
-    /// An item that is not understood, and why.
+    /// An item that is not understood or comes to too much, and why.
     LeftOut { file: String, uid: String, why: String },
-    /// A calendar that does not count, and why.
-    Uncounted { calendar: Path, why: &'static str },
+    /// A calendar that does not count, and why, or what of it does not.
+    Uncounted { calendar: Path, why: String },
 }
 
 impl Store {
@@ -29,7 +28,7 @@ impl Store {
         let mut explained = Vec::new();
         for (path, rights) in &census.calendars {
             if rights.role(who, path)? < Role::Freebusy {
-                let why = "the asker has not the role freebusy there";
+                let why = "the asker has not the role freebusy there".to_owned();
                 explained.push(Explained::Uncounted { calendar: path.clone(), why });
                 continue;
             }
@@ -57,10 +56,12 @@ impl Store {
                 true => "its .props.json says \"freebusy\": false",
                 false => "its .props.json says \"freebusy\": false, or cannot be understood",
             };
-            explained.push(Explained::Uncounted { calendar: path.clone(), why });
+            explained.push(Explained::Uncounted { calendar: path.clone(), why: why.to_owned() });
             return Ok(());
         }
         let owner = self.owners.of(home, &contents.gist);
+        let (stretch, _) = self.stretch_for(*window)?;
+        let mut all = All::default();
         let mut place = path.clone();
         if contents.read_only {
             // A loose file is a calendar itself, beside others in a folder.
@@ -68,14 +69,21 @@ impl Store {
         }
         for stored in contents.items.iter() {
             let (file, uid) = (format!("{place}/{}", stored.file), stored.item.key.uid.to_string());
-            match with_text(&stored.item, |text| reasons(text, window, &owner)) {
+            // Whether it counts is decided for the whole stretch that is worked out.
+            let counts = of_item(stored, &stretch, &owner).map(|found| all.add(&found));
+            let reasons = || with_text(&stored.item, |text| reasons(text, window, &owner));
+            match counts.and_then(|()| reasons().map_err(|why| why.to_string())) {
                 Ok(reasons) => explained.extend(reasons.into_iter().map(|reason| Explained::Stretch {
                     file: file.clone(),
                     uid: uid.clone(),
                     reason,
                 })),
-                Err(why) => explained.push(Explained::LeftOut { file, uid, why: why.to_string() }),
+                Err(why) => explained.push(Explained::LeftOut { file, uid, why }),
             }
+        }
+        if all.is_cut {
+            let why = format!("what is over {MOST_OF_CALENDAR} busy times");
+            explained.push(Explained::Uncounted { calendar: path.clone(), why });
         }
         Ok(())
     }
