@@ -8,7 +8,7 @@
 use jiff::civil::Date;
 
 use super::left_out::{has_bad_value, lacks_start};
-use super::line::{Property, is_makers_own, lines};
+use super::line::{Property, lines};
 use super::revision::{Revision, of_revisions};
 use super::scan::Kind;
 use super::sense::{half, hash, push_meanings};
@@ -65,11 +65,6 @@ pub fn look(raw: &[u8], zones: &[Hash]) -> Look {
     let stamps = if reader.is_loaded { of_all(b"", &mut reader.stamps) } else { NOT_LOADED };
     let kde_stamps = of_revisions(reader.revisions).unwrap_or(UNSTAMPED);
     Look { meaning, stamps, kde_stamps, undated, age: reader.age }
-}
-
-/// The meaning of a VTIMEZONE: its rules, without what only describes it.
-pub fn of_zone(raw: &[u8]) -> Hash {
-    look(raw, &[]).meaning
 }
 
 /// One hash for several, whatever their order.
@@ -198,7 +193,7 @@ impl Reader {
                 self.age.note(stamp, property.value);
                 open.note_stamp(stamp, property.value.trim_ascii());
             }
-            if stamp != Some(Stamp::Dtstamp) && !(open.name == "VTIMEZONE" && describes_a_zone(property)) {
+            if stamp != Some(Stamp::Dtstamp) {
                 let parts = match stamp {
                     Some(Stamp::LastModified) => &mut open.last_modified,
                     _ => &mut open.parts,
@@ -235,12 +230,6 @@ impl Age {
             Stamp::RecurrenceId | Stamp::Generation => {}
         }
     }
-}
-
-/// What a VTIMEZONE carries beside its rules.
-pub(super) fn describes_a_zone(property: &Property<'_>) -> bool {
-    let is_description = ["LAST-MODIFIED", "TZURL", "COMMENT"].iter().any(|known| property.is(known));
-    is_description || is_makers_own(property.name)
 }
 
 #[cfg(test)]
@@ -405,14 +394,5 @@ mod tests {
         );
         assert!(age(&["DTSTAMP:20260101T000001Z"]) > age(&["DTSTAMP:20260101T000000Z"]));
         assert_eq!(age(&["SEQUENCE:x"]), Age::default());
-    }
-
-    #[test]
-    fn a_zone_is_compared_by_its_rules() {
-        let one = b"BEGIN:VTIMEZONE\r\nTZID:X\r\nX-LIC-LOCATION:X\r\nBEGIN:STANDARD\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
-        let two = b"BEGIN:VTIMEZONE\r\nTZID:X\r\nBEGIN:STANDARD\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
-        let other = b"BEGIN:VTIMEZONE\r\nTZID:X\r\nBEGIN:STANDARD\r\nTZOFFSETTO:+0200\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
-        assert_eq!(of_zone(one), of_zone(two));
-        assert_ne!(of_zone(one), of_zone(other));
     }
 }

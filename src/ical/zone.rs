@@ -49,30 +49,46 @@ impl Zone {
 
 impl Definition {
     fn new(raw: &[u8]) -> Definition {
-        Definition { raw: raw.into(), meaning: meaning::of_zone(raw), summer_time: tz::has_summer_time(raw) }
+        let meaning = meaning::look(&rules(raw), &[]).meaning;
+        Definition { raw: raw.into(), meaning, summer_time: tz::has_summer_time(raw) }
     }
 
-    /// The definition without what only describes it, in words that may be meant for few; it means the same.
+    /// The definition without what only describes it; it means the same.
     fn bare(&self) -> Definition {
-        let (mut raw, mut depth) = (Vec::with_capacity(self.raw.len()), 0_usize);
-        for line in lines(&self.raw) {
-            let Some(property) = Property::parse(&line.text) else { continue };
-            if property.is("BEGIN") {
-                depth += 1;
-            } else if property.is("END") {
-                depth = depth.saturating_sub(1);
-            }
-            if depth != 1 || !meaning::describes_a_zone(&property) {
-                raw.extend_from_slice(line.raw);
-            }
-        }
-        Definition { raw: raw.into(), ..*self }
+        Definition { raw: rules(&self.raw).into(), ..*self }
     }
 
     /// The definition under another TZID.
     pub fn renamed(&self, from: &str, to: &str) -> Definition {
         Definition::new(&text::rename_zones(&self.raw, &Renames::from([(from, to)])))
     }
+}
+
+/// What a VTIMEZONE says of time. All else only describes it, in words that may be meant for few.
+const RULES: [&str; 8] = ["BEGIN", "END", "TZID", "DTSTART", "TZOFFSETFROM", "TZOFFSETTO", "RRULE", "RDATE"];
+
+/// A VTIMEZONE with its rules alone.
+fn rules(raw: &[u8]) -> Vec<u8> {
+    let mut rules = Vec::with_capacity(raw.len());
+    let mut open: Vec<String> = Vec::new();
+    for line in lines(raw) {
+        let Some(property) = Property::parse(&line.text) else { continue };
+        if property.is("BEGIN") {
+            open.push(property.value.trim().to_ascii_uppercase());
+        }
+        let is_of_rules = match open.as_slice() {
+            [_zone] => true,
+            [_zone, inner] => inner == "STANDARD" || inner == "DAYLIGHT",
+            _ => false,
+        };
+        if is_of_rules && RULES.iter().any(|name| property.is(name)) {
+            rules.extend_from_slice(line.raw);
+        }
+        if property.is("END") {
+            open.pop();
+        }
+    }
+    rules
 }
 
 /// The VTIMEZONEs of one VCALENDAR by their TZIDs.
@@ -113,5 +129,31 @@ impl<'a> KnownZones<'a> {
             zones().map(zone).collect()
         });
         set.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_describes_a_zone_is_neither_shown_nor_compared() {
+        let rules = "BEGIN:VTIMEZONE\r\nTZID:Home\r\nBEGIN:STANDARD\r\nDTSTART:19701025T030000\r\n\
+            RRULE:FREQ=YEARLY;BYMONTH=10;\r\n BYDAY=-1SU\r\nRDATE:19711025T030000\r\nTZOFFSETFROM:+0200\r\n\
+            TZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
+        let described = rules
+            .replace("TZID:Home\r\n", "TZID:Home\r\nCOMMENT:secret\r\nX-A:secret\r\nTZURL:secret\r\n")
+            .replace("BEGIN:STANDARD\r\n", "BEGIN:X-B\r\nDTSTART:secret\r\nEND:X-B\r\nBEGIN:STANDARD\r\n")
+            .replace(
+                "END:STANDARD\r\n",
+                "COMMENT:secret\r\nX-A:secret\r\nTZNAME:se\r\n cret\r\nEND:STANDARD\r\n",
+            );
+        let definition = Definition::new(described.as_bytes());
+        let bare = definition.bare();
+        assert_eq!(String::from_utf8_lossy(&bare.raw), rules);
+        assert_eq!(bare.meaning, definition.meaning);
+        assert_eq!(bare.meaning, Definition::new(rules.as_bytes()).meaning);
+        let other = rules.replace("19711025", "19721025");
+        assert_ne!(bare.meaning, Definition::new(other.as_bytes()).meaning);
     }
 }
