@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
+use crate::ical::tz;
 
 /// Everything an admin can set. Relative paths in the file start at its directory.
 #[derive(Debug, Clone, Deserialize)]
@@ -240,7 +241,7 @@ impl Config {
             let words = format!("http(s)://host/prefix without a slash at the end, not \"{url}\"");
             return Err(("base_url".into(), words));
         }
-        if let Some(zone) = self.time_zone.as_ref().filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
+        if let Some(zone) = self.time_zone.as_ref().filter(|zone| tz::zone(zone).is_none()) {
             return Err(("time_zone".into(), format!("an IANA zone, not \"{zone}\"")));
         }
         Ok(())

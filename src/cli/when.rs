@@ -6,11 +6,12 @@ use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::ical::tz;
 use crate::name::is_bidi;
 
 /// The zone of the server's users.
 pub fn zone(config: &Config) -> TimeZone {
-    let named = config.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+    let named = config.time_zone.as_deref().and_then(tz::zone);
     named.unwrap_or_else(TimeZone::system)
 }
 

@@ -10,6 +10,7 @@ use super::place::Home;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ical::busy::{Owner, TimeRange};
+use crate::ical::tz;
 
 /// Whose busy times a tree holds, as far as the configuration says.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Owners {
 
 impl Owners {
     pub fn new(config: &Config) -> Owners {
-        let named = config.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let named = config.time_zone.as_deref().and_then(tz::zone);
         Owners {
             domain: config.domain.clone(),
             aliases: config.aliases.clone(),
@@ -41,7 +42,7 @@ impl Owners {
         let user = home.owner();
         let address = |user: &str| Some(format!("{user}@{}", self.domain.as_ref()?));
         let aliases = user.and_then(|user| self.aliases.get(user)).into_iter().flatten().cloned();
-        let own = calendar.props.heading.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let own = calendar.props.heading.time_zone.as_deref().and_then(tz::zone);
         Owner {
             addresses: user.and_then(address).into_iter().chain(aliases).collect(),
             zone: own.unwrap_or_else(|| self.zone.clone()),

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{assert_well_formed, plain, unfold, value};
-use crate::server::{NOBODY, Server, write};
+use crate::server::{NOBODY, Server, configure, write};
 
 pub const ALICE: &str = "/ical/~alice/freebusy.ifb";
 
@@ -494,4 +494,30 @@ fn the_command_says_which_calendar_makes_more_busy_times_than_fit() {
     let day = (Timestamp::now() + SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
     let said = command(&s, &["alice", "--why", "--to", &day]);
     assert!(said.contains("not counted: alice/Calendar: what is over 100000 busy times"), "{said}");
+}
+
+#[test]
+fn an_old_name_of_a_zone_counts_where_the_system_has_it_not() {
+    let s = with(&["BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20300110\r\nEND:VEVENT\r\n".to_owned()]);
+    // Zone data of one zone, without an offset.
+    let mut utc = b"TZif".to_vec();
+    utc.extend([[0; 16].as_slice(), &[0; 16], &[0, 0, 0, 1, 0, 0, 0, 4], &[0; 6], b"UTC\0"].concat());
+    let zones = tempfile::tempdir().expect("a directory");
+    write(zones.path(), "UTC", utc);
+    let data = s.path("");
+    let kalends = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kalends"));
+        let output = command.env("TZDIR", zones.path()).args(arguments).arg(&data).output();
+        String::from_utf8(output.expect("the command").stdout).expect("UTF-8")
+    };
+    let busy = |from: &str, to: &str| kalends(&["freebusy", "alice", "--from", from, "--to", to, "--data"]);
+    let day = "2030-01-10T08:00:00Z - 2030-01-11T08:00:00Z  busy\n";
+    s.write("users/alice/Calendar/.props.json", "{\"time_zone\": \"US/Pacific\"}");
+    configure(&data, "time_zone = \"UTC\"");
+    assert_eq!(busy("2030-01-09", "2030-01-13"), day);
+    let checked = kalends(&["check"]);
+    assert!(checked.contains(" files in ") && !checked.contains("US/Pacific"), "{checked}");
+    s.write("users/alice/Calendar/.props.json", "{}");
+    configure(&data, "time_zone = \"US/Pacific\"");
+    assert_eq!(busy("2030-01-10", "2030-01-11"), day);
 }

@@ -46,6 +46,7 @@ use super::tree::{Tree, USERS};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ical::busy::{Owner, TimeRange};
+use crate::ical::tz;
 use access::Service;
 use mend::{At, Repairs};
 
@@ -137,7 +138,7 @@ impl<'a> Asked<'a> {
             return Err(Error::Config(format!("{path}: not a data directory: {why}")));
         }
         let owners = Owners::new(config);
-        let zone = owners.zone_name().and_then(|name| TimeZone::get(name).ok());
+        let zone = owners.zone_name().and_then(tz::zone);
         Ok(Asked {
             config,
             tree: Tree::new(root, &config.public_root, LastGood::default()),

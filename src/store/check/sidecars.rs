@@ -2,13 +2,12 @@
 
 use std::path::Path as FsPath;
 
-use jiff::tz::TimeZone;
-
 use super::finding::{Finding, Kind, Spot, json_words};
 use super::items::unread;
 use crate::acl::Acl;
 use crate::ical::busy::publication;
 use crate::ical::faults::{What, faults};
+use crate::ical::tz;
 use crate::store::busy::published;
 use crate::store::calendar::props::{METADATA, PROPS, is_color, zone_in};
 use crate::store::disk::{Directory, MAX_FILE};
@@ -69,7 +68,7 @@ fn stored_props(directory: &Directory, path: &FsPath) -> Option<Finding> {
         Err(error) => return Some(finding(format!("it cannot be read ({error})"))),
     };
     match zone_in(&text) {
-        Ok(Some(zone)) if TimeZone::get(&zone).is_err() => {
+        Ok(Some(zone)) if tz::zone(&zone).is_none() => {
             let line = text
                 .split(|byte| *byte == b'\n')
                 .position(|line| memchr::memmem::find(line, b"\"time_zone\"").is_some());
