@@ -4,12 +4,13 @@ use super::line::{Property, lines};
 use super::text::push_line;
 
 /// What says when an item takes place, and which one it is.
-const TIMES: [&str; 14] = [
+const TIMES: [&str; 15] = [
     "UID",
     "DTSTAMP",
     "DTSTART",
     "DTEND",
     "DUE",
+    "COMPLETED",
     "DURATION",
     "RRULE",
     "RDATE",
@@ -38,16 +39,18 @@ pub fn busy_block(raw: &[u8]) -> Vec<u8> {
                 masked.extend_from_slice(line.raw);
             }
             depth = depth.saturating_sub(1);
-        } else if depth == 1 && (TIMES.iter().any(|name| property.is(name)) || is_cancellation(&property)) {
+        } else if depth == 1 && (TIMES.iter().any(|name| property.is(name)) || says_free(&property)) {
             push_line(&mut masked, &bare(&property));
         }
     }
     masked
 }
 
-/// Whether it says that nobody is busy after all.
-fn is_cancellation(property: &Property<'_>) -> bool {
-    property.is("STATUS") && property.value.trim().eq_ignore_ascii_case("CANCELLED")
+/// Whether it says that nobody is busy after all, or any more.
+fn says_free(property: &Property<'_>) -> bool {
+    let is_any =
+        |known: [&str; 2]| known.iter().any(|status| property.value.trim().eq_ignore_ascii_case(status));
+    property.is("STATUS") && is_any(["CANCELLED", "COMPLETED"])
 }
 
 /// The property with the parameters that say how to read its value, and no others.
@@ -75,11 +78,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cancelled_is_a_cancelled_block() {
-        for (status, is_said) in [("CANCELLED", true), ("cancelled", true), ("TENTATIVE", false)] {
-            let raw = format!("BEGIN:VEVENT\r\nSTATUS:{status}\r\nEND:VEVENT\r\n");
+    fn what_takes_no_time_any_more_says_so() {
+        for (line, is_said) in [
+            ("STATUS:CANCELLED", true),
+            ("STATUS:cancelled", true),
+            ("STATUS:COMPLETED", true),
+            ("COMPLETED:20260101T100000Z", true),
+            ("STATUS:TENTATIVE", false),
+            ("PERCENT-COMPLETE:90", false),
+        ] {
+            let raw = format!("BEGIN:VTODO\r\n{line}\r\nEND:VTODO\r\n");
             let masked = busy_block(raw.as_bytes());
-            assert_eq!(String::from_utf8_lossy(&masked).contains("STATUS"), is_said, "{status}");
+            assert_eq!(String::from_utf8_lossy(&masked).contains(line), is_said, "{line}");
         }
     }
 }
