@@ -63,9 +63,10 @@ pub struct Zones<'a> {
 }
 
 impl<'a> Zones<'a> {
-    /// The zones of `item`, a whole VCALENDAR. Floating times are in its X-WR-TIMEZONE, else in the `fallback` zone.
-    pub fn new(item: &'a [u8], fallback: &TimeZone) -> Zones<'a> {
-        let floating = Zone::Known(default_zone(item).unwrap_or_else(|| fallback.clone()));
+    /// The zones of `item`, a whole VCALENDAR or its components. Floating times are in the zone `floating`: X-WR-TIMEZONE does not
+    /// count, for Mozilla's programs write their own machine's there.
+    pub fn new(item: &'a [u8], floating: &TimeZone) -> Zones<'a> {
+        let floating = Zone::Known(floating.clone());
         Zones { item, floating, found: HashMap::new(), definitions: None, steps: Steps::new() }
     }
 
@@ -120,20 +121,6 @@ pub fn has_summer_time(vtimezone: &[u8]) -> bool {
     daylight && offsets.len() > 1
 }
 
-/// The zone that X-WR-TIMEZONE names, which stands before the first component.
-fn default_zone(item: &[u8]) -> Option<TimeZone> {
-    for line in lines(item) {
-        let Some(property) = Property::parse(&line.text) else { continue };
-        if property.is("X-WR-TIMEZONE") {
-            return iana(property.value).and_then(zone);
-        }
-        if property.is("BEGIN") && !property.value.trim_ascii().eq_ignore_ascii_case("VCALENDAR") {
-            return None;
-        }
-    }
-    None
-}
-
 /// The raw texts of the item's VTIMEZONEs by their TZIDs, which the property escapes and the parameter does not. Of two with one TZID
 /// the first counts.
 fn definitions(item: &[u8]) -> HashMap<String, &[u8]> {
@@ -182,14 +169,12 @@ mod tests {
 
     #[test]
     fn a_tzid_is_resolved_by_name_then_definition_then_default() {
-        let floating = calendar("X-WR-TIMEZONE:America/New_York\r\n");
         let table = [
             (calendar(OWN), "Europe/Berlin", "11:00"),
             (calendar(OWN), "Own, here", "09:00"),
             (calendar(OWN), "Own\\, here", "09:00"),
             (calendar(OWN), "GMT+0530", "06:30"),
             (calendar(OWN), "Other", "05:00"),
-            (floating, "Other", "17:00"),
         ];
         for (item, tzid, hour) in table {
             assert_eq!(hour_of_noon(&item, tzid), hour, "{tzid}");
