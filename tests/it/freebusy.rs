@@ -521,3 +521,13 @@ fn an_old_name_of_a_zone_counts_where_the_system_has_it_not() {
     configure(&data, "time_zone = \"US/Pacific\"");
     assert_eq!(busy("2030-01-10", "2030-01-11"), day);
 }
+
+#[test]
+fn no_stamp_is_of_a_time_to_come() {
+    let s = with(&[at("meeting", 400, &[])]);
+    for question in ["", "&show=events"] {
+        let text = s.get(&format!("{ALICE}?start={}{question}", hour(300)), "bob").status(200).text();
+        let stamp = value(&text, "DTSTAMP").expect("a stamp");
+        assert!(stamp < hour(1), "{text}");
+    }
+}

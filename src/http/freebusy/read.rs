@@ -123,8 +123,13 @@ fn url(site: &Site, name: &str) -> Option<String> {
     Some(Target::Freebusy(Owner::User(user)).url(&site.urls))
 }
 
+/// When something last changed, or the window began to be this one: never later than now.
 fn stamp(busy: &Busy, window: &TimeRange) -> Timestamp {
-    Timestamp::try_from(busy.modified).map_or(window.start, |modified| modified.max(window.start))
+    let modified = Timestamp::try_from(busy.modified).unwrap_or(Timestamp::UNIX_EPOCH);
+    match window.start <= Timestamp::now() {
+        true => modified.max(window.start),
+        false => modified,
+    }
 }
 
 /// What tells the busy times of one scope from those of another.
