@@ -5,6 +5,8 @@ use crate::acl::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::ical::busy::{Reason, TimeRange, publication, reasons};
 use crate::store::Store;
+use crate::store::calendar::Contents;
+use crate::store::calendar::worked::Basis;
 use crate::store::place::{Home, Path};
 
 /// What one file, or one calendar, has to do with somebody's busy times.
@@ -61,30 +63,7 @@ impl Store {
         }
         let owner = self.owners.of(home, &contents.gist);
         let (stretch, _) = self.stretch_for(*window)?;
-        let mut all = All::default();
-        let mut place = path.clone();
-        if contents.read_only {
-            // A loose file is a calendar itself, beside others in a folder.
-            place.names.pop();
-        }
-        for stored in contents.items.iter() {
-            let (file, uid) = (format!("{place}/{}", stored.file), stored.item.key.uid.to_string());
-            // Whether it counts is decided for the whole stretch that is worked out.
-            let counts = of_item(stored, &stretch, &owner).map(|found| all.add(&found));
-            let reasons = || with_text(&stored.item, |text| reasons(text, window, &owner));
-            match counts.and_then(|()| reasons().map_err(|why| why.to_string())) {
-                Ok(reasons) => explained.extend(reasons.into_iter().map(|reason| Explained::Stretch {
-                    file: file.clone(),
-                    uid: uid.clone(),
-                    reason,
-                })),
-                Err(why) => explained.push(Explained::LeftOut { file, uid, why }),
-            }
-        }
-        if all.is_cut {
-            let why = format!("what is over {MOST_OF_CALENDAR} busy times");
-            explained.push(Explained::Uncounted { calendar: path.clone(), why });
-        }
+        explain_items(path, contents, &Basis::new(stretch, owner), window, explained);
         Ok(())
     }
 
@@ -118,5 +97,38 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// The reasons of a calendar's items in the window. Whether they count is decided for all of the time that `basis` is of.
+fn explain_items(
+    path: &Path,
+    contents: &Contents,
+    basis: &Basis,
+    window: &TimeRange,
+    explained: &mut Vec<Explained>,
+) {
+    let mut place = path.clone();
+    if contents.read_only {
+        // A loose file is a calendar itself, beside others in a folder.
+        place.names.pop();
+    }
+    let mut all = All::default();
+    for stored in contents.items.iter() {
+        let (file, uid) = (format!("{place}/{}", stored.file), stored.item.key.uid.to_string());
+        let counts = of_item(stored, &basis.window, &basis.owner).map(|found| all.add(&found));
+        let reasons = || with_text(&stored.item, |text| reasons(text, window, &basis.owner));
+        match counts.and_then(|()| reasons().map_err(|why| why.to_string())) {
+            Ok(reasons) => explained.extend(reasons.into_iter().map(|reason| Explained::Stretch {
+                file: file.clone(),
+                uid: uid.clone(),
+                reason,
+            })),
+            Err(why) => explained.push(Explained::LeftOut { file, uid, why }),
+        }
+    }
+    if all.is_cut {
+        let why = format!("what is over {MOST_OF_CALENDAR} busy times");
+        explained.push(Explained::Uncounted { calendar: path.clone(), why });
     }
 }
