@@ -2,7 +2,7 @@
 //! not.
 
 use std::fs::File;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
@@ -83,6 +83,29 @@ fn a_save_over_files_of_somebodys_in_a_sticky_directory_is_refused_and_changes_n
         s.restart(Signal::KILL);
         assert_eq!(shown(&s, events), 0);
     }
+}
+
+#[test]
+fn what_is_saved_has_the_group_of_its_directory() {
+    const GROUP: u32 = 4001;
+    let Some(s) = started() else { return };
+    replaced(&s, ADDRESS, 0, 1).status(201);
+    s.settle();
+    for directory in ["users/alice", DIRECTORY] {
+        give(&s, directory, SERVICE, 0o2770);
+        chown(s.path(directory), None, Some(GROUP)).expect("chown");
+    }
+    let group = |name: &str| s.path(name).metadata().expect("it is there").gid();
+    for events in [1, 3] {
+        replaced(&s, ADDRESS, 1, events).status(204);
+        s.settle();
+        for item in s.files_now(DIRECTORY) {
+            assert_eq!(group(&format!("{DIRECTORY}/{item}")), GROUP, "{events}");
+        }
+    }
+    s.put("/ical/folder/Other.ics", "alice", version(0, 1)).status(201);
+    s.settle();
+    assert_eq!(group("users/alice/Other"), GROUP);
 }
 
 /// Puts a part of a tree on another mount than the rest, or on what is as good as one.

@@ -2,7 +2,7 @@
 
 use crate::calendar::{event, plain, summaries};
 use crate::need::need;
-use crate::server::{NOBODY, Server, write};
+use crate::server::{NOBODY, Server, eventually, write};
 use crate::strace::Strace;
 
 /// A role, and what its verbs answer on a calendar that is there: GET, HEAD, PROPFIND, PUT of a new item, PUT that
@@ -369,4 +369,20 @@ fn a_change_of_rights_counts_at_once_after_a_sweep() {
     crate::server::eventually("carol is out too", || {
         (s.get(address, "carol").send().code == 404).then_some(())
     });
+}
+
+#[test]
+fn an_error_that_passes_closes_a_place_for_no_longer_than_it_lasts() {
+    const ADDRESS: &str = "/ical/~alice/folder/Work/Projects.ics";
+    const FILE: &str = "users/alice/Work/Projects/.acl.json";
+    if !need("strace", "strace") {
+        return;
+    }
+    let s = Server::start();
+    s.get(ADDRESS, "bob").status(200);
+    let Some(strace) = Strace::inject_at(&s, "read", "error=EIO", &s.path(FILE)) else { return };
+    s.write(FILE, "{\"user:bob\": \"viewer\"}");
+    eventually("it cannot be read", || (s.get(ADDRESS, "bob").send().code != 200).then_some(()));
+    drop(strace);
+    s.get(ADDRESS, "bob").status(200);
 }

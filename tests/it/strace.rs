@@ -22,6 +22,12 @@ impl Strace {
         Strace::attach(s, calls, &["-o", "/dev/null", "-e", &format!("inject={calls}:{what}")])
     }
 
+    /// As [`Strace::inject`], of the calls alone that touch the file at `path`, which need not be there yet.
+    pub fn inject_at(s: &Server, calls: &str, what: &str, path: &Path) -> Option<Strace> {
+        let (inject, path) = (format!("inject={calls}:{what}"), path.to_str().expect("UTF-8"));
+        Strace::attach(s, calls, &["-o", "/dev/null", "-e", &inject, "-P", path])
+    }
+
     /// Writes these calls to a file. Nothing where this process may not trace another.
     pub fn list(s: &Server, calls: &str, file: &Path) -> Option<Strace> {
         Strace::attach(s, calls, &["-o", file.to_str().expect("UTF-8")])

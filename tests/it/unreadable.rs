@@ -6,7 +6,9 @@ use std::fs;
 use crate::calendar::{event, plain, summaries};
 use crate::foreign::{SOMEBODY, give, started};
 use crate::freebusy::{at, has, hour, periods};
+use crate::need::need;
 use crate::server::{NOBODY, Server, eventually};
+use crate::strace::Strace;
 
 const ADDRESS: &str = "/ical/folder/Team.ics";
 const DIRECTORY: &str = "users/alice/Team";
@@ -156,4 +158,20 @@ fn a_publication_that_cannot_be_read_counts_as_it_did() {
     give(&s, "users/alice/.freebusy.ics", SOMEBODY, 0o644);
     eventually("it is read again", || has(&periods(&s), "BUSY-UNAVAILABLE", 60, 2).then_some(()));
     assert_eq!(summaries(&s.get(ADDRESS, "alice").text()), ["Team lunch"]);
+}
+
+#[test]
+fn a_file_that_the_network_does_not_bring_makes_its_calendar_no_smaller() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let s = Server::start();
+    let late = s.path("users/alice/New/b.ics");
+    let Some(strace) = Strace::inject_at(&s, "read", "error=ETIMEDOUT", &late) else { return };
+    for name in ["a", "b"] {
+        s.write(&format!("users/alice/New/{name}.ics"), plain(&[&event(name, name, &[])]));
+    }
+    s.get("/ical/folder/New.ics", "alice").status(500);
+    drop(strace);
+    assert_eq!(summaries(&s.get("/ical/folder/New.ics", "alice").text()).len(), 2);
 }
