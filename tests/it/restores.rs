@@ -231,3 +231,27 @@ fn of_a_calendar_that_other_tools_removed_it_is_said_that_they_did() {
     let error = kalends(&s, &["restore", PLACE, "--at", &then]).expect_err("it is nowhere");
     assert!(error.contains("other tools removed its 2 files"), "{error}");
 }
+
+#[test]
+fn an_item_without_a_uid_is_known_by_the_one_that_it_is_served_with() {
+    let s = Server::start();
+    save(&s, &[event("z", "Z", &[])]);
+    let web = plain(&[&event("", "old", &[]).replace("UID:\r\n", "")]);
+    s.write(&format!("{DIRECTORY}/web.ics"), &web);
+    let text = served(&s, &["Z", "old"]);
+    let uid = uids(&text).remove(0);
+    assert!(uid.starts_with("kalends-"), "{uid}");
+    let then = now();
+    save(&s, &[event("z", "Z", &[]), event(&uid, "new", &[])]);
+    s.settle();
+    let differing = kalends(&s, &["diff", PLACE]).expect("a difference");
+    let head = format!("--- then: {uid}  \"old\"\n+++ now: {uid}  \"new\"\n");
+    assert!(differing.starts_with(&head) && differing.matches("+++").count() == 1, "{differing}");
+    restore(&s, &[PLACE, "--uid", &uid, "--at", &then]);
+    served(&s, &["Z", "old"]);
+    save(&s, &[event("z", "Z", &[])]);
+    let told = kalends(&s, &["history", PLACE, &uid]).expect("a history");
+    assert_eq!(told.lines().last(), Some(format!("    removed   {uid}  \"old\"").as_str()), "{told}");
+    restore(&s, &[PLACE, "--uid", &uid]);
+    assert_eq!(uids(&served(&s, &["Z", "old"])), [uid.as_str(), "z"]);
+}

@@ -4,6 +4,7 @@
 //! change found is known, and what nobody says was added is taken for having been there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path as FsPath, PathBuf};
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use crate::ical::item::{Item, Key};
 use crate::store::calendar::file::named;
 use crate::store::calendar::listing::{is_item, is_own, own_files};
 use crate::store::calendar::props::PROPS;
-use crate::store::disk::{Directory, EntryKind};
+use crate::store::disk::{Directory, EntryKind, MAX_FILE, split};
 
 /// Where the bytes of a version are, below the home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +169,7 @@ impl<'h> Timeline<'h> {
                 break;
             }
             if let Some(name) = name_in(file, calendar)
-                && self.items(version)?.iter().any(|item| &*item.key.uid == uid)
+                && self.has(uid, name, version)?
             {
                 let files = Files::from([(name.to_owned(), version.clone())]);
                 return Ok(Some(Then { files, ..Then::default() }));
@@ -206,8 +207,8 @@ impl<'h> Timeline<'h> {
         }
         let mut files: Vec<(String, Vec<Key>)> = Vec::new();
         for (name, version) in then.files.iter().filter(|(name, _)| is_item(name)) {
-            let items = named(self.items(version)?, name);
-            files.push((name.clone(), items.map(|item| item.key.clone()).collect()));
+            let items = self.items(name, version)?.into_iter();
+            files.push((name.clone(), items.map(|item| item.key).collect()));
         }
         let mut oldest: BTreeMap<&Key, &String> = BTreeMap::new();
         for (name, keys) in &files {
@@ -290,23 +291,32 @@ impl<'h> Timeline<'h> {
 
     /// The bytes of a version.
     pub fn bytes(&self, version: &Version) -> Result<Vec<u8>> {
-        let Version(path) = version;
-        let parent = self.home.existing(path.parent().unwrap_or(FsPath::new("")))?;
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let missing = || Error::io(self.home.path().join(path), rustix::io::Errno::NOENT);
-        parent.read(name)?.map(|(content, _)| content).ok_or_else(missing)
+        let (parent, name) = self.place(version)?;
+        let missing = || Error::io(parent.path().join(name), rustix::io::Errno::NOENT);
+        parent.read_up_to(name, MAX_FILE)?.map(|(content, _)| content).ok_or_else(missing)
     }
 
-    /// The items of a version; none where it does not parse.
-    pub fn items(&self, version: &Version) -> Result<Vec<Item>> {
-        Ok(cut(&self.bytes(version)?).map(|cut| cut.items).unwrap_or_default())
+    /// The directory that a version is in, and its name there.
+    pub fn place<'v>(&self, version: &'v Version) -> Result<(Directory, &'v OsStr)> {
+        let (parent, name) = split(&version.0);
+        Ok((self.home.existing(parent)?, name))
+    }
+
+    /// The items of a version of the file `name`, each with the UID under which it is or was served; none where it does not parse.
+    pub fn items(&self, name: &str, version: &Version) -> Result<Vec<Item>> {
+        let items = cut(&self.bytes(version)?).map(|cut| cut.items).unwrap_or_default();
+        Ok(named(items, name).collect())
+    }
+
+    fn has(&self, uid: &str, name: &str, version: &Version) -> Result<bool> {
+        Ok(self.items(name, version)?.iter().any(|item| &*item.key.uid == uid))
     }
 
     /// The names under which `calendar` has or had an item called `uid`.
     pub fn names_of(&self, uid: &str, calendar: &FsPath, here: &Files) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         let mut note = |name: &str, version: &Version| {
-            if !names.contains(name) && self.items(version)?.iter().any(|item| &*item.key.uid == uid) {
+            if !names.contains(name) && self.has(uid, name, version)? {
                 names.insert(name.to_owned());
             }
             Ok::<(), Error>(())

@@ -30,7 +30,7 @@ pub struct ToldItem {
     pub what: What,
     /// Below the home.
     pub file: String,
-    /// Empty where the version is not known or has none.
+    /// Empty where the version is not known or has no items.
     pub uid: String,
     pub summary: String,
 }
@@ -221,7 +221,7 @@ impl Store {
     }
 }
 
-/// The items of a version by their keys; those without a UID under the name of their file.
+/// The items of a version of the file `name` by their keys.
 fn gather(
     timeline: &Timeline<'_>,
     name: &str,
@@ -229,10 +229,7 @@ fn gather(
     into: &mut BTreeMap<Key, Item>,
 ) -> Result<()> {
     let Some(version) = version else { return Ok(()) };
-    for mut item in timeline.items(version)? {
-        if item.key.uid.is_empty() {
-            item.key.uid = name.into();
-        }
+    for item in timeline.items(name, version)? {
         into.insert(item.key.clone(), item);
     }
     Ok(())
@@ -252,7 +249,8 @@ fn unfolded(raw: &[u8]) -> String {
 fn told(timeline: &Timeline<'_>, what: What, file: &str, version: Option<&Version>) -> Vec<ToldItem> {
     let item =
         |uid: &str, summary: String| ToldItem { what, file: file.to_owned(), uid: uid.to_owned(), summary };
-    let items = version.and_then(|version| timeline.items(version).ok()).unwrap_or_default();
+    let name = FsPath::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let items = version.and_then(|version| timeline.items(name, version).ok()).unwrap_or_default();
     match items.is_empty() {
         true => vec![item("", String::new())],
         false => items.iter().map(|found| item(&found.key.uid, summary(&found.raw))).collect(),

@@ -88,7 +88,7 @@ impl Looked<'_> {
     }
 
     fn items(&self, files: &Files, name: &str) -> Result<Vec<Item>> {
-        files.get(name).map_or(Ok(Vec::new()), |version| self.timeline.items(version))
+        files.get(name).map_or(Ok(Vec::new()), |version| self.timeline.items(name, version))
     }
 
     /// The file that an item leaves in which it is alone: back there, the same again changes nothing.
