@@ -43,6 +43,7 @@ mod publications;
 mod readers;
 mod readme;
 mod reads;
+mod removed;
 mod rewriting;
 mod rights;
 mod saves;

@@ -129,7 +129,8 @@ impl Journals {
         history::take_directory(home, &record.change, &top).inspect_err(|_| log.take_back(&record))
     }
 
-    /// Has a whole calendar put in place by `put`, which does it in one step and durably. The caller holds the home's lock.
+    /// Has a whole calendar put in place by `put`, which does it in one step and durably, with these files of the home. The caller
+    /// holds the home's lock.
     ///
     /// # Errors
     /// As `put`'s.
@@ -137,11 +138,12 @@ impl Journals {
         &self,
         home: &Directory,
         calendar: &FsPath,
+        added: Vec<String>,
         cause: &Cause,
         put: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let mut log = Log::open(home)?;
-        let record = Record::of_calendar(log.next_change()?, cause, calendar);
+        let record = Record { added, ..Record::of_calendar(log.next_change()?, cause, calendar) };
         log.append(&record)?;
         put().inspect_err(|_| log.take_back(&record))
     }

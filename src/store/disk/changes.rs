@@ -55,8 +55,8 @@ impl Directory {
     }
 
     /// Opens the file `name`, which is made if it is not there; nothing if something else is.
-    pub fn open_or_make(&self, name: &str, flags: OFlags) -> Result<Option<OwnedFd>> {
-        let path = FsPath::new(name);
+    pub fn open_or_make(&self, name: impl AsRef<OsStr>, flags: OFlags) -> Result<Option<OwnedFd>> {
+        let path = FsPath::new(&name);
         // Nearly always it is there, and has its owner.
         if !flags.contains(OFlags::EXCL)
             && let Some(there) = self.open_beneath(path, flags, Mode::empty())?

@@ -147,11 +147,17 @@ impl Directory {
 
     /// The names in this directory that are UTF-8, with what they are; those with a leading dot too.
     pub fn entries(&self) -> Result<Vec<(String, EntryKind)>> {
+        let all = self.all_entries()?.into_iter();
+        Ok(all.filter_map(|(name, kind)| Some((name.into_string().ok()?, kind))).collect())
+    }
+
+    /// As [`Directory::entries`], with those whose names are not UTF-8.
+    pub fn all_entries(&self) -> Result<Vec<(OsString, EntryKind)>> {
         let failed = |error: Errno| Error::io(&self.path, error);
         let mut entries = Vec::new();
         for entry in self.listed()? {
             let entry = entry.map_err(failed)?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {
                 continue;
             }

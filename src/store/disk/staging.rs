@@ -286,10 +286,10 @@ impl Drop for Own {
 }
 
 /// What a directory gives to the files that are made in it.
-const DEFAULT: &str = "system.posix_acl_default";
+pub const DEFAULT: &str = "system.posix_acl_default";
 
 /// What a directory or file itself is open to.
-const ACCESS: &str = "system.posix_acl_access";
+pub const ACCESS: &str = "system.posix_acl_access";
 
 /// What is staged elsewhere would miss the group of the directory it goes into, if that passes it on. As far as this process may
 /// give it: it has to be a member.

@@ -1,15 +1,15 @@
 //! `kalends restore`: what was comes back, as a change like any other. Copies, never links; what is replaced goes to the history.
 
+pub mod copies;
 pub mod look_back;
 pub mod newer;
 pub mod put_back;
 
-use std::collections::BTreeSet;
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 
 use super::Store;
 use crate::error::{Error, Result};
-use crate::store::calendar::listing::own_files;
+use crate::store::calendar::listing::is_own;
 use crate::store::commit::operation::Operation;
 use crate::store::commit::{Commit, Made};
 use crate::store::disk::{Directory, EntryKind};
@@ -18,7 +18,6 @@ use crate::store::origin::Origin;
 use crate::store::place::Path;
 use crate::store::tree::Found;
 use look_back::{Looked, Moment};
-use newer::Newer;
 
 /// How often it is tried anew because somebody changes the files meanwhile.
 const ATTEMPTS: usize = 10;
@@ -107,48 +106,18 @@ impl Store {
         let missing = calendar.strip_prefix(folder).unwrap_or(&calendar);
         let Some(top) = missing.iter().next().and_then(|name| name.to_str()) else { return Err(blocked()) };
         let staged = self.journals.staging().make_directory(&target)?;
-        let inner: std::path::PathBuf = missing.iter().skip(1).collect();
+        let inner: PathBuf = missing.iter().skip(1).collect();
         let into = staged.directory.make_unsynced(&inner)?;
         if let Some(directory) = &looked.then.directory {
-            self.copy_rest(&home.existing(directory)?, &into)?;
+            copies::all(&home.existing(directory)?, &into, &|name, kind| {
+                !(kind == EntryKind::File && name.to_str().is_some_and(is_own))
+            })?;
         }
-        let newer = Newer::of(&looked.timeline, &looked.then)?;
-        for (name, version) in &looked.then.files {
-            self.copy_in(&looked.content(name, version, &newer)?, &into, name)?;
-        }
+        let added = looked.copy_files(&into)?;
+        let put = added.len();
+        let added = added.iter().map(|name| calendar.join(name).to_string_lossy().into_owned()).collect();
         staged.sync()?;
-        self.journals.place_calendar(home, &calendar, cause, || staged.place(&target, top))?;
-        let put = looked.then.files.len();
+        self.journals.place_calendar(home, &calendar, added, cause, || staged.place(&target, top))?;
         Ok(Restored { whole: true, put, removed: 0, missing: looked.missing })
-    }
-
-    fn copy_in(&self, content: &[u8], into: &Directory, name: &str) -> Result<()> {
-        self.journals.staging().write_unsynced(content, into)?.place(into, name)
-    }
-
-    /// Copies what is no item and says nothing of the calendar either, but was in its directory: rights, strays.
-    fn copy_rest(&self, from: &Directory, into: &Directory) -> Result<()> {
-        let own: BTreeSet<String> = own_files(from)?.into_iter().collect();
-        for (name, kind) in from.entries()? {
-            match kind {
-                EntryKind::File if own.contains(&name) => {}
-                EntryKind::File => {
-                    if let Some((content, _)) = from.read(&name)? {
-                        self.copy_in(&content, into, &name)?;
-                    }
-                }
-                EntryKind::Directory => {
-                    let (from, into) = (from.existing(&name)?, into.make_unsynced(&name)?);
-                    for name in own_files(&from)? {
-                        if let Some((content, _)) = from.read(&name)? {
-                            self.copy_in(&content, &into, &name)?;
-                        }
-                    }
-                    self.copy_rest(&from, &into)?;
-                }
-                EntryKind::Other => tracing::warn!("{}/{name}: not a file, left out", from.path().display()),
-            }
-        }
-        Ok(())
     }
 }

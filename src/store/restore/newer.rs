@@ -30,7 +30,11 @@ impl Newer {
             if !is_item(name) || then.files.get(name) == Some(newest) {
                 continue;
             }
-            let content = timeline.bytes(newest)?;
+            let content = match timeline.bytes(newest) {
+                // Programs have nothing of what could not be read.
+                Err(error) if !error.is_passing() => continue,
+                content => content?,
+            };
             for item in named(items(&content), name) {
                 newer.by_key.entry(item.key.clone()).or_default().push((newer.files.len(), item));
             }

@@ -110,9 +110,19 @@ impl Looked<'_> {
     }
 
     /// The bytes of a version as they come back.
-    pub fn content(&self, name: &str, version: &Version, newer: &Newer) -> Result<Vec<u8>> {
-        let content = self.timeline.bytes(version)?;
-        Ok(if is_item(name) { newer.outdone(content, name) } else { content })
+    fn content(&self, name: &str, version: &Version, newer: &Newer) -> Result<Vec<u8>> {
+        let revised = self.revised(name, version, newer)?;
+        revised.map_or_else(|| self.timeline.bytes(version), Ok)
+    }
+
+    /// The bytes with which a version comes back, unless those are its own.
+    pub fn revised(&self, name: &str, version: &Version, newer: &Newer) -> Result<Option<Vec<u8>>> {
+        if !is_item(name) {
+            return Ok(None);
+        }
+        let own = self.timeline.bytes(version)?;
+        let revised = newer.outdone(own.clone(), name);
+        Ok((revised != own).then_some(revised))
     }
 
     /// Nothing if that is there already.
