@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::calendar::{event, plain};
-use crate::history::{ADDRESS, DIRECTORY, PLACE, restore, save, served};
+use crate::history::{ADDRESS, DIRECTORY, PLACE, kalends, restore, save, served};
 use crate::need::need;
 use crate::server::Server;
 
@@ -107,4 +107,58 @@ fn a_removed_calendar_comes_back_with_its_access_control_lists() {
     s.delete(ADDRESS, "alice").status(204);
     restore(&s, &[PLACE]);
     assert_eq!(lists(), before);
+}
+
+/// Each change, with its items: what became of which.
+fn told(s: &Server) -> Vec<(String, Vec<String>)> {
+    let text = kalends(s, &["history", PLACE, "--json"]).expect("a history");
+    let change = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let word = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let items = line["items"].as_array().expect("items").iter();
+        let items = items.filter(|item| word(&item["file"]).ends_with(".ics"));
+        let items = items.map(|item| format!("{} {}", word(&item["what"]), word(&item["summary"])));
+        (word(&line["did"]), items.collect())
+    };
+    text.lines().map(change).collect()
+}
+
+fn change(did: &str, items: &[&str]) -> (String, Vec<String>) {
+    (did.to_owned(), items.iter().map(|item| (*item).to_owned()).collect())
+}
+
+#[test]
+fn a_calendar_that_went_and_came_is_told_with_what_it_had_then() {
+    let s = Server::start();
+    let (a, b, c) = (event("a", "A", &[]), event("b", "B", &[]), event("c", "C", &[]));
+    save(&s, &[a.clone(), b.clone()]);
+    s.delete(ADDRESS, "alice").status(204);
+    restore(&s, &[PLACE]);
+    save(&s, &[a, b.clone(), c.clone()]);
+    save(&s, &[b, c.clone()]);
+    s.settle();
+    let mut expected = vec![
+        change("save", &["added A", "added B"]),
+        change("remove", &["removed A", "removed B"]),
+        change("restore", &["added A", "added B"]),
+        change("save", &["added C"]),
+        change("save", &["removed A"]),
+    ];
+    let sorted = |mut told: Vec<(String, Vec<String>)>| {
+        told.iter_mut().for_each(|(_, items)| items.sort());
+        told
+    };
+    assert_eq!(sorted(told(&s)), expected);
+    s.delete(ADDRESS, "alice").status(204);
+    expected.push(change("remove", &["removed B", "removed C"]));
+    assert_eq!(sorted(told(&s)), expected);
+}
+
+#[test]
+fn who_removed_a_calendar_is_told_when_what_went_has_expired_too() {
+    let s = Server::start();
+    save(&s, &[event("a", "A", &[])]);
+    s.delete(ADDRESS, "alice").status(204);
+    std::fs::remove_dir_all(s.path("users/alice/.history/removed")).expect("expired");
+    assert_eq!(told(&s).last(), Some(&change("remove", &[])));
 }

@@ -62,7 +62,7 @@ pub struct Record {
     pub made: String,
     #[serde(flatten)]
     pub cause: Cause,
-    /// The calendar, below the home, that was removed or came back as a whole.
+    /// The calendar, below the home, that was removed or came back as a whole; what came with it counts as added.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub calendar: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +122,11 @@ impl Record {
     pub fn of_calendar(change: String, cause: &Cause, calendar: &FsPath) -> Record {
         let calendar = calendar.to_string_lossy().into_owned();
         Record { made: made(&change), change, cause: cause.clone(), calendar, ..Record::default() }
+    }
+
+    /// Whether a whole calendar went or came by it that is at `place`, or below that.
+    pub fn is_whole_below(&self, place: &FsPath) -> bool {
+        !self.calendar.is_empty() && FsPath::new(&self.calendar).starts_with(place)
     }
 
     /// When it was made.

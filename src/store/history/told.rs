@@ -90,12 +90,14 @@ impl Store {
         let home = &locked.directory;
         let timeline = Timeline::read(home)?;
         let mut told = Vec::new();
-        let mut newer = BTreeMap::new();
+        let mut after = After::default();
         for record in timeline.changes.iter().rev().filter(|record| timeline.was_made(record)) {
-            let items = self.items_of(&timeline, record, place, &mut newer)?;
-            // What the whole home did counts at each place in it.
-            let is_of_all = uid.is_none() && (!items.is_empty() || record.cause.did == Did::Back);
-            if is_of_all || items.iter().any(|item| Some(item.uid.as_str()) == uid) {
+            let items = items_of(&timeline, record, &place.below_home(), &mut after)?;
+            // What the whole home did counts at each place in it, and what a calendar did also when nothing is known of its items any more.
+            let is_of_all = record.cause.did == Did::Back || record.is_whole_below(&place.below_home());
+            if uid.is_none() && (is_of_all || !items.is_empty())
+                || items.iter().any(|item| Some(item.uid.as_str()) == uid)
+            {
                 let items = items.into_iter().filter(|item| uid.is_none_or(|uid| item.uid == uid)).collect();
                 let time = record.time().unwrap_or_default();
                 told.push(Told { time, change: record.change.clone(), cause: record.cause.clone(), items });
@@ -109,86 +111,6 @@ impl Store {
             }
             false => Ok(told),
         }
-    }
-
-    /// What a change did at `place`. `newer` has the version that each file had after it, as far as that is not in the tree.
-    fn items_of(
-        &self,
-        timeline: &Timeline<'_>,
-        record: &Record,
-        place: &Path,
-        newer: &mut BTreeMap<String, Option<Version>>,
-    ) -> Result<Vec<ToldItem>> {
-        let below = place.below_home();
-        let at_place = |file: &&String| FsPath::new(file.as_str()).starts_with(&below);
-        let mut items = Vec::new();
-        for (what, files) in [
-            (What::Added, &record.added),
-            (What::Replaced, &record.replaced),
-            (What::Removed, &record.removed),
-        ] {
-            for file in files.iter().filter(at_place) {
-                let here = || Some(Version(PathBuf::from(file)));
-                let after = newer.get(file).cloned().unwrap_or_else(here);
-                let before = timeline.version(record, file).cloned();
-                let shown = if what == What::Removed { &before } else { &after };
-                items.extend(told(timeline, what, file, shown.as_ref()));
-                if what == What::Added {
-                    newer.remove(file);
-                } else {
-                    newer.insert(file.clone(), before);
-                }
-            }
-        }
-        if !record.calendar.is_empty() && at_place(&&record.calendar) {
-            items.extend(self.items_of_calendar(timeline, record, newer)?);
-        }
-        for (_, file) in record.renamed.iter().filter(|(_, file)| at_place(&file)) {
-            items.extend(told(timeline, What::Renamed, file, Some(&Version(PathBuf::from(file)))));
-        }
-        for (file, version) in timeline.lost(record).filter(|(file, _)| file.starts_with(&below)) {
-            items.extend(told(timeline, What::Lost, &file.to_string_lossy(), Some(version)));
-        }
-        items.sort();
-        Ok(items)
-    }
-
-    /// What a change did that took or brought a whole calendar.
-    fn items_of_calendar(
-        &self,
-        timeline: &Timeline<'_>,
-        record: &Record,
-        newer: &mut BTreeMap<String, Option<Version>>,
-    ) -> Result<Vec<ToldItem>> {
-        let calendar = FsPath::new(&record.calendar);
-        let is_removal = record.cause.did == Did::Remove;
-        let found = match is_removal {
-            true => timeline.removed(record, calendar),
-            false => timeline.home.directory(calendar)?.map(|directory| (calendar.to_path_buf(), directory)),
-        };
-        let Some((at, found)) = found else { return Ok(Vec::new()) };
-        let mut items = Vec::new();
-        for name in own_files(&found)? {
-            let file = calendar.join(&name).to_string_lossy().into_owned();
-            let version = Some(Version(at.join(&name)));
-            let shown = if is_removal {
-                version.clone()
-            } else {
-                newer.get(&file).cloned().unwrap_or(version.clone())
-            };
-            items.extend(told(
-                timeline,
-                if is_removal { What::Removed } else { What::Added },
-                &file,
-                shown.as_ref(),
-            ));
-            if is_removal {
-                newer.insert(file, version);
-            } else {
-                newer.remove(&file);
-            }
-        }
-        Ok(items)
     }
 
     /// The items of a calendar that are not as they were.
@@ -219,6 +141,82 @@ impl Store {
         });
         Ok(differing.map(|(then, now, key)| Differing::new(&key.uid, then, now)).collect())
     }
+}
+
+/// The version that each file had after a change. Told from the newest change on, each says what was before it.
+#[derive(Default)]
+struct After {
+    /// As far as they are not in the tree; nothing where it is not known.
+    versions: BTreeMap<String, Option<Version>>,
+    /// The calendars that have gone or come since: what lies there now is not what lay there then.
+    others: Vec<PathBuf>,
+}
+
+impl After {
+    fn of(&self, file: &str) -> Option<Version> {
+        let is_others = || self.others.iter().any(|calendar| FsPath::new(file).starts_with(calendar));
+        match self.versions.get(file) {
+            Some(known) => known.clone(),
+            None => (!is_others()).then(|| Version(PathBuf::from(file))),
+        }
+    }
+
+    /// Forgets what lies in a calendar, which another one has taken the place of since.
+    fn forget(&mut self, calendar: &FsPath) {
+        self.versions.retain(|file, _| !FsPath::new(file).starts_with(calendar));
+        self.others.push(calendar.to_path_buf());
+    }
+}
+
+/// What a change did at the place `below` the home. Goes on with `after` to the change before it.
+fn items_of(
+    timeline: &Timeline<'_>,
+    record: &Record,
+    below: &FsPath,
+    after: &mut After,
+) -> Result<Vec<ToldItem>> {
+    let at_place = |file: &&String| FsPath::new(file.as_str()).starts_with(below);
+    let mut items = Vec::new();
+    for (what, files) in
+        [(What::Added, &record.added), (What::Replaced, &record.replaced), (What::Removed, &record.removed)]
+    {
+        for file in files.iter().filter(at_place) {
+            let before = timeline.version(record, file).cloned();
+            let shown = if what == What::Removed { before.clone() } else { after.of(file) };
+            items.extend(told(timeline, what, file, shown.as_ref()));
+            if what == What::Added {
+                after.versions.remove(file);
+            } else {
+                after.versions.insert(file.clone(), before);
+            }
+        }
+    }
+    if record.is_whole_below(below) {
+        items.extend(items_of_calendar(timeline, record, after)?);
+    }
+    for (_, file) in record.renamed.iter().filter(|(_, file)| at_place(&file)) {
+        items.extend(told(timeline, What::Renamed, file, Some(&Version(PathBuf::from(file)))));
+    }
+    for (file, version) in timeline.lost(record).filter(|(file, _)| file.starts_with(below)) {
+        items.extend(told(timeline, What::Lost, &file.to_string_lossy(), Some(version)));
+    }
+    items.sort();
+    Ok(items)
+}
+
+/// What went with a whole calendar; what came with one is on record.
+fn items_of_calendar(timeline: &Timeline<'_>, record: &Record, after: &mut After) -> Result<Vec<ToldItem>> {
+    let calendar = FsPath::new(&record.calendar);
+    after.forget(calendar);
+    let Some((at, removed)) = timeline.removed(record, calendar) else { return Ok(Vec::new()) };
+    let mut items = Vec::new();
+    for name in own_files(&removed)? {
+        let file = calendar.join(&name).to_string_lossy().into_owned();
+        let version = Some(Version(at.join(&name)));
+        items.extend(told(timeline, What::Removed, &file, version.as_ref()));
+        after.versions.insert(file, version);
+    }
+    Ok(items)
 }
 
 /// The items of a version of the file `name` by their keys.
