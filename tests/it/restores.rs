@@ -255,3 +255,25 @@ fn an_item_without_a_uid_is_known_by_the_one_that_it_is_served_with() {
     restore(&s, &[PLACE, "--uid", &uid]);
     assert_eq!(uids(&served(&s, &["Z", "old"])), [uid.as_str(), "z"]);
 }
+
+#[test]
+fn what_is_in_an_items_place_and_no_file_is_named() {
+    let s = Server::start();
+    save(&s, &[event("a", "A", &[]), event("b", "B", &[])]);
+    let file = format!("{DIRECTORY}/{}", s.file_with(DIRECTORY, "UID:a"));
+    save(&s, &[event("b", "B", &[])]);
+    s.settle();
+    for words in [&["-p"][..], &[]] {
+        let program = if words.is_empty() { "mkfifo" } else { "mkdir" };
+        let made = std::process::Command::new(program).args(words).arg(s.path(&file)).status();
+        assert!(made.is_ok_and(|made| made.success()), "{program}");
+        for uid in [&[][..], &["--uid", "a"]] {
+            let error = kalends(&s, &[&["restore", PLACE], uid].concat()).expect_err("no place");
+            assert!(error.contains(&file) && error.contains("in the way"), "{error}");
+        }
+        let remove = if words.is_empty() { std::fs::remove_file } else { std::fs::remove_dir };
+        remove(s.path(&file)).expect("removed");
+    }
+    restore(&s, &[PLACE]);
+    served(&s, &["A", "B"]);
+}

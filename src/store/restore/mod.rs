@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::store::calendar::listing::is_own;
 use crate::store::commit::operation::Operation;
 use crate::store::commit::{Commit, Made};
-use crate::store::disk::{Directory, EntryKind};
+use crate::store::disk::content::State;
+use crate::store::disk::{Directory, EntryKind, There};
 use crate::store::history::record::{Cause, Did};
 use crate::store::origin::Origin;
 use crate::store::place::Path;
@@ -52,10 +53,11 @@ impl Store {
         let cause = Cause::new(Did::Restore, origin);
         for _ in 0..ATTEMPTS {
             let looked = self.look_back(home, place, uid, moment)?;
-            if !matches!(self.tree.find(place)?, Found::Calendar(_)) {
+            let Found::Calendar(calendar) = self.tree.find(place)? else {
                 return self.restore_whole(home, place, uid, &looked, &cause);
-            }
+            };
             let operations = looked.operations(uid)?;
+            ask_for_place(&calendar, &operations)?;
             let put = operations.iter().filter(|operation| operation.after.is_some()).count();
             let removed = operations.len() - put;
             let restored = Restored { whole: false, put, removed, missing: looked.missing };
@@ -120,4 +122,18 @@ impl Store {
         self.journals.place_calendar(home, &calendar, added, cause, || staged.place(&target, top))?;
         Ok(Restored { whole: true, put, removed: 0, missing: looked.missing })
     }
+}
+
+/// Asks whether what is to be made finds its place free.
+///
+/// # Errors
+/// `Conflict` if something that is no file is there, which nobody replaces.
+fn ask_for_place(calendar: &Directory, operations: &[Operation]) -> Result<()> {
+    for Operation { file, .. } in operations.iter().filter(|operation| operation.before == State::Absent) {
+        if calendar.look(file)? == There::Other {
+            let path = calendar.path().join(file);
+            return Err(Error::Conflict(format!("{}: in the way, and not a file: move it", path.display())));
+        }
+    }
+    Ok(())
 }
