@@ -1,6 +1,7 @@
 //! What a restore meets: folders with something else in them, clocks that were wrong, files of other names, what other tools did.
 
 use crate::calendar::{by_uid, event, plain, summaries, uids, value};
+use crate::check::check;
 use crate::history::{ADDRESS, DIRECTORY, PLACE, kalends, now, restore, save, served};
 use crate::server::{Server, eventually};
 
@@ -276,4 +277,22 @@ fn what_is_in_an_items_place_and_no_file_is_named() {
     }
     restore(&s, &[PLACE]);
     served(&s, &["A", "B"]);
+}
+
+#[test]
+fn a_repair_that_nothing_came_before_is_undone() {
+    let s = Server::start();
+    let (one, two) = (event("1", "one", &[]), event("2", "two", &[]));
+    s.write(&format!("{DIRECTORY}/export.ics"), plain(&[&one, &two]));
+    s.write(&format!("{DIRECTORY}/lines.ics"), plain(&[&event("3", "three", &[])]).replace("\r\n", "\n"));
+    let export = s.read(&format!("{DIRECTORY}/export.ics"));
+    check(&s.path(""), &s.path(".."), &["--fix"]);
+    assert_eq!(s.files(DIRECTORY).len(), 3);
+    let told = kalends(&s, &["history", PLACE]).expect("a history");
+    assert!(told.contains("repair"), "{told}");
+    restore(&s, &[PLACE]);
+    assert_eq!(s.files(DIRECTORY), ["export.ics", "lines.ics"]);
+    assert_eq!(s.read(&format!("{DIRECTORY}/export.ics")), export);
+    served(&s, &["one", "three", "two"]);
+    assert!(restore(&s, &[PLACE]).contains("nothing to restore"));
 }

@@ -121,10 +121,23 @@ impl<'h> Timeline<'h> {
         only: Option<&BTreeSet<String>>,
         until: usize,
     ) -> Option<usize> {
+        self.last(&[Did::Save, Did::Remove, Did::Other], calendar, only, until)
+    }
+
+    /// As [`Timeline::last_change`], the last repair.
+    pub fn last_repair(&self, calendar: &FsPath, only: Option<&BTreeSet<String>>) -> Option<usize> {
+        self.last(&[Did::Repair], calendar, only, self.changes.len())
+    }
+
+    fn last(
+        &self,
+        kinds: &[Did],
+        calendar: &FsPath,
+        only: Option<&BTreeSet<String>>,
+        until: usize,
+    ) -> Option<usize> {
         let counts = |record: &Record| {
-            matches!(record.cause.did, Did::Save | Did::Remove | Did::Other)
-                && touched(record, calendar, only)
-                && self.was_made(record)
+            kinds.contains(&record.cause.did) && touched(record, calendar, only) && self.was_made(record)
         };
         self.changes[..until].iter().rposition(counts)
     }

@@ -19,7 +19,7 @@ use crate::store::tree::Found;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     At(Timestamp),
-    /// Before the last save or removal.
+    /// Before the last save or removal; where there was none, before the last repair.
     BeforeLast,
 }
 
@@ -67,7 +67,9 @@ impl Store {
         }
         let last_before = |until| timeline.last_change(&calendar, only.as_ref(), until);
         let first_undone = match moment {
-            Moment::BeforeLast => last_before(timeline.changes.len()).ok_or(nothing),
+            Moment::BeforeLast => last_before(timeline.changes.len())
+                .or_else(|| timeline.last_repair(&calendar, only.as_ref()))
+                .ok_or(nothing),
             Moment::At(at) => timeline.first_after(at),
         };
         let mut from = first_undone.map_err(refuse)?;
