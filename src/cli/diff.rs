@@ -31,7 +31,7 @@ pub struct Which {
     #[arg(long, value_name = "UID", value_parser = uid)]
     pub uid: Option<String>,
     /// As it was at this time, to the second: "2026-11-20 09:00:30" in the server's zone (09:00 is 09:00:00), or
-    /// 2026-11-20T09:00:30Z [default: before the last removal or save].
+    /// 2026-11-20T09:00:30Z or with another offset [default: before the last removal or save, or repair if there is neither].
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 }
