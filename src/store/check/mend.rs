@@ -17,8 +17,8 @@ use crate::ical::item::Item;
 use crate::store::calendar::file::named;
 use crate::store::commit::operation::Operation;
 use crate::store::commit::{Commit, Made};
-use crate::store::disk::Directory;
 use crate::store::disk::content::{Content, ContentHash, State, content_hash};
+use crate::store::disk::{Directory, There};
 use crate::store::history::record::Cause;
 use crate::store::place::Home;
 
@@ -62,8 +62,15 @@ impl Repairs {
 
     /// Repairs the files of the directory at `path`; what fails is logged, and will be found again.
     pub fn mend_files(&self, store: &Store, at: &At<'_>, service: Service) {
+        let make = |repairs: &[Repair]| as_service(service, || together(store, at, repairs));
         for repairs in self.files.chunks(AT_ONCE) {
-            report(as_service(service, || together(store, at, repairs)));
+            match make(repairs) {
+                Ok(true) => {}
+                // One file that cannot be changed must not keep the others from it.
+                _ if repairs.len() > 1 => repairs.chunks(1).for_each(|one| report(make(one).map(drop))),
+                // Who was quicker is looked at again.
+                made => report(made.map(drop)),
+            }
         }
     }
 }
@@ -74,41 +81,52 @@ fn report(result: Result<()>) {
     }
 }
 
-/// Makes some repairs in one commit.
-fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<()> {
+/// Makes some repairs in one commit; whether they were made.
+fn together(store: &Store, at: &At<'_>, repairs: &[Repair]) -> Result<bool> {
     let At { home, path, cause } = at;
     let locked = store.lock(home)?;
     let directory = &store.tree.root.existing(path)?;
     let on_disk = store.tree.home_on_disk(home);
     let below = path.strip_prefix(&on_disk).unwrap_or(path);
     let mut plan = Plan { directory, below, operations: Vec::new(), taken: HashSet::new() };
-    let mut renamed = Vec::new();
     for repair in repairs {
         match repair {
             Repair::Rewrite { file, hash } => plan.rewrite(file, *hash)?,
             Repair::Split { file, hash, twins } => plan.split(file, *hash, twins)?,
-            Repair::Rename { from, to } if rename(directory, from, to)? => {
-                let name = |name: &FsPath| below.join(name).to_string_lossy().into_owned();
-                renamed.push((name(from.as_ref()), name(to.as_ref())));
-            }
             Repair::Rename { .. } => {}
         }
     }
+    let renamed = rename_each(directory, below, repairs);
     if !renamed.is_empty() {
         store.journals.note(&store.tree.root.existing(&on_disk)?, cause, renamed)?;
     }
     let commit =
         Commit { home: on_disk.clone(), operations: plan.operations, lost: Vec::new(), cause: cause.clone() };
     match store.journals.commit(&locked.directory, commit)? {
-        // Who was quicker is looked at again.
-        Made::Applied | Made::Outdated => Ok(()),
-        Made::Journaled(change) => store.journals.apply(&on_disk, &change),
+        Made::Applied => Ok(true),
+        Made::Outdated => Ok(false),
+        Made::Journaled(change) => store.journals.apply(&on_disk, &change).map(|()| true),
     }
 }
 
-/// Gives a name to what nothing reaches, if that is free: whether it was.
+/// Gives names to what nothing reaches; the names before and after, below the home.
+fn rename_each(directory: &Directory, below: &FsPath, repairs: &[Repair]) -> Vec<(String, String)> {
+    let name = |name: &FsPath| below.join(name).to_string_lossy().into_owned();
+    let mut renamed = Vec::new();
+    for repair in repairs {
+        let Repair::Rename { from, to } = repair else { continue };
+        match rename(directory, from, to) {
+            Ok(true) => renamed.push((name(from.as_ref()), name(to.as_ref()))),
+            made => report(made.map(drop)),
+        }
+    }
+    renamed
+}
+
+/// Gives a name to what nothing reaches, if it is there still and the name is free: whether that was so.
 fn rename(directory: &Directory, from: &OsString, to: &str) -> Result<bool> {
-    let renamed = directory.rename_to_free(from, to)?;
+    let is_there = directory.look(from.as_ref())? != There::Nothing;
+    let renamed = is_there && directory.rename_to_free(from, to)?;
     if renamed {
         directory.sync()?;
     }

@@ -289,3 +289,23 @@ fn staging_of_the_dead_is_cleared() {
     assert_eq!(fixed(&tree), CLEAN);
     assert!(!tree.path(".tmp/1-dead").exists());
 }
+
+#[test]
+fn a_file_that_cannot_be_changed_keeps_no_other_unrepaired() {
+    let tree = Tree::new();
+    let bare = |n: usize| event(&n.to_string(), "").replace("\r\n", "\n");
+    (0..70).for_each(|n| tree.write(&format!("users/alice/Calendar/{n:02}.ics"), bare(n)));
+    let chattr = |how: &str| {
+        let file = tree.path("users/alice/Calendar/07.ics");
+        let done = std::process::Command::new("chattr").arg(how).arg(file).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    if !chattr("+i") {
+        println!("skipped: nothing can be made immutable here");
+        return;
+    }
+    let left = tree.fix();
+    assert!(chattr("-i"));
+    assert_eq!(left, ["line-ends users/alice/Calendar/07.ics:1"]);
+    assert_eq!(tree.fix(), CLEAN);
+}
