@@ -112,6 +112,14 @@ struct Visit {
     keys: Option<keys::Keys>,
 }
 
+impl Visit {
+    /// The same, with nothing to repair.
+    fn left_alone(self) -> Visit {
+        let found = self.found.into_iter().map(|finding| Finding { repairable: false, ..finding });
+        Visit { found: found.collect(), repairs: Repairs::default(), ..self }
+    }
+}
+
 impl Check<'_> {
     /// Looks at the whole tree; gives each finding to `found`, and how much was looked at.
     ///
@@ -152,6 +160,13 @@ impl<'a> Asked<'a> {
         })
     }
 
+    /// Whether a directory is on another mount than the data directory, so that it may be anybody's.
+    fn is_elsewhere(&self, path: &FsPath) -> bool {
+        let (root, mount) = (&self.tree.root, |directory: &Directory| directory.mount().ok());
+        let directory = root.directory(path).ok().flatten();
+        directory.is_some_and(|directory| mount(&directory) != mount(root))
+    }
+
     fn leftovers(&self) -> Vec<Finding> {
         let root = &self.tree.root;
         let (staging, journals) = (leftovers::staging(root, self.now), leftovers::journals(root, &self.tree));
@@ -189,10 +204,11 @@ impl Walk<'_, '_> {
         /// A split file's items may have twins, which are seen only then.
         const ROUNDS: usize = 4;
         let look = |asked: &Asked<'_>| {
-            look(asked, path).unwrap_or_else(|error| Visit {
+            let visit = look(asked, path).unwrap_or_else(|error| Visit {
                 found: vec![items::unread(path, &error)],
                 ..Visit::default()
-            })
+            });
+            if asked.is_elsewhere(path) { visit.left_alone() } else { visit }
         };
         let mut visit = look(&self.asked);
         let mut before: Vec<Finding> = Vec::new();
@@ -275,6 +291,9 @@ impl Walk<'_, '_> {
         }
         let mut waiting = vec![home];
         while let Some(path) = waiting.pop() {
+            if self.asked.is_elsewhere(&path) {
+                continue;
+            }
             let Ok(mut visit) = leftovers::own(&self.asked, &path) else { continue };
             self.repair(None, &path, &visit.repairs);
             let Ok(again) = leftovers::own(&self.asked, &path) else { continue };

@@ -197,11 +197,14 @@ pub fn is_ours(seen: &Seen) -> bool {
 
 /// Judges owner and mode, and whether it is on the mount that `directory` is on.
 pub fn own(asked: &Asked<'_>, directory: &Directory, path: &FsPath, seen: &Seen, visit: &mut Visit) {
-    if seen.is_directory() && is_on_another_mount(directory, seen) {
+    let is_mounted = seen.is_directory() && is_on_another_mount(directory, seen);
+    if is_mounted {
         let words = "on another mount or subvolume than what it is in: nothing can be saved there";
         visit.found.push(Finding::new(Kind::OtherMount, path, words));
     }
-    let Some(finding) = asked.judge(directory, path, seen) else { return };
+    let Some(mut finding) = asked.judge(directory, path, seen) else { return };
+    // It may be anybody's.
+    finding.repairable &= !is_mounted;
     // Made by whoever writes first, under their umask.
     let is_lock = seen.name == writer::LOCK || path.starts_with(TMP) && seen.name == staging::LOCK;
     if finding.kind == Kind::Mode && is_lock {

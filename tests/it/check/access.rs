@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::{Tree, event, parsed, spelled};
+use crate::mounted::Mounted;
 use crate::need::need;
 
 /// What is left after the command has run with these options, by who owns the tree and has no right to read what its modes
@@ -132,4 +133,38 @@ fn what_root_has_put_back_is_the_services_after_a_repair() {
         let entry = entry.expect("an entry");
         assert_eq!(entry.metadata().expect("its owner").uid(), 4000, "{}", entry.path().display());
     }
+}
+
+#[test]
+fn what_is_mounted_in_the_tree_is_not_given_to_the_service() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let tree = Tree::new();
+    for entry in walkdir::WalkDir::new(tree.path("")) {
+        chown(entry.expect("an entry").path(), Some(4000), Some(4000)).expect("chown");
+    }
+    let theirs = tree.path("../theirs");
+    fs::create_dir_all(theirs.join("deep")).expect("mkdir");
+    fs::write(theirs.join("deep/a.ics"), event("1", "").replace("\r\n", "\n")).expect("write");
+    fs::create_dir(tree.path("users/alice/Bound")).expect("mkdir");
+    let words = ["--bind", theirs.to_str().expect("UTF-8")];
+    let Some(mounted) = Mounted::by(&tree.path("users/alice/Bound"), &words) else { return };
+    let facts = || {
+        let walk = walkdir::WalkDir::new(&theirs).sort_by_file_name().into_iter();
+        let facts = |entry: walkdir::DirEntry| {
+            let stat = entry.metadata().expect("its owner");
+            (entry.path().to_path_buf(), stat.uid(), stat.mode(), stat.len())
+        };
+        walk.map(|entry| facts(entry.expect("an entry"))).collect::<Vec<_>>()
+    };
+    let before = facts();
+    let found = tree.found();
+    assert!(found.contains(&"other-mount users/alice/Bound".to_owned()), "{found:?}");
+    let text = String::from_utf8(tree.run(&[]).stdout).expect("UTF-8");
+    assert!(!text.contains("--fix repairs"), "{text}");
+    assert_eq!(tree.fix(), found);
+    assert_eq!(facts(), before);
+    drop(mounted);
 }
