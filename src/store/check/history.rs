@@ -28,6 +28,11 @@ pub fn directory(asked: &Asked<'_>, home: &FsPath, place: &FsPath) -> Result<Vis
             visit.found.push(instead_of("a directory", &at, &seen));
             continue;
         }
+        // Versions may be whatever was in an item's place.
+        if is_log(&place, &seen) && !seen.is_file() {
+            visit.found.push(instead_of("a file", &at, &seen));
+            continue;
+        }
         if !is_of_change(&place, &seen) {
             let words = format!("{} in the history that is of no change: it never expires", seen.what());
             visit.found.push(Finding::new(Kind::HistoryEntry, at, words));
@@ -60,9 +65,13 @@ fn is_of_change(place: &FsPath, seen: &Seen) -> bool {
     }
     match place.parent() {
         Some(parent) if parent == FsPath::new(REMOVED) => seen.text().is_some_and(is_removal),
-        Some(parent) if parent == FsPath::new(LOGS) => seen.text().is_some_and(|name| day_of(name).is_some()),
+        Some(parent) if parent == FsPath::new(LOGS) => is_log(place, seen),
         _ => true,
     }
+}
+
+fn is_log(place: &FsPath, seen: &Seen) -> bool {
+    place.parent() == Some(FsPath::new(LOGS)) && seen.text().is_some_and(|name| day_of(name).is_some())
 }
 
 /// Whether it is called as a change is, also where it is about to expire.

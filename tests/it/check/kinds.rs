@@ -249,6 +249,7 @@ fn what_has_a_name_of_ours_and_is_something_else_is_damage() {
         ("users/alice/.history", false),
         ("users/alice/.history/versions", false),
         ("users/alice/.history/log", false),
+        ("users/alice/.history/log/20261101.log", true),
         ("users/alice/Tasks", false),
         ("users/bob", false),
         ("public", false),
@@ -263,9 +264,11 @@ fn what_has_a_name_of_ours_and_is_something_else_is_damage() {
         });
         assert_eq!(found, [format!("special-file {name}")]);
     }
-    for name in ["users/alice/.lock", &format!("links/{}.json", "ab".repeat(32))] {
+    let link = format!("links/{}.json", "ab".repeat(32));
+    for name in ["users/alice/.lock", &link, "users/alice/.history/log/20261101.log"] {
         let found = found_in(|tree| {
             tree.make("links");
+            tree.make("users/alice/.history/log");
             symlink("/", tree.path(name)).expect("symlink");
         });
         assert_eq!(found, [format!("special-file {name}")]);
