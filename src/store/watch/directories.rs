@@ -21,7 +21,7 @@ pub struct Directories {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Watched {
-    /// A name may lead to another directory by now. Nothing if its watch may be gone.
+    /// A name may lead to another directory by now. Nothing if its watch may be gone, or was refused.
     identity: Option<Identity>,
     calendar: bool,
 }
@@ -38,7 +38,7 @@ pub enum Refusal {
 }
 
 impl Directories {
-    /// Whether a watched directory has this path.
+    /// Whether a directory has this path that is watched, or will be once we may look into it.
     pub fn has(&self, path: &FsPath) -> bool {
         self.by_path.lock().contains_key(path)
     }
@@ -62,6 +62,11 @@ impl Directories {
     /// that is there now may have its number.
     pub fn doubt(&self) {
         self.by_path.lock().values_mut().for_each(|watched| watched.identity = None);
+    }
+
+    /// Awaits the word of its parent's watch that a directory which we may not look into has changed.
+    fn await_access(&self, path: &FsPath) {
+        self.by_path.lock().insert(path.to_path_buf(), Watched { identity: None, calendar: false });
     }
 
     fn set_calendar(&self, path: &FsPath, calendar: bool) {
@@ -97,28 +102,39 @@ impl Watches {
     }
 
     /// Watches each directory of a home that an address can reach, as they are now. Those that are watched already stay
-    /// so. A directory is watched before it is listed, so that nothing is made in it unnoticed.
+    /// so. Those below the home that we may not look into are left out: what is there nobody can be served.
     pub fn watch_home(&mut self, tree: &Tree, home: &Home) -> Result<(), Refusal> {
         let top = tree.home_on_disk(home);
         let mut found = HashSet::new();
         let mut left = vec![top.clone()];
         while let Some(at) = left.pop() {
-            // What is gone by now, its parent's watch tells.
-            let Some(directory) = tree.root.directory(&at)? else { continue };
-            if !self.watch(&at, &directory)? {
-                continue;
-            }
             let path = self.root.join(&at);
-            let calendar = at != top && !is_folder(&directory)?;
-            self.directories.set_calendar(&path, calendar);
-            found.insert(path);
-            if !calendar {
-                left.extend(visible_directories(&directory)?.iter().map(|name| at.join(name)));
+            match self.watch_one(tree, &at, at == top) {
+                // What is gone by now, its parent's watch tells.
+                Ok(None) => continue,
+                Ok(Some(below)) => left.extend(below.iter().map(|name| at.join(name))),
+                Err(Refusal::Failed(error)) if at != top && error.is_refused() => {
+                    self.directories.await_access(&path);
+                }
+                Err(refusal) => return Err(refusal),
             }
+            found.insert(path);
         }
         let stale = self.directories.below(&self.root.join(&top));
         stale.iter().filter(|path| !found.contains(*path)).for_each(|path| self.unwatch(path));
         Ok(())
+    }
+
+    /// Watches one directory of a home; gives those in it, if it is a folder, or nothing if it is gone. It is watched before it is
+    /// listed, so that nothing is made in it unnoticed.
+    fn watch_one(&mut self, tree: &Tree, at: &FsPath, is_top: bool) -> Result<Option<Vec<String>>, Refusal> {
+        let Some(directory) = tree.root.directory(at)? else { return Ok(None) };
+        if !self.watch(at, &directory)? {
+            return Ok(None);
+        }
+        let calendar = !is_top && !is_folder(&directory)?;
+        self.directories.set_calendar(&self.root.join(at), calendar);
+        Ok(Some(if calendar { Vec::new() } else { visible_directories(&directory)? }))
     }
 
     pub fn unwatch_home(&mut self, tree: &Tree, home: &Home) {

@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{ADDRESS, DIRECTORY, is_watched, looks_during, settle, shell, shows, summary, watches, watching};
 use crate::calendar::components;
+use crate::foreign::{SOMEBODY, give, started};
 use crate::need::need;
 use crate::server::{Server, eventually, write};
 
@@ -122,4 +123,21 @@ fn an_edit_looks_at_the_edited_file_and_at_no_other() {
     assert_eq!(others, 0, "{text}");
     let shown = s.get(ADDRESS, "alice").text();
     assert!(shown.contains("SUMMARY:Seven"), "{shown}");
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_ends_no_watching_of_the_rest_of_its_home() {
+    let Some(s) = started() else { return };
+    settle(&s, ADDRESS, "alice", DIRECTORY);
+    s.write("../private/x.ics", summary("Private"));
+    give(&s, "../private", SOMEBODY, 0o700);
+    shell(&s, "mv ../../../private Private");
+    s.write("users/alice/Later/x.ics", summary("Later"));
+    settle(&s, "/ical/folder/Later.ics", "alice", "users/alice/Later");
+    assert!(is_watched(&s, DIRECTORY) && !is_watched(&s, "users/alice/Private"));
+    // Its parent's watch tells when it can be looked into.
+    give(&s, "users/alice/Private", 0, 0o770);
+    settle(&s, "/ical/folder/Private.ics", "alice", "users/alice/Private");
+    shell(&s, "sed -i s/Private/Opened/ Private/x.ics");
+    shows(&s, "/ical/folder/Private.ics", &["Opened"]);
 }
