@@ -7,6 +7,7 @@ use super::look::{Seen, list};
 use super::places::{is_ours, own};
 use super::{Asked, Visit};
 use crate::error::Result;
+use crate::store::disk::staging::TRIED;
 use crate::store::history::log::day_of;
 use crate::store::history::{self, HISTORY, Kept, LOGS, REMOVED, time_of};
 
@@ -48,10 +49,10 @@ pub fn directory(asked: &Asked<'_>, home: &FsPath, place: &FsPath) -> Result<Vis
     Ok(visit)
 }
 
-/// Whether a hidden name at `place`, which is below the home, is passed over: the history makes none there.
+/// Whether a hidden name at `place`, which is below the home, is passed over: the history makes none there, or none that stays.
 fn is_others(place: &FsPath) -> bool {
     let is_in = |directory: &str| place.parent() == Some(FsPath::new(directory));
-    is_in(HISTORY) || place.starts_with(REMOVED) && !is_in(REMOVED)
+    place.ends_with(TRIED) || is_in(HISTORY) || place.starts_with(REMOVED) && !is_in(REMOVED)
 }
 
 /// Whether what is at `place`, which is below the home, is kept for a change, or on the way to such.

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 
 pub const TMP: &str = ".tmp";
 pub const LOCK: &str = "lock";
-/// What is put into a directory to see whether that can be done, and goes at once.
-const TRIED: &str = ".kalends-try";
+/// What is put into a directory to see whether that can be done, and goes at once; what a kill leaves goes with the next.
+pub const TRIED: &str = ".kalends-try";
 
 /// Where this process stages.
 #[derive(Debug)]

@@ -213,6 +213,8 @@ fn what_is_no_file_or_lies_where_it_should_not_is_named() {
         fs::hard_link(tree.path("users/alice/Calendar/one.ics"), kept).expect("link");
         tree.write("users/alice/.history/notes.txt", "x");
         tree.write("users/alice/.history/versions/Calendar/one.ics", "x");
+        // What a save tries with, and the next one takes away.
+        tree.write("users/alice/.history/versions/Calendar/.kalends-try", "");
     });
     assert_eq!(
         found,
