@@ -94,13 +94,14 @@ impl Item {
         self.raw == other.raw && self.custom_zones().eq(other.custom_zones())
     }
 
-    /// The same but for DTSTAMP, which some programs write anew each time.
-    pub fn is_written_as_but_for_dtstamp(&self, other: &Item) -> bool {
-        fn lasting(item: &Item) -> impl Iterator<Item = &[u8]> {
+    /// Whether the other is served with the same bytes, but for DTSTAMP, which some programs write anew each time.
+    pub fn is_served_as_but_for_dtstamp(&self, other: &Item) -> bool {
+        fn lasting(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
             let is_stamp = |line: &Line<'_>| Property::parse(&line.text).is_some_and(|p| p.is("DTSTAMP"));
-            lines(&item.raw).filter(move |line| !is_stamp(line)).map(|line| line.raw)
+            lines(raw).filter(move |line| !is_stamp(line)).map(|line| line.raw)
         }
-        lasting(self).eq(lasting(other)) && self.custom_zones().eq(other.custom_zones())
+        let [one, another] = [self, other].map(|item| text::served(&item.raw));
+        lasting(&one).eq(lasting(&another)) && self.custom_zones().eq(other.custom_zones())
     }
 
     /// The TZIDs that only a definition tells of, each with what that means.

@@ -468,6 +468,19 @@ fn replace_takes_what_is_sent_to_the_letter_but_for_the_time_of_sending() {
 }
 
 #[test]
+fn a_mirrored_file_with_bare_line_feeds_writes_only_what_changes() {
+    let mirror = |t: &Table, summary: &str| {
+        let body = plain(&[&a(), &event("b", summary, &[])]).replace("\r\n", "\n");
+        t.s.put(ADDRESS, "alice", body).header("Kalends-Merge", "replace").status(204);
+        t.s.settle();
+        let kept = t.s.tree("users/alice/.history");
+        kept.iter().filter(|(path, _)| path.to_string_lossy().contains("/versions/")).count()
+    };
+    let t = Table::of(&[]);
+    assert_eq!(["B", "B", "B by hand", "B by hand"].map(|summary| mirror(&t, summary)), [0, 0, 1, 1]);
+}
+
+#[test]
 fn a_tag_of_another_calendar_is_no_base() {
     let t = Table::a_and_b();
     let other = t.s.get("/ical/main.ics", "alice").etag();

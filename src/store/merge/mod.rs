@@ -79,7 +79,7 @@ impl Plan {
     fn meet(&mut self, ordinal: usize, sent: &Item, ours: Option<&Item>, base: &Base<'_>, program: Program) {
         let is_here = |ours: &Item| match base {
             // It was not fetched and written again: whoever sends it wants it as it is.
-            Base::Replace => ours.is_written_as_but_for_dtstamp(sent),
+            Base::Replace => ours.is_served_as_but_for_dtstamp(sent),
             _ => ours.look().meaning == sent.look().meaning,
         };
         if ours.is_some_and(is_here) {
@@ -388,6 +388,19 @@ mod tests {
         let here = [item("1", "a", 3), item("2", "b", 1)];
         let sent = [item("1", "older", 1), item("3", "new", 1)];
         assert_eq!(outcome(&run(&sent, &Base::Replace, &here, Mozilla), &sent, &here), ["1=older", "3=new"]);
+    }
+
+    #[test]
+    fn replace_takes_nothing_for_its_line_ends() {
+        let here = [item("1", "Z\u{fc}rich", 1)];
+        let text = here[0].to_file();
+        let bare = String::from_utf8_lossy(&text).replace("\r\n", "\n\n");
+        let at = text.iter().position(|byte| *byte == 0xc3).expect("a letter of two bytes") + 1;
+        let folded = [&text[..at], b"\r\n ", &text[at..]].concat();
+        for sent in [bare.as_bytes(), &folded] {
+            let sent = cut(sent).expect("a good calendar").items;
+            assert_eq!(run(&sent, &Base::Replace, &here, Other), Plan::default());
+        }
     }
 
     #[test]
