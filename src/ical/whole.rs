@@ -73,11 +73,12 @@ fn push_heading(text: &mut Vec<u8>, heading: &Heading) {
     push("X-PUBLISHED-TTL:PT1H");
 }
 
-/// The properties of items' VCALENDARs that nobody knows: for each name, the lines of the first item that has it.
+/// The properties of items' VCALENDARs that nobody knows: for each name, the lines of the first item that has it, each once. Who
+/// saves what was served sends them back with each new item: they must not become more.
 fn push_unknown<'a>(text: &mut Vec<u8>, items: impl Iterator<Item = &'a Item>) {
-    let mut seen: HashMap<String, Arc<[u8]>> = HashMap::new();
+    let (mut first, mut pushed) = (HashMap::new(), HashSet::new());
     let mut last: Option<&Arc<[u8]>> = None;
-    for item in items {
+    for (ordinal, item) in items.enumerate() {
         if last.is_some_and(|last| last == &item.header) {
             continue;
         }
@@ -86,8 +87,8 @@ fn push_unknown<'a>(text: &mut Vec<u8>, items: impl Iterator<Item = &'a Item>) {
             let Some(property) = Property::parse(&line.text).filter(|property| !property.is("PRODID")) else {
                 continue;
             };
-            let first = seen.entry(property.name.to_ascii_uppercase()).or_insert_with(|| item.header.clone());
-            if Arc::ptr_eq(first, &item.header) {
+            let first = *first.entry(property.name.to_ascii_uppercase()).or_insert(ordinal);
+            if first == ordinal && pushed.insert(line.text.to_string()) {
                 push_line(text, &line.text);
             }
         }
