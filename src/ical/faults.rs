@@ -7,7 +7,7 @@ use super::left_out::{has_bad_value, lacks_start};
 use super::line::{Line, Property, lines, logical_len, trim_line_end, unfold};
 use super::scan::{Component, Kind, Object, scan};
 use super::text::push_line;
-use super::tz;
+use super::{tz, value};
 use crate::error::Error;
 
 /// One thing that is wrong.
@@ -116,7 +116,8 @@ impl<'o> Zones<'o> {
 
     /// Whether `tzid` is unexplained, and that is news.
     fn is_news(&mut self, tzid: &str) -> bool {
-        !self.known.contains(tzid) && tz::iana(tzid).is_none() && self.named.insert(tzid.to_owned())
+        let name = value::tzid(tzid);
+        !self.known.contains(&*name) && tz::iana(tzid).is_none() && self.named.insert(name.into_owned())
     }
 }
 
@@ -317,7 +318,11 @@ mod tests {
         let zone = "BEGIN:VTIMEZONE\r\nTZID:Nowhere\r\nEND:VTIMEZONE";
         let event = "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Nowhere:20260101T100000\r\nBEGIN:VALARM\r\n\
             TRIGGER:-PT5M\r\nEND:VALARM\r\nDTEND;TZID=Europe/Berlin:20260101T110000\r\nDESCRIPTION:\r\nEND:VEVENT";
-        assert_eq!(found(calendar(&[zone, event])), []);
+        for (param, property) in [("Nowhere", "Nowhere"), ("A\\, B", "A\\, B"), ("\"A, B\"", "A\\, B")] {
+            let zone = zone.replace("TZID:Nowhere", &format!("TZID:{property}"));
+            let event = event.replace("=Nowhere", &format!("={param}"));
+            assert_eq!(found(calendar(&[&zone, &event])), []);
+        }
     }
 
     #[test]

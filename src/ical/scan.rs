@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::line::{Property, logical_len, unfold};
-use super::value::{uid, unescape};
+use super::value::{tzid, uid};
 use crate::error::{Error, Result};
 
 /// Longest content line after unfolding, in bytes. An attachment that is in the line may be as long as an item.
@@ -306,7 +306,7 @@ impl Component<'_> {
     /// Notes what a property says of where the component belongs; `own` if no sub-component holds it.
     fn take(&mut self, property: &Property<'_>, own: bool) {
         if !property.params.is_empty()
-            && let Some(tzid) = property.param("TZID")
+            && let Some(tzid) = property.param("TZID").map(tzid)
             && !self.zones.iter().any(|zone| **zone == *tzid)
         {
             // Most components name one, and a calendar has many components.
@@ -322,7 +322,7 @@ impl Component<'_> {
             }
             b'C' if property.is("CLASS") => self.class = self.class.max(Class::of(property.value)),
             b'T' if property.is("TZID") => {
-                self.tzid = Some(unescape(property.value.trim()).into());
+                self.tzid = Some(tzid(property.value).into());
             }
             b'X' if property.is("X-MOZ-FAKED-MASTER") => self.faked = true,
             _ => {}

@@ -1,6 +1,8 @@
 //! What one property says, apart from how a program wrote it: without defaults, and lists, parameters, rules and durations in
 //! one spelling each.
 
+use std::borrow::Cow;
+
 use super::line::{Property, is_makers_own, unquote, unquoted};
 use super::{tz, value};
 
@@ -149,14 +151,17 @@ fn push_params(buffer: &mut Vec<u8>, property: &Property<'_>) -> bool {
         .filter_map(|(name, value)| {
             let mut param = name.to_ascii_uppercase().into_bytes();
             param.push(b'=');
-            // Programs replace a zone's name by the one that they know it under.
-            let zone = if param == b"TZID=" { tz::iana(unquote(value)) } else { None };
-            if zone == Some("UTC") {
-                is_utc = true;
-                return None;
+            if param != b"TZID=" {
+                push_param_value(&mut param, value);
+                return Some(param);
             }
-            push_param_value(&mut param, zone.unwrap_or(value));
-            Some(param)
+            // Programs replace a zone's name by the one that they know it under.
+            let zone = tz::iana(unquote(value));
+            is_utc |= zone == Some("UTC");
+            let name = zone.map_or_else(|| value::tzid(unquote(value)), Cow::from);
+            param.extend_from_slice(name.as_bytes());
+            param.push(b',');
+            (zone != Some("UTC")).then_some(param)
         })
         .collect();
     params.sort_unstable();
@@ -190,6 +195,8 @@ fn push_value(buffer: &mut Vec<u8>, property: &Property<'_>) {
         && let Some(seconds) = value::parse_duration(value).map(value::Duration::nominal_seconds)
     {
         buffer.extend_from_slice(seconds.to_string().as_bytes());
+    } else if property.is("TZID") {
+        buffer.extend_from_slice(value::tzid(value).as_bytes());
     } else {
         push_text(buffer, value);
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::line::{Property, lines, logical_len, push_folded, unfold};
-use super::value::unescape;
+use super::value::{tzid, unescape};
 
 /// Appends `text` as one content line, folded between characters, with CRLF.
 pub fn push_line(out: &mut Vec<u8>, text: &str) {
@@ -65,20 +65,26 @@ fn only_crlf(raw: &[u8]) -> bool {
     }) && start_of_line == raw.len()
 }
 
-/// From what zones are called to what they are to be called.
+/// A zone's name without escapes, as a parameter has it; but for a name that would be read as another one then.
+pub fn as_it_is(name: &str) -> Cow<'_, str> {
+    match tzid(name) == name {
+        true => name.into(),
+        false => escape(name).into(),
+    }
+}
+
+/// From what zones are called to what they are to be called, see [`tzid`].
 pub type Renames<'a> = HashMap<&'a str, &'a str>;
 
 /// `raw` with other names for zones in its parameters and TZID properties; other lines stay as they are.
 pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
-    let unescaped: HashMap<Cow<'_, str>, &str> =
-        renames.iter().map(|(from, to)| (unescape(from), *to)).collect();
     let mut out = Vec::with_capacity(raw.len() + 64);
     let mut rest = raw;
     while let Some((len, physical)) = logical_len(rest) {
         let (line, more) = rest.split_at(len);
         rest = more;
         let unfolded = unfold(line, physical);
-        match std::str::from_utf8(&unfolded).ok().and_then(|text| renamed(text, renames, &unescaped)) {
+        match std::str::from_utf8(&unfolded).ok().and_then(|text| renamed(text, renames)) {
             Some(text) => push_line(&mut out, &text),
             None => out.extend_from_slice(line),
         }
@@ -86,19 +92,17 @@ pub fn rename_zones(raw: &[u8], renames: &Renames<'_>) -> Vec<u8> {
     out
 }
 
-/// The line with another name for its zone, or nothing if it names none that is renamed. Parameters have the names as they are, the
-/// property may escape them.
-fn renamed(text: &str, renames: &Renames<'_>, unescaped: &HashMap<Cow<'_, str>, &str>) -> Option<String> {
+/// The line with another name for its zone, or nothing if it names none that is renamed.
+fn renamed(text: &str, renames: &Renames<'_>) -> Option<String> {
     let property = Property::parse(text)?;
+    let renamed = |spelled: &str| renames.get(&*tzid(spelled)).copied();
     if property.is("TZID") {
-        let written = property.value.trim();
-        let to = renames.get(written).or_else(|| unescaped.get(&unescape(written)))?;
-        return Some(format!("{}{}:{}", property.name, property.params, escape(to)));
+        return Some(format!("{}{}:{}", property.name, property.params, escape(renamed(property.value)?)));
     }
-    let to = renames.get(property.param("TZID")?)?;
+    let to = as_it_is(renamed(property.param("TZID")?)?);
     let to = match to.contains([';', ':', ',']) {
         true => format!("\"{to}\""),
-        false => (*to).to_owned(),
+        false => to.into_owned(),
     };
     let mut line = property.name.to_owned();
     for (name, value) in property.params() {

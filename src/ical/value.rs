@@ -1,6 +1,8 @@
 //! Values of content lines: dates, date-times, durations, periods and UTC offsets (RFC 5545 §3.3). Text in, values out; a value that
 //! cannot be read is `None`, and the caller knows which property it stood in.
 
+use std::borrow::Cow;
+
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
@@ -152,7 +154,7 @@ pub fn parse_utc_offset(value: &str) -> Option<Offset> {
 }
 
 /// TEXT without its escapes (RFC 5545 §3.3.11).
-pub fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();
     }
@@ -173,18 +175,28 @@ pub fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// A UID as it is meant: it is a text, which some programs escape and others do not. A line break stays spelled, as it is no
 /// part of a name.
-pub fn uid(spelled: &str) -> std::borrow::Cow<'_, str> {
+pub fn uid(spelled: &str) -> Cow<'_, str> {
+    name(spelled, &['\\', ',', ';'])
+}
+
+/// A zone's name as it is meant: the property escapes it as a text, a parameter has it as it is (RFC 5545 §3.2.19), and some
+/// programs do the one in the place of the other.
+pub fn tzid(spelled: &str) -> Cow<'_, str> {
+    name(spelled, &['\\', ',', ';', ':', '"'])
+}
+
+fn name<'a>(spelled: &'a str, escapes: &[char]) -> Cow<'a, str> {
     let spelled = spelled.trim();
     if !spelled.contains('\\') {
         return spelled.into();
     }
-    let mut uid = String::with_capacity(spelled.len());
+    let mut name = String::with_capacity(spelled.len());
     let mut chars = spelled.chars().peekable();
     while let Some(c) = chars.next() {
-        let escaped = chars.next_if(|next| c == '\\' && matches!(next, '\\' | ',' | ';'));
-        uid.push(escaped.unwrap_or(c));
+        let escaped = chars.next_if(|next| c == '\\' && escapes.contains(next));
+        name.push(escaped.unwrap_or(c));
     }
-    uid.into()
+    name.into()
 }
 
 fn parse_date(digits: &[u8]) -> Option<Date> {

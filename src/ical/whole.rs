@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::item::Item;
 use super::line::{Property, lines};
 use super::meaning::Hash;
-use super::text::{Renames, escape, push_line, rename_zones};
+use super::text::{Renames, as_it_is, escape, push_line, rename_zones};
 use super::zone::{Definition, Zone};
 use super::{PRODID, vtimezone};
 
@@ -187,7 +187,8 @@ impl<'a> Served<'a> {
 
     fn push(&self, text: &mut Vec<u8>) {
         for (tzid, iana) in &self.iana {
-            if let Some(definition) = vtimezone::definition(tzid, iana) {
+            // Many programs compare the property with the parameter as both stand.
+            if let Some(definition) = vtimezone::definition(&as_it_is(tzid), iana) {
                 text.extend_from_slice(definition.as_bytes());
             }
         }
@@ -354,5 +355,56 @@ mod tests {
         let text = text(&Heading::default(), &items);
         assert!(text.contains("X-A:1\r\n") && !text.contains("X-A:2") && text.contains("X-B:3\r\n"));
         assert_eq!(text.matches("X-A").count(), 1);
+    }
+
+    #[test]
+    fn what_nobody_knows_of_a_calendar_neither_grows_nor_depends_on_who_reads() {
+        let own = "X-A:1\r\nX-A:2\r\nX-B:1\r\nX-B:1\r\n";
+        let event = |uid: usize| format!("BEGIN:VEVENT\r\nUID:{uid}\r\nEND:VEVENT\r\n");
+        let saved: Vec<Item> =
+            items(&[&format!("{own}{}{}", event(1), event(2)), &format!("X-C:1\r\n{}", event(3))]);
+        // As two programs leave them that save in turn.
+        let saved = [saved[0].clone(), saved[2].clone(), saved[1].clone()];
+        let read_again = saved.each_ref().map(|item| cut(&item.to_file()).expect("good").items.remove(0));
+        for items in [saved, read_again] {
+            let text = text(&Heading::default(), &items);
+            let unknown: Vec<&str> =
+                text.lines().filter(|line| line.starts_with("X-") && line.len() < 8).collect();
+            assert_eq!(unknown, ["X-A:1", "X-A:2", "X-B:1", "X-C:1"]);
+        }
+    }
+
+    #[test]
+    fn a_zone_is_one_however_its_name_is_spelled() {
+        for (param, property) in [
+            ("A\\, B", "A\\, B"),
+            ("\"A, B\"", "A\\, B"),
+            ("A, B", "A, B"),
+            ("\"a:b\"", "a:b"),
+            ("Ba\\ck", "Ba\\\\ck"),
+            ("Ba\\ck", "Ba\\ck"),
+            ("Ba\\\\ck", "Ba\\\\ck"),
+            ("A\\\\\\, B", "A\\\\\\, B"),
+        ] {
+            let spelled = |uid: &str, param: &str, offset: &str| {
+                zoned(uid, property, offset).replace(&format!("TZID={property}:"), &format!("TZID={param}:"))
+            };
+            let before = items(&[
+                &spelled("1", param, "+0100"),
+                &spelled("2", param, "+0500"),
+                &spelled("3", &property.replace("a:b", "\"a:b\""), "+0500"),
+            ]);
+            let whole = whole(&Heading::default(), before.iter(), |_| {});
+            let text = text(&Heading::default(), &before);
+            assert_eq!(text.matches("BEGIN:VTIMEZONE").count(), 2, "{text}");
+            let back: Renames<'_> = whole.made_up.iter().map(|(from, to)| (&**from, &**to)).collect();
+            for (before, read) in before.iter().zip(cut(text.as_bytes()).expect("good").items) {
+                let after = read.with_zones_renamed(&back);
+                assert_eq!((after.zones.len(), after.zones[0].is_undefined()), (1, false), "{text}");
+                assert_eq!(after.look(), before.look(), "{param} {property}: {text}");
+                let again = cut(&after.to_file()).expect("good").items.remove(0);
+                assert_eq!(again.look(), before.look(), "{param} {property}: {text}");
+            }
+        }
     }
 }

@@ -8,7 +8,6 @@ use super::meaning::{self, Hash};
 use super::scan::{Component, Kind, Object};
 use super::text::{self, Renames};
 use super::tz;
-use super::value::unescape;
 
 /// A VTIMEZONE as somebody wrote it.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +20,7 @@ pub struct Definition {
 /// A zone that an item's TZID parameters name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
+    /// As it is meant, see [`super::value::tzid`].
     pub tzid: Arc<str>,
     /// The IANA zone that the TZID leads to by its name; then the definition does not count, see [`tz::iana_beside`].
     pub iana: Option<Arc<str>>,
@@ -120,8 +120,7 @@ impl<'a> KnownZones<'a> {
 
     /// The zones that a component names.
     pub fn of(&mut self, component: &Component<'_>, definitions: &Definitions) -> Arc<[Zone]> {
-        // The property escapes what the parameter does not, but some programs copy it as it stands.
-        let defined = |tzid: &str| definitions.get(tzid).or_else(|| definitions.get(unescape(tzid).as_ref()));
+        let defined = |tzid: &str| definitions.get(tzid);
         let zones = || component.zones.iter().map(|tzid| &**tzid);
         let named = |tzid: &str| (tzid.into(), defined(tzid).map(Arc::as_ptr));
         let set = self.sets.entry(zones().map(named).collect()).or_insert_with(|| {

@@ -87,6 +87,32 @@ fn an_item_may_be_in_both_zones_of_one_name() {
 }
 
 #[test]
+fn what_is_saved_as_it_was_served_keeps_its_zones_however_their_names_are_spelled() {
+    for (param, property) in [("A\\, B", "A\\, B"), ("\"A, B\"", "A\\, B"), ("Ba\\ck", "Ba\\\\ck")] {
+        let s = Server::start();
+        for (uid, offset, status) in [("a", "+0100", 201), ("b", "+0500", 204)] {
+            let zone = zone(offset).replace("Mars/Base", property);
+            let event = zoned(uid).replace("Mars/Base", param).replace("SUMMARY", "DURATION:PT1H\r\nSUMMARY");
+            s.put(ADDRESS, "alice", plain(&[&zone, &event])).status(status);
+        }
+        let busy = || {
+            let text = s.get("/ical/freebusy.ifb?start=20261201T000000Z&period=P1D", "alice").text();
+            text.lines().filter(|line| line.starts_with("FREEBUSY")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (before, was_busy) = (s.tree(DIRECTORY), busy());
+        assert!(["T050000Z", "T090000Z"].iter().all(|at| was_busy.concat().contains(at)), "{was_busy:?}");
+        let served = s.get(ADDRESS, "alice").status(200);
+        assert_eq!(served.text().matches("BEGIN:VTIMEZONE").count(), 2, "{served}");
+        s.put(ADDRESS, "alice", served.text()).header("If-Match", &served.etag()).status(204);
+        assert!(s.tree(DIRECTORY) == before, "{param} {property}");
+        // And what is edited stays in its own zone.
+        let edited = served.text().replace("SUMMARY:On", "SUMMARY:Still on");
+        s.put(ADDRESS, "alice", edited).header("If-Match", &served.etag()).status(204);
+        assert_eq!(busy(), was_busy, "{param} {property}");
+    }
+}
+
+#[test]
 fn a_change_of_the_definition_alone_is_saved() {
     let guards = [Some("If-Match"), Some("If"), Some("Kalends-Merge"), None];
     for guard in guards {

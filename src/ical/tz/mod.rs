@@ -17,7 +17,7 @@ pub use names::{iana, iana_beside, zone};
 
 use super::line::{Line, Property, lines};
 use super::recur::Steps;
-use super::value::{parse_utc_offset, unescape};
+use super::value::{self, parse_utc_offset};
 
 /// The rules by which a clock time is an instant.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl<'a> Zones<'a> {
 
     fn definition(&mut self, tzid: &str) -> Option<&'a [u8]> {
         let definitions = self.definitions.get_or_insert_with(|| definitions(self.item));
-        definitions.get(unescape(tzid).as_ref()).copied()
+        definitions.get(value::tzid(tzid).as_ref()).copied()
     }
 
     fn defined(&mut self, tzid: &str) -> Result<Zone, BadZone> {
@@ -121,8 +121,7 @@ pub fn has_summer_time(vtimezone: &[u8]) -> bool {
     daylight && offsets.len() > 1
 }
 
-/// The raw texts of the item's VTIMEZONEs by their TZIDs, which the property escapes and the parameter does not. Of two with one TZID
-/// the first counts.
+/// The raw texts of the item's VTIMEZONEs by their TZIDs. Of two with one TZID the first counts.
 fn definitions(item: &[u8]) -> HashMap<String, &[u8]> {
     let mut all = HashMap::new();
     let mut start = None;
@@ -136,7 +135,7 @@ fn definitions(item: &[u8]) -> HashMap<String, &[u8]> {
         if property.is("BEGIN") && of_zone {
             (start, tzid) = (Some(offset), None);
         } else if property.is("TZID") && tzid.is_none() {
-            tzid = Some(unescape(value).into_owned());
+            tzid = Some(value::tzid(value).into_owned());
         } else if property.is("END")
             && of_zone
             && let (Some(start), Some(tzid)) = (start.take(), tzid.take())
