@@ -3,7 +3,7 @@
 //! Three steps: what the client says (`Basis`), what is known of that by the Views (`Parent`), what the merge compares with
 //! (`merge::base::Base`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::writing::Present;
@@ -151,8 +151,8 @@ fn with_own_names(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
         let made_up =
             zones.iter().filter_map(|zone| Some((&*zone.tzid, snapshot.made_up.get(&*zone.tzid)?.as_str())));
         // An item may be in both zones of a name; then it needs both names.
-        let is_free = |own: &str| !zones.iter().any(|zone| *zone.tzid == *own);
-        let renames: Renames<'_> = made_up.filter(|(_, own)| is_free(own)).collect();
+        let named: HashSet<&str> = zones.iter().map(|zone| &*zone.tzid).collect();
+        let renames: Renames<'_> = made_up.filter(|(_, own)| !named.contains(own)).collect();
         if renames.is_empty() { item } else { item.clone().with_zones_renamed(&renames).sent_as(&item) }
     };
     items.into_iter().map(own).collect()
@@ -161,20 +161,21 @@ fn with_own_names(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
 /// The items without the definitions that they have in the whole calendar only because others have them, or bring them in the
 /// same save: nobody edited what comes back with one.
 fn without_lent(items: Vec<Item>, snapshot: &Snapshot) -> Vec<Item> {
-    let borrowers: KeyMap<&Key, &Item> = snapshot
+    fn undefined(item: &Item) -> impl Iterator<Item = &str> {
+        item.zones.iter().filter(|zone| zone.is_undefined()).map(|zone| &*zone.tzid)
+    }
+    let borrowers: KeyMap<&Key, HashSet<&str>> = snapshot
         .shown
         .iter()
         .map(Shown::item)
-        .filter(|item| item.zones.iter().any(Zone::is_undefined))
-        .map(|item| (&item.key, item))
+        .filter(|item| undefined(item).next().is_some())
+        .map(|item| (&item.key, undefined(item).collect()))
         .collect();
     if borrowers.is_empty() {
         return items;
     }
-    let borrows = |key: &Key, zone: &Zone| {
-        let is_its = |ours: &Zone| ours.tzid == zone.tzid && ours.is_undefined();
-        borrowers.get(key).is_some_and(|ours| ours.zones.iter().any(is_its))
-    };
+    let borrows =
+        |key: &Key, zone: &Zone| borrowers.get(key).is_some_and(|zones| zones.contains(&*zone.tzid));
     let brought: HashMap<Arc<str>, Hash> = items
         .iter()
         .flat_map(|item| item.zones.iter().filter(|zone| !borrows(&item.key, zone)))
