@@ -10,6 +10,7 @@ use super::worked::OfItem;
 use crate::error::{Error, Result};
 use crate::ical::cut::cut;
 use crate::ical::item::{Item, derived_uid};
+use crate::ical::scan::Class;
 use crate::store::disk::Directory;
 use crate::store::disk::content::{ContentHash, State, content_hash};
 use crate::store::disk::stamp::Stamp;
@@ -25,6 +26,15 @@ pub struct Stored {
     pub(in crate::store) modified: SystemTime,
     /// The busy times that it makes.
     pub busy: OfItem,
+}
+
+/// How much of an item somebody sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Whole,
+    /// A bare "Busy" block in its place.
+    Masked,
+    Hidden,
 }
 
 /// One file as it was read.
@@ -45,6 +55,15 @@ pub struct File {
 impl Stored {
     fn new(item: Arc<Item>, file: &Arc<str>, modified: SystemTime) -> Stored {
         Stored { item, file: file.clone(), modified, busy: OfItem::default() }
+    }
+
+    /// How much of it is seen by who sees all of its calendar, or not: see [`super::Contents::is_masked_for`].
+    pub fn seen(&self, masked: bool) -> Seen {
+        match self.item.class {
+            Class::Private if masked => Seen::Hidden,
+            Class::Confidential if masked => Seen::Masked,
+            Class::Private | Class::Confidential | Class::Public => Seen::Whole,
+        }
     }
 }
 

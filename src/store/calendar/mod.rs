@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::acl::Role;
 use crate::error::Result;
 use crate::ical::item::{Item, Key};
 use crate::ical::scan::Class;
@@ -268,6 +269,11 @@ impl Calendar {
 }
 
 impl Contents {
+    /// Whether somebody of this role sees less than all; a calendar without CLASS has one view.
+    pub fn is_masked_for(&self, role: Role) -> bool {
+        role < Role::Master && self.has_classes
+    }
+
     /// The contents with these items and properties: the very same if they are no others.
     fn with(
         self: &Arc<Contents>,

@@ -8,11 +8,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::Contents;
-use super::file::Stored;
+use super::file::{Seen, Stored};
 use crate::acl::Role;
 use crate::ical::item::Item;
 use crate::ical::meaning::Hash;
-use crate::ical::scan::Class;
 use crate::ical::whole::{Heading, whole};
 
 /// A calendar of a place, and how much of it the asker sees.
@@ -62,24 +61,19 @@ pub struct Snapshot {
 
 impl Source {
     pub fn new(contents: Arc<Contents>, role: Role) -> Source {
-        Source { masked: masked(&contents, role), contents }
+        Source { masked: contents.is_masked_for(role), contents }
     }
 
     fn shown(&self) -> impl Iterator<Item = Shown> {
-        self.contents.items.iter().filter_map(|stored| match stored.item.class {
-            Class::Private if self.masked => None,
-            Class::Confidential if self.masked => Some(Shown::Masked(Arc::new(stored.item.busy()))),
-            _ => Some(Shown::Whole(stored.clone())),
+        self.contents.items.iter().filter_map(|stored| match stored.seen(self.masked) {
+            Seen::Whole => Some(Shown::Whole(stored.clone())),
+            Seen::Masked => Some(Shown::Masked(Arc::new(stored.item.busy()))),
+            Seen::Hidden => None,
         })
     }
 }
 
-/// Whether somebody of this role sees less than all; a calendar without CLASS has one view.
-fn masked(contents: &Contents, role: Role) -> bool {
-    role < Role::Master && contents.has_classes
-}
-
-/// What is shown of all sources; of one key in two of them, the first.
+/// What is shown of all sources; of one key in two of them, the first that is seen.
 fn shown(sources: &[Source]) -> Arc<[Shown]> {
     let all = sources.iter().flat_map(Source::shown);
     if sources.len() < 2 {
@@ -116,7 +110,7 @@ impl Snapshot {
     pub fn is_of<'a>(&self, parts: impl ExactSizeIterator<Item = (&'a Arc<Contents>, Role)>) -> bool {
         self.sources.len() == parts.len()
             && self.sources.iter().zip(parts).all(|(source, (contents, role))| {
-                Arc::ptr_eq(&source.contents, contents) && source.masked == masked(contents, role)
+                Arc::ptr_eq(&source.contents, contents) && source.masked == contents.is_masked_for(role)
             })
     }
 

@@ -9,8 +9,8 @@ use crate::acl::Role;
 use crate::error::{Error, Result};
 use crate::ical::cut::cut;
 use crate::ical::item::{Item, Key, KeyMap};
-use crate::ical::scan::{Class, Kind};
-use crate::store::calendar::file::{Stored, named};
+use crate::ical::scan::Kind;
+use crate::store::calendar::file::{Seen, Stored, named};
 use crate::store::calendar::props::PROPS;
 use crate::store::calendar::{Calendar, Change};
 use crate::store::commit::operation::Operation;
@@ -52,11 +52,14 @@ pub struct Writing {
 pub type Present<'a> = KeyMap<&'a Key, Here<'a>>;
 
 impl Writing {
-    /// All that is here by key, as the asker sees it; of one key in two calendars, the first.
+    /// All that is here by key, as the asker sees it; of one key in two calendars, the first that he sees.
     pub fn here(&self) -> Present<'_> {
         let mut here = KeyMap::default();
         for (key, ours) in self.targets.iter().flat_map(Target::here) {
-            here.entry(key).or_insert(ours);
+            let known = here.entry(key).or_insert(ours);
+            if matches!(known, Here::Hidden) {
+                *known = ours;
+            }
         }
         here
     }
@@ -64,7 +67,7 @@ impl Writing {
     /// Whether the plan does not tell what the asker sees by now: he sees less than all, if only since he sent it, or of an
     /// item in two calendars the other version.
     pub fn may_show_otherwise(&self) -> bool {
-        let masks = |part: &Part| part.role < Role::Master && part.loaded.calendar.contents.has_classes;
+        let masks = |part: &Part| part.loaded.calendar.contents.is_masked_for(part.role);
         let all = self.targets.iter().map(|target| target.calendar.contents.items.len()).sum::<usize>();
         self.parts.iter().any(masks) || self.targets.len() > 1 && self.here().len() < all
     }
@@ -76,12 +79,13 @@ impl Writing {
         sent: &[Arc<Item>],
         read: impl Fn(&Path, &str) -> Option<Vec<u8>>,
     ) -> Result<Vec<(PathBuf, Content)>> {
-        let stored: HashMap<Key, (usize, Arc<Stored>)> = self.stored(plan, sent);
+        let stored = self.stored(plan, sent);
+        let shown = |key: &Key| stored.get(key).and_then(|versions| versions.first());
         for target in &mut self.targets {
             target.make_if_new();
         }
         for item in plan.take.iter().map(|ordinal| &sent[*ordinal]) {
-            match stored.get(&item.key) {
+            match shown(&item.key) {
                 Some((at, old)) => self.targets[*at].change(old, Some(item))?,
                 None => {
                     let refused = || Error::Forbidden("you may not add items of this kind here".to_owned());
@@ -90,8 +94,13 @@ impl Writing {
                 }
             }
         }
-        for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
-            self.targets[*at].change(old, None)?;
+        for versions in plan.remove.iter().filter_map(|key| stored.get(key)) {
+            for (ordinal, (at, old)) in versions.iter().enumerate() {
+                // The other calendar's version would be served from now on, which nobody asked for.
+                if ordinal == 0 || self.targets[*at].may_remove(old) {
+                    self.targets[*at].change(old, None)?;
+                }
+            }
         }
         self.targets.iter_mut().for_each(|target| target.split(&read));
         if plan.touches
@@ -102,24 +111,25 @@ impl Writing {
         }
         let lost = plan.lost.iter().filter_map(|ordinal| {
             let item = &sent[*ordinal];
-            let (at, old) = stored.get(&item.key)?;
+            let (at, old) = shown(&item.key)?;
             Some((self.targets[*at].below_home(&old.file), Content::Item(item.clone())))
         });
         Ok(lost.collect())
     }
 
-    /// Where the items of the plan lie now.
-    fn stored(&self, plan: &Plan, sent: &[Arc<Item>]) -> HashMap<Key, (usize, Arc<Stored>)> {
+    /// Where the items of the plan lie now: of each first the version that the asker is shown.
+    fn stored(&self, plan: &Plan, sent: &[Arc<Item>]) -> HashMap<Key, Vec<(usize, Arc<Stored>)>> {
         let mut wanted: HashSet<&Key> = plan.remove.iter().collect();
         wanted.extend(plan.take.iter().chain(&plan.lost).map(|ordinal| &sent[*ordinal].key));
-        let mut stored = HashMap::new();
+        let mut stored: HashMap<Key, Vec<_>> = HashMap::new();
         for (at, target) in self.targets.iter().enumerate() {
-            for item in
-                target.calendar.contents.items.iter().filter(|stored| wanted.contains(&stored.item.key))
-            {
-                stored.entry(item.item.key.clone()).or_insert_with(|| (at, item.clone()));
+            let items = target.calendar.contents.items.iter();
+            for item in items.filter(|stored| wanted.contains(&stored.item.key)) {
+                stored.entry(item.item.key.clone()).or_default().push((at, item.clone()));
             }
         }
+        let is_hidden = |(at, stored): &(usize, Arc<Stored>)| self.targets[*at].seen(stored) == Seen::Hidden;
+        stored.values_mut().for_each(|versions| versions.sort_by_key(is_hidden));
         stored
     }
 
@@ -177,15 +187,23 @@ impl Target {
 
     /// All that is in it, as the asker sees it.
     fn here(&self) -> impl Iterator<Item = (&Key, Here<'_>)> {
-        let masked = self.role < Role::Master;
-        self.calendar.contents.items.iter().map(move |stored| {
-            let here = match stored.item.class {
-                Class::Private if masked => Here::Hidden,
-                Class::Confidential if masked => Here::Masked(&stored.item),
-                _ => Here::Whole(&stored.item),
+        self.calendar.contents.items.iter().map(|stored| {
+            let here = match self.seen(stored) {
+                Seen::Whole => Here::Whole(&stored.item),
+                Seen::Masked => Here::Masked(&stored.item),
+                Seen::Hidden => Here::Hidden,
             };
             (&stored.item.key, here)
         })
+    }
+
+    fn seen(&self, stored: &Stored) -> Seen {
+        stored.seen(self.calendar.contents.is_masked_for(self.role))
+    }
+
+    /// Whether the asker, who was shown another calendar's version of it, may remove it all the same.
+    fn may_remove(&self, stored: &Stored) -> bool {
+        self.role >= Role::Editor && self.writable().is_ok() && self.seen(stored) == Seen::Whole
     }
 
     /// What of it the asker sees whole.
