@@ -140,6 +140,11 @@ impl Item {
         }
     }
 
+    /// Whether it looks like such a block, or like one that somebody edited.
+    pub fn is_busy_block(&self) -> bool {
+        self.class == Class::Confidential && text::summary(&self.raw) == mask::SUMMARY
+    }
+
     /// The item with a UID in each of its components, which have none.
     pub fn with_uid(mut self, uid: &str) -> Item {
         // The item is one component: those without a UID are never put together.

@@ -22,6 +22,9 @@ const TIMES: [&str; 15] = [
     "SEQUENCE",
 ];
 
+/// What it is called.
+pub const SUMMARY: &str = "Busy";
+
 /// The components `raw` as bare "Busy" blocks: their times, and a summary that says so.
 pub fn busy_block(raw: &[u8]) -> Vec<u8> {
     let mut masked = Vec::with_capacity(512);
@@ -32,7 +35,7 @@ pub fn busy_block(raw: &[u8]) -> Vec<u8> {
             depth += 1;
             if depth == 1 {
                 masked.extend_from_slice(line.raw);
-                masked.extend_from_slice(b"SUMMARY:Busy\r\n");
+                push_line(&mut masked, &format!("SUMMARY:{SUMMARY}"));
             }
         } else if property.is("END") {
             if depth == 1 {

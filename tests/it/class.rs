@@ -221,6 +221,80 @@ fn a_loaded_cache_never_lends_one_askers_view_to_another() {
 }
 
 #[test]
+fn a_busy_block_never_takes_the_place_of_the_event() {
+    let opened = |text: &str| text.replace("CLASS:CONFIDENTIAL\r\n", "").replace("Budget", "Open budget");
+    let moved = |text: &str| {
+        let block = by_uid(text, CONFIDENTIAL);
+        let stamped = "LAST-MODIFIED:20300101T000000Z\r\nSUMMARY:Busy\r\nLOCATION:Here";
+        text.replace(&block, &block.replace("SUMMARY:Busy", stamped))
+    };
+    for guard in [Some("If"), None] {
+        let s = Server::start();
+        let shown = s.get(SHARED, "bob").status(200);
+        let owned = s.get(SHARED, "alice").status(200);
+        s.put(SHARED, "alice", opened(&owned.text())).header("If-Match", &owned.etag()).status(204);
+        let event = by_uid(&s.get(SHARED, "bob").text(), CONFIDENTIAL);
+        assert!(event.contains("Open budget"), "{event}");
+        let save = |tag: &str| {
+            let put = s.put(SHARED, "bob", moved(&shown.text()));
+            let put = if guard.is_some() { put.header("If", &format!("([{tag}])")) } else { put };
+            put.status(204)
+        };
+        let saved = save(&shown.etag());
+        assert!(saved.header("Kalends-Merge").contains("conflicts=1"), "{saved}");
+        assert_eq!(by_uid(&s.get(SHARED, "alice").text(), CONFIDENTIAL), event);
+        // What he has under the new tag is a block still.
+        save(&saved.etag());
+        assert_eq!(by_uid(&s.get(SHARED, "alice").text(), CONFIDENTIAL), event);
+        let kept = s.tree("users/alice/.history");
+        assert!(kept.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("LOCATION:Here")));
+    }
+}
+
+#[test]
+fn who_may_see_all_by_now_brings_no_busy_block_along() {
+    let s = Server::start();
+    let rights = |role: &str| {
+        s.write("users/alice/Work/Projects/.acl.json", format!("{{\"user:bob\": \"{role}\"}}"));
+    };
+    rights("viewer");
+    let before = by_uid(&s.get(SHARED, "alice").text(), CONFIDENTIAL);
+    // As KDE writes what has no LAST-MODIFIED.
+    let shown = s.get(SHARED, "bob").text().replace("SUMMARY:", "LAST-MODIFIED:20300101T000000Z\r\nSUMMARY:");
+    s.put(SHARED, "bob", shown.clone()).status(403);
+    rights("master");
+    eventually("he sees all", || {
+        let seen = s.get(SHARED, "bob").header("User-Agent", "another").status(200).text();
+        seen.contains("Appraisal").then_some(())
+    });
+    s.put(SHARED, "bob", shown).status(204);
+    assert_eq!(by_uid(&s.get(SHARED, "alice").text(), CONFIDENTIAL), before);
+}
+
+#[test]
+fn of_one_key_in_both_halves_what_an_asker_sees_is_what_he_saves() {
+    let s = Server::start();
+    let half = |half: &str, more: &[&str]| {
+        s.write(&format!("users/alice/{half}/x.ics"), plain(&[&event("x", &format!("In {half}"), more)]));
+        s.write(&format!("users/alice/{half}/.acl.json"), "{\"user:bob\": \"editor\"}");
+    };
+    half("Calendar", &["CLASS:PRIVATE"]);
+    half("Tasks", &[]);
+    let main = "/ical/~alice/main.ics";
+    let shown = eventually("both are there", || {
+        let shown = s.get(main, "bob").status(200);
+        shown.text().contains("SUMMARY:In Tasks").then_some(shown)
+    });
+    let saved = s.put(main, "bob", shown.text()).header("If-Match", &shown.etag()).status(204);
+    let edited = shown.text().replace("SUMMARY:In Tasks", "SUMMARY:By Bob");
+    let saved = s.put(main, "bob", edited.clone()).header("If-Match", &saved.etag()).status(204);
+    assert!(s.read("users/alice/Tasks/x.ics").contains("By Bob"));
+    let without = edited.replace(&by_uid(&edited, "x"), "");
+    s.put(main, "bob", without).header("If-Match", &saved.etag()).status(204);
+    assert_eq!((s.has("users/alice/Tasks/x.ics"), s.has("users/alice/Calendar/x.ics")), (false, true));
+}
+
+#[test]
 fn a_stale_busy_block_is_no_version_of_what_is_gone() {
     let s = Server::start();
     s.write("users/alice/Work/Projects/.acl.json", "{\"user:bob\": \"editor\"}");

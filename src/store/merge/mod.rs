@@ -7,6 +7,7 @@ pub mod merged;
 pub mod misread;
 pub mod plan;
 pub mod program;
+mod unseen;
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use base::{Base, Here};
 use misread::{is_misread, is_unedited, may_not_load};
 use plan::Plan;
 use program::Program;
+use unseen::is_of_block;
 
 /// The client sent a new item whose key belongs to one that it must not know of.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +86,9 @@ impl Plan {
         };
         if ours.is_some_and(is_here) {
             return;
+        }
+        if let Some(ours) = ours.filter(|ours| is_of_block(sent, ours, base)) {
+            return self.meet_block(ordinal, sent, ours, base, program);
         }
         match (base, ours) {
             (Base::View(view), _) => self.meet_known(ordinal, sent, ours, view.get(&sent.key.id()), program),
@@ -157,32 +162,6 @@ impl Plan {
         }
     }
 
-    /// Decides about a sent item of which the asker does not see all, or not any more: what is here stays, and what he edited
-    /// while he saw it goes to the history, as does what he may have made himself. A busy block is the `masked` item's, and no
-    /// edit of it counts.
-    fn meet_unseen(
-        &mut self,
-        ordinal: usize,
-        sent: &Item,
-        masked: Option<&Item>,
-        base: &Base<'_>,
-        program: Program,
-    ) {
-        let copies = base.copies(&sent.key);
-        let is_as_sent = |known: &Known| known.is_as(sent.look_as_sent(), program);
-        let saw_it = || {
-            let block = masked.map(|item| item.busy().look().meaning);
-            copies.iter().any(|known| Some(known.ours) != block)
-        };
-        let may_be_new = masked.is_none() && copies.is_empty();
-        if may_be_new || !copies.iter().any(is_as_sent) && saw_it() {
-            self.touches |= !may_be_new;
-            self.conflicts += 1;
-            self.lost.push(ordinal);
-        }
-        self.stay(ordinal, base.known(&sent.key));
-    }
-
     /// Decides where nothing is known of what the client had.
     fn meet_by_age(&mut self, ordinal: usize, sent: &Item, ours: &Item, program: Program) {
         let known = Known::of(ours.look());
@@ -247,7 +226,7 @@ mod tests {
     use super::*;
     use crate::ical::cut::cut;
     use crate::store::views::copies::Copies;
-    use crate::store::views::view::View;
+    use crate::store::views::view::{BLOCK, View};
     use crate::store::views::view_names::ViewName;
 
     /// An item called `uid` that says `summary`; `stamp` is its LAST-MODIFIED.
@@ -408,8 +387,8 @@ mod tests {
         let sent = [item("1", "busy", 9)];
         let key = sent[0].key.clone();
         let masked = KeyMap::from_iter([(&key, Here::Masked(&sent[0]))]);
-        let stays = |ours| Ok(Plan { unlike: vec![(0, ours)], ..Plan::default() });
-        assert_eq!(merge(&sent, &Base::Replace, &masked, Other), stays(None));
+        let stays = |ours| Ok(Plan { unlike: vec![(0, Some(ours))], ..Plan::default() });
+        assert_eq!(merge(&sent, &Base::Replace, &masked, Other), stays(BLOCK));
         assert_eq!(merge::<Item>(&[], &Base::Replace, &masked, Other), Ok(Plan::default()));
         let hidden = KeyMap::from_iter([(&key, Here::Hidden)]);
         assert_eq!(merge(&sent, &Base::View(&View::new([])), &hidden, Other), Err(HiddenKey));
@@ -418,7 +397,7 @@ mod tests {
         assert_eq!(merge::<Item>(&[], &Base::Replace, &hidden, Other), Ok(Plan::default()));
         let had = had_all(&sent);
         let plan = merge(&sent, &Base::View(&had), &hidden, Other);
-        assert_eq!(plan, stays(Some(sent[0].look().meaning)), "what was shown once may come back");
+        assert_eq!(plan, stays(sent[0].look().meaning), "what was shown once may come back");
     }
 
     #[test]
@@ -473,20 +452,20 @@ mod tests {
     fn an_edit_of_what_is_no_longer_seen_is_in_the_history() {
         let seen = [item("1", "seen", 1)];
         let edited = [item("1", "edited", 2)];
-        let block = [seen[0].busy()];
         let key = &seen[0].key;
+        let all = had_all(&seen);
+        let block = View::new([(key.id(), Known { ours: BLOCK, ..Known::of(seen[0].busy().look()) })]);
         // What the client had, what it sends, what it sees by now; whether that is an edit.
         let table = [
-            (&seen, &edited, Here::Hidden, true),
-            (&seen, &edited, Here::Masked(&seen[0]), true),
-            (&seen, &seen, Here::Hidden, false),
-            (&seen, &seen, Here::Masked(&seen[0]), false),
+            (&all, &edited, Here::Hidden, true),
+            (&all, &edited, Here::Masked(&seen[0]), true),
+            (&all, &seen, Here::Hidden, false),
+            (&all, &seen, Here::Masked(&seen[0]), false),
             (&block, &edited, Here::Masked(&seen[0]), false),
         ];
         for (had, sent, here, is_edit) in table {
             for program in [Other, Mozilla, Kde] {
-                let had = had_all(had);
-                let plan = merge(sent, &Base::View(&had), &KeyMap::from_iter([(key, here)]), program)
+                let plan = merge(sent, &Base::View(had), &KeyMap::from_iter([(key, here)]), program)
                     .expect("it was shown once");
                 assert_eq!(plan.lost.len(), usize::from(is_edit), "{here:?}");
                 assert_eq!((plan.conflicts, plan.touches), (usize::from(is_edit), is_edit), "{here:?}");

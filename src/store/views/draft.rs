@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use super::view::{Known, View};
+use super::view::{BLOCK, Known, View};
 use crate::ical::item::Item;
 use crate::ical::meaning::{Hash, Look};
 use crate::ical::whole::Served;
@@ -23,15 +23,22 @@ pub enum Draft {
 
 impl Draft {
     fn view(&self) -> View {
-        // The client's copy has zones as it reads or writes them, ours has its own.
+        // The client's copy has zones as it reads or writes them, ours has its own. A busy block is none of ours.
         let row = |item: &Item, look: &Look| {
             (item.key.id(), Known { ours: item.look().meaning, ..Known::of(look) })
         };
         match self {
             Draft::Shown(shown, _) => {
                 let zones = Served::collect(shown.iter().map(Shown::item));
-                let row = |item: &Item| row(item, zones.read_back(item).as_ref().unwrap_or(item).look());
-                View::new(in_threads(shown, |shown| shown.iter().map(|shown| row(shown.item())).collect()))
+                let row = |shown: &Shown| {
+                    let item = shown.item();
+                    let (id, known) = row(item, zones.read_back(item).as_ref().unwrap_or(item).look());
+                    match shown {
+                        Shown::Whole(_) => (id, known),
+                        Shown::Masked(_) => (id, Known { ours: BLOCK, ..known }),
+                    }
+                };
+                View::new(in_threads(shown, |shown| shown.iter().map(row).collect()))
             }
             Draft::Sent(items, ours) => {
                 let row = |item: &Arc<Item>| row(item, item.look_as_sent());

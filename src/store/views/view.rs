@@ -13,9 +13,12 @@ pub struct Known {
     pub stamps: Hash,
     pub kde_stamps: Hash,
     pub undated: Hash,
-    /// The meaning of the version of ours that the copy stands for.
+    /// The meaning of the version of ours that the copy stands for, or [`BLOCK`].
     pub ours: Hash,
 }
+
+/// No version of ours: the copy is a busy block, or was made of one.
+pub const BLOCK: Hash = [0; 16];
 
 /// A set of items.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub struct View {
 }
 
 /// With another number for other hashes: by different rules what is the same would look edited.
-const MAGIC: &[u8] = b"kalends view 4\n";
+const MAGIC: &[u8] = b"kalends view 5\n";
 const ROW: usize = 6 * 16;
 pub const CHECKSUM: usize = 32;
 

@@ -79,6 +79,8 @@ pub struct Machine {
     pub deleted: BTreeMap<u8, Version>,
     /// What its user made and it has not saved.
     pub unsaved: BTreeSet<Version>,
+    /// What its user made of a busy block.
+    pub of_blocks: BTreeSet<Version>,
 }
 
 impl Machine {
@@ -97,6 +99,7 @@ impl Machine {
             undone: BTreeSet::new(),
             deleted: BTreeMap::new(),
             unsaved: BTreeSet::new(),
+            of_blocks: BTreeSet::new(),
         }
     }
 
@@ -146,7 +149,10 @@ impl Machine {
     pub fn edit(&mut self, version: Version) {
         self.before = Some(self.copy.clone());
         let form = if self.rewrites { Form::Rewritten } else { Form::Plain };
-        if let Some((before, _)) = self.copy.insert(version.uid, (version, form)) {
+        if let Some((before, form)) = self.copy.insert(version.uid, (version, form)) {
+            if form == Form::Busy || self.of_blocks.contains(&before) {
+                self.of_blocks.insert(version);
+            }
             self.forget(&before);
         }
         self.unsaved.insert(version);

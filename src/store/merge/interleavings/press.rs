@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::machine::Kind;
 use crate::ical::cut::cut;
 use crate::ical::item::Item;
-use crate::store::views::view::{Known, View};
+use crate::store::views::view::{BLOCK, Known, View};
 
 /// One state of one item: the item, the number of the edit that made it, and the machine that it was made at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,8 @@ pub enum Form {
     Rewritten,
     /// As those see it who may not.
     Busy,
+    /// What was sent so when the item was gone, and is all that there is of it by now.
+    Bare,
 }
 
 pub type Text = (Version, Form);
@@ -67,7 +69,7 @@ impl Press {
         let body = match form {
             Form::Plain => format!("{stamps}SUMMARY;LANGUAGE=de:{edit}\r\nX-LOST:1\r\n"),
             Form::Rewritten => format!("SUMMARY:{edit}\r\n{stamps}"),
-            Form::Busy => "SUMMARY:Busy\r\n".to_owned(),
+            Form::Busy | Form::Bare => "SUMMARY:Busy\r\n".to_owned(),
         };
         let start = if *uid == NOT_LOADED { "" } else { "DTSTART:20260101T100000Z\r\n" };
         let text = format!(
@@ -79,8 +81,10 @@ impl Press {
     }
 
     pub fn view(&self, texts: &Texts) -> View {
-        View::new(
-            texts.values().map(|text| self.item(text)).map(|item| (item.key.id(), Known::of(item.look()))),
-        )
+        View::new(texts.values().map(|text| {
+            let (item, known) = (self.item(text), Known::of(self.item(text).look()));
+            let ours = if text.1 == Form::Busy { BLOCK } else { known.ours };
+            (item.key.id(), Known { ours, ..known })
+        }))
     }
 }

@@ -307,7 +307,13 @@ impl World {
                 // Of two machines that only send and look like one, either may have changed its mind.
                 assert!(is_new || self.is_one_of_two_senders(at), "{version:?} was here before");
                 assert_ne!(form, Form::Busy);
+                let replaces = before.contains_key(&version.uid);
+                let of_block = machine.of_blocks.contains(&version);
+                assert!(!(of_block && replaces && mozilla), "{version:?} was made of a busy block");
             }
+            let form = if form == Form::Busy { Form::Bare } else { form };
+            self.machines[at].of_blocks.remove(&version);
+            self.machines[at].copy.insert(version.uid, (version, form));
             self.here.insert(version.uid, (version, form));
         }
         for version in &machine.unsaved {
@@ -315,7 +321,10 @@ impl World {
             let here = self.here.get(&version.uid).is_some_and(|(here, _)| here == version);
             assert!(here || lost || masked && version.uid <= 2, "{version:?} is nowhere");
         }
-        for version in machine.undone.iter().filter(|version| !(masked && version.uid <= 2)) {
+        // A busy block is nobody's version.
+        let is_block = |version: &Version| machine.copy.get(&version.uid) == Some(&(*version, Form::Busy));
+        let seen = |version: &&Version| !(masked && version.uid <= 2 || is_block(version));
+        for version in machine.undone.iter().filter(seen) {
             let lost = plan.lost.iter().any(|ordinal| texts[*ordinal].0 == *version);
             let here = self.here.get(&version.uid).is_some_and(|(here, _)| here == version);
             assert!(here || lost || !plan.stale.is_empty(), "nobody is told that {version:?} is not here");
