@@ -33,8 +33,9 @@ class Recovery(Command):
 
     def kill_a_save(self, tree):
         self.calendar.prepare(tree, 1)
-        # The journal's own rename is the first, then come the files'.
+        # The journal's own rename is the first, then come the files'. Before it each directory is tried.
         renames = [point for point in points(tree, self.calendar, 1) if point.name.startswith("rename")]
+        renames = [point for point in renames if not point.path.endswith(".kalends-try")]
         self.calendar.now = self.calendar.wanted(0)
         tree.ask(*self.calendar.request(0))
         tree.settle()
