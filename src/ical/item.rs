@@ -21,6 +21,12 @@ pub struct Key {
     pub kind: Kind,
 }
 
+/// What the file of an item may be called: of these names the first that is free.
+pub fn file_names(stem: &str) -> impl Iterator<Item = String> {
+    let others = (2_u32..).map(move |ordinal| format!("{stem}-{ordinal}.ics"));
+    std::iter::once(format!("{stem}.ics")).chain(others)
+}
+
 /// A key's hash: what stands for it where keys would take too much room.
 pub type KeyId = [u8; 16];
 

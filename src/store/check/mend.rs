@@ -13,7 +13,7 @@ use super::look::Seen;
 use crate::error::{Error, Result};
 use crate::ical::cut::cut;
 use crate::ical::faults::tidied;
-use crate::ical::item::Item;
+use crate::ical::item::{Item, file_names};
 use crate::store::calendar::file::named;
 use crate::store::commit::operation::Operation;
 use crate::store::commit::{Commit, Made};
@@ -187,14 +187,12 @@ impl Plan<'_> {
 
     /// A file name for an item that is not taken.
     fn free_name(&mut self, item: &Item) -> Result<String> {
-        let stem = item.key.file_stem();
-        let mut name = format!("{stem}.ics");
-        let mut ordinal = 2;
-        while self.directory.kind(&name)?.is_some() || !self.taken.insert(name.clone()) {
-            name = format!("{stem}-{ordinal}.ics");
-            ordinal += 1;
-        }
-        Ok(name)
+        let free = file_names(&item.key.file_stem()).find_map(|name| match self.directory.kind(&name) {
+            Ok(None) => self.taken.insert(name.clone()).then_some(Ok(name)),
+            Ok(Some(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        free.unwrap_or(Err(Error::Busy))
     }
 }
 

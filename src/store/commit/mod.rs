@@ -17,6 +17,7 @@ use std::path::{Path as FsPath, PathBuf};
 use parking_lot::Mutex;
 
 use crate::error::Result;
+use crate::ical::item::file_names;
 use crate::store::disk::Directory;
 use crate::store::disk::content::{Content, State};
 use crate::store::disk::staging::Staging;
@@ -182,9 +183,8 @@ fn with_lost(mut commit: Commit, change: &str) -> Commit {
     for (file, content) in std::mem::take(&mut commit.lost) {
         // Several items of one file may lose at once.
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let others = (2..).map(|n| file.with_file_name(format!("{stem}-{n}.ics")));
         let mut places_of =
-            std::iter::once(file.clone()).chain(others).map(|file| Kept::Lost.place(change, &file));
+            file_names(&stem).map(|name| Kept::Lost.place(change, &file.with_file_name(name)));
         let Some(place) = places_of.find(|place| places.insert(place.clone())) else { continue };
         let (before, after) = (State::Absent, Some(content));
         commit.operations.push(Operation { file: place, before, stamp: None, after });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::look_back::Looked;
 use super::newer::Newer;
 use crate::error::Result;
-use crate::ical::item::{Item, Key};
+use crate::ical::item::{Item, Key, file_names};
 use crate::store::calendar::listing::is_item;
 use crate::store::calendar::props::PROPS;
 use crate::store::commit::operation::Operation;
@@ -103,10 +103,8 @@ impl Looked<'_> {
     }
 
     fn free_name(&self, key: &Key, taken: &After) -> String {
-        let stem = key.file_stem();
-        let names = std::iter::once(format!("{stem}.ics")).chain((2..).map(|n| format!("{stem}-{n}.ics")));
-        let mut free = names.filter(|name| !self.here.contains_key(name) && !taken.contains_key(name));
-        free.next().unwrap_or(stem)
+        let is_free = |name: &String| !self.here.contains_key(name) && !taken.contains_key(name);
+        file_names(&key.file_stem()).find(is_free).unwrap_or_default()
     }
 
     /// The bytes of a version as they come back.

@@ -8,7 +8,7 @@ use super::gone::not_kept;
 use crate::acl::Role;
 use crate::error::{Error, Result};
 use crate::ical::cut::cut;
-use crate::ical::item::{Item, Key, KeyMap};
+use crate::ical::item::{Item, Key, KeyMap, file_names};
 use crate::ical::scan::Kind;
 use crate::store::calendar::file::{Seen, Stored, named};
 use crate::store::calendar::props::PROPS;
@@ -322,14 +322,7 @@ impl Target {
 
     /// A file name for a new item that is not taken.
     fn free_name(&self, key: &Key) -> Arc<str> {
-        let stem = key.file_stem();
-        let taken = |name: &str| self.calendar.has(name) || self.written.contains(name);
-        let mut name = format!("{stem}.ics");
-        let mut ordinal = 2;
-        while taken(&name) {
-            name = format!("{stem}-{ordinal}.ics");
-            ordinal += 1;
-        }
-        name.into()
+        let is_free = |name: &String| !self.calendar.has(name) && !self.written.contains(name.as_str());
+        file_names(&key.file_stem()).find(is_free).unwrap_or_default().into()
     }
 }
