@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// The longest header value that is looked at: the longest name, the longest password and base64's third more.
 const LONGEST_VALUE: usize = 2048;
 
-/// Longer passwords are not looked at: each byte of them is work for who checks.
+/// Longer passwords are not looked at: each byte of them is work for whoever checks.
 pub const LONGEST_PASSWORD: usize = 1024;
 
 /// Clients differ in whether they pad (RFC 4648 §3.2).

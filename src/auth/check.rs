@@ -61,7 +61,7 @@ impl Check {
         }
     }
 
-    /// Whether the account of `user` may be used now, by who comes from `peer`, where no password is at hand.
+    /// Whether the account of `user` may be used now, by whoever comes from `peer`, where no password is at hand.
     pub fn may_use(&self, user: &str, peer: Option<IpAddr>) -> Result<bool, Refusal> {
         match self {
             Check::File(passwords) => Ok(passwords.current().contains(user)),

@@ -30,7 +30,7 @@ pub fn content_disposition(display_name: &str) -> String {
     let shown: String = display_name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
     let full = match shown.trim() {
         "" => "calendar".to_owned(),
-        // No part of the name may look like a directory to who saves it.
+        // No part of the name may look like a directory to whoever saves it.
         name => name.replace(['/', '\\'], "_"),
     };
     // Quotes would end the value, and some clients take `%` for an escape (RFC 6266 appendix D).
@@ -46,7 +46,7 @@ pub fn http_date(time: SystemTime) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
 }
 
-/// When something changed last, if that can be told: not while it may change again in the same second, for who asks by that time
+/// When something changed last, if that can be told: not while it may change again in the same second, for whoever asks by that time
 /// later would not be told of it (RFC 9110 §8.8.2.2).
 pub fn last_modified(modified: SystemTime, now: SystemTime) -> Option<SystemTime> {
     const DOUBT: Duration = Duration::from_secs(2);

@@ -135,7 +135,7 @@ impl Item {
         self
     }
 
-    /// The item as it is shown to who may not see it: a busy block, and nothing of what was around it but its zones' rules.
+    /// The item as it is shown to whoever may not see it: a busy block, and nothing of what was around it but its zones' rules.
     pub fn busy(&self) -> Item {
         Item {
             raw: mask::busy_block(&self.raw).into(),

@@ -162,7 +162,7 @@ impl Store {
         Ok(loaded)
     }
 
-    /// As [`Store::load`], by who does not read the texts.
+    /// As [`Store::load`], by whoever does not read the texts.
     pub(super) fn load_unread(&self, path: &Path) -> Result<Option<(Arc<Slot>, Arc<Loaded>)>> {
         self.load_as(path, Slot::fresh, |slot| slot.load(&self.tree))
     }
@@ -273,7 +273,7 @@ impl Store {
     /// `who` may do there.
     ///
     /// # Errors
-    /// As [`Store::open`]; a folder without any such member is not there for who may not read it itself. A member that the
+    /// As [`Store::open`]; a folder without any such member is not there for whoever may not read it itself. A member that the
     /// service may not look into is left out.
     pub fn list(&self, who: &Principal, folder: &Path) -> Result<Vec<(Name, bool, Role)>> {
         let rights = nearest(&self.tree, folder)?;
@@ -290,7 +290,7 @@ impl Store {
         for name in names? {
             let mut path = folder.clone();
             path.names.push(name.clone());
-            // Rights first, and one look for them: that is all the work there is for who may see nothing.
+            // Rights first, and one look for them: that is all the work there is for whoever may see nothing.
             let own_rights = rights_in(&self.tree, &self.tree.on_disk(&path))?;
             let role = own_rights.as_ref().unwrap_or(&rights).role(who, &path)?;
             if role < Role::Viewer {

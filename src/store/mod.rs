@@ -83,11 +83,11 @@ pub struct Store {
     slots: Arc<Slots>,
     views: Views,
     newest: Newest,
-    /// Held for writing while a commit shows what it made of several calendars, and for reading by who looks at several:
+    /// Held for writing while a commit shows what it made of several calendars, and for reading by whoever looks at several:
     /// nobody sees half of it. Never held over disk access.
     together: RwLock<()>,
     owners: Owners,
-    /// The turn of who writes to a link's file.
+    /// The turn of whoever writes to a link's file.
     link_writer: Arc<Writer>,
     census: Census,
     /// How far the histories reach back.
@@ -132,12 +132,12 @@ impl Store {
         Store::open_with(config, LastGood::default(), Views::none(), Newest::none())?.writable()
     }
 
-    /// The store for who cannot do without writing.
+    /// The store for whoever cannot do without writing.
     fn writable(self) -> Result<Store> {
         self.journals.staging().ask_to_stage().map(|()| self)
     }
 
-    /// Waits for what is acknowledged and not in place yet, and writes what is to be known after a restart: for who serves
+    /// Waits for what is acknowledged and not in place yet, and writes what is to be known after a restart: for whoever serves
     /// nobody any more.
     pub fn close(&self) {
         // What a disk does not take in that time is finished by the next start.
@@ -150,7 +150,7 @@ impl Store {
         self.views.close();
     }
 
-    /// Whether the data directory is where it was, as far as is known: for who answers from memory.
+    /// Whether the data directory is where it was, as far as is known: for whoever answers from memory.
     ///
     /// # Errors
     /// `Displaced`.

@@ -137,7 +137,7 @@ impl Tree {
         Ok(calendars)
     }
 
-    /// What was found, for who looks at many places; nothing where the service may not look, which is logged once.
+    /// What was found, for whoever looks at many places; nothing where the service may not look, which is logged once.
     pub fn if_allowed<T>(&self, found: Result<T>) -> Result<Option<T>> {
         match found {
             Err(error) if error.is_refused() => {

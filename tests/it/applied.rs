@@ -45,7 +45,7 @@ fn a_journal_stays_while_the_disk_refuses_its_files_and_what_it_refused_is_writt
         let failures = || s.log().matches("a commit is made but cannot be applied yet").count();
         eventually("it is refused", || (failures() > 0).then_some(()));
         assert!(s.has_journal());
-        assert_eq!(on_disk(&s, events), Ok(1), "placed, and as good as any other to who reads it");
+        assert_eq!(on_disk(&s, events), Ok(1), "placed, and as good as any other to whoever reads it");
         let first = inodes(&s);
         // Held, so that no other file gets their numbers.
         let held =

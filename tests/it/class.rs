@@ -78,7 +78,7 @@ fn each_view_of_a_calendar_with_class_has_its_own_etag() {
     s.get(SHARED, "bob").header("If-None-Match", &masked).status(304);
     // A calendar without CLASS has one.
     assert_eq!(s.get("/ical/pf/Holidays.ics", NOBODY).etag(), s.get("/ical/pf/Holidays.ics", "alice").etag());
-    // What changes only in the hidden part changes nothing for who does not see it.
+    // What changes only in the hidden part changes nothing for whoever does not see it.
     let body = s.get(SHARED, "alice").text().replace("Appraisal of Bob", "Appraisal, moved");
     s.put(SHARED, "alice", body).header("If-Match", &whole).status(204);
     assert_eq!(s.get(SHARED, "bob").etag(), masked);

@@ -348,7 +348,7 @@ fn a_commit_that_its_own_process_applies_is_no_unfinished_one_to_a_command() {
     }
 }
 
-/// Whether a command that finds the server's tree at `data` waits for who applies a commit there.
+/// Whether a command that finds the server's tree at `data` waits for whoever applies a commit there.
 fn waits_for_another(s: &Server, data: &Path) {
     let (holder, journal) = held_by_another(s);
     let command = Command::new(env!("CARGO_BIN_EXE_kalends"))

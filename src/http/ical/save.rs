@@ -45,7 +45,7 @@ pub async fn answer(asked: &Asked<'_>, payload: Payload) -> Result<HttpResponse>
     Ok(response.finish())
 }
 
-/// What is here, if anything is, for who may save here; from memory where that is enough.
+/// What is here, if anything is, for whoever may save here; from memory where that is enough.
 async fn current(asked: &Asked<'_>) -> Result<Option<Arc<Snapshot>>> {
     if let Some(room) = asked.site.store.glance(&asked.who, &asked.place, Role::Contributor) {
         return Ok(Some(room.snapshot));

@@ -1,4 +1,4 @@
-//! From a question for free/busy to its answer: which calendars count for who asks, and what they come to.
+//! From a question for free/busy to its answer: which calendars count for whoever asks, and what they come to.
 
 use std::sync::Arc;
 

@@ -61,7 +61,7 @@ impl Store {
     /// `precondition` is asked under the home's lock. Not on an async thread.
     ///
     /// # Errors
-    /// `LoginNeeded`, `NotFound` and `Forbidden` for who is not the owner; `BadRequest`, `Malformed` for what is no free/busy;
+    /// `LoginNeeded`, `NotFound` and `Forbidden` for whoever is not the owner; `BadRequest`, `Malformed` for what is no free/busy;
     /// `NotFound` for nothing to remove; `NoSpace`, `Io`.
     pub fn publish_busy(
         &self,

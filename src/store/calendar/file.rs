@@ -57,7 +57,7 @@ impl Stored {
         Stored { item, file: file.clone(), modified, busy: OfItem::default() }
     }
 
-    /// How much of it is seen by who sees all of its calendar, or not: see [`super::Contents::is_masked_for`].
+    /// How much of it is seen by whoever sees all of its calendar, or not: see [`super::Contents::is_masked_for`].
     pub fn seen(&self, masked: bool) -> Seen {
         match self.item.class {
             Class::Private if masked => Seen::Hidden,

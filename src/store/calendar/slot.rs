@@ -132,7 +132,7 @@ impl Slot {
         }
     }
 
-    /// As [`Slot::load`], for who can do without the texts.
+    /// As [`Slot::load`], for whoever can do without the texts.
     pub fn load_held(&self, tree: &Tree) -> Result<Option<Held>> {
         if let Some(fresh) = self.fresh_held() {
             return Ok(Some(fresh));

@@ -41,7 +41,7 @@ impl Slots {
         Some(slot)
     }
 
-    /// As [`Slots::get`], by who does not ask for the calendar's sake.
+    /// As [`Slots::get`], by whoever does not ask for the calendar's sake.
     pub fn peek(&self, path: &Path) -> Option<Arc<Slot>> {
         self.by_path.read().get(path).cloned()
     }

@@ -50,7 +50,7 @@ pub struct Snapshot {
     gzip: OnceLock<Bytes>,
     /// A hash of the body, without quotes.
     pub etag: String,
-    /// When any of it changed last; nothing for who does not see all: what changes unseen would move it.
+    /// When any of it changed last; nothing for whoever does not see all: what changes unseen would move it.
     pub modified: Option<SystemTime>,
     pub heading: Heading,
     /// See [`crate::ical::whole::Whole::made_up`].

@@ -89,7 +89,7 @@ fn is_settled(seen: &Seen, now: SystemTime) -> bool {
 /// Whether no process holds the lock at `path`. Nothing is made for the question, and the lock is held for no time.
 fn is_free(below: &Directory, path: &FsPath) -> Result<bool> {
     let Some(file) = below.open_beneath(path, OFlags::RDONLY, Mode::empty())? else { return Ok(true) };
-    // A shared one: some file systems give an exclusive one only to who may write.
+    // A shared one: some file systems give an exclusive one only to whoever may write.
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
         Err(Errno::WOULDBLOCK) => Ok(false),
         _ => Ok(true),

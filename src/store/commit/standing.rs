@@ -1,4 +1,4 @@
-//! Whether a home's files are one state, for who reads them without holding its lock.
+//! Whether a home's files are one state, for whoever reads them without holding its lock.
 
 use std::path::Path as FsPath;
 

@@ -88,7 +88,7 @@ impl Directory {
         Ok(fd.map(|fd| Directory { fd, is_open: false, path: self.path.join(path), ..*self }))
     }
 
-    /// As [`Directory::directory`], for who will read or sync it at once. On a network file system that is also what brings the
+    /// As [`Directory::directory`], for whoever will read or sync it at once. On a network file system that is also what brings the
     /// news of others.
     pub fn open(&self, path: impl AsRef<FsPath>) -> Result<Option<Directory>> {
         let path = path.as_ref();

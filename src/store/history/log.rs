@@ -60,7 +60,7 @@ impl Log {
         Log::open_after(home, None)
     }
 
-    /// As [`Log::open`], by who was the last one there, or perhaps not.
+    /// As [`Log::open`], without a listing if nobody has written there since `left` was kept.
     pub fn open_after(home: &Directory, left: Option<&Left>) -> Result<Log> {
         let directory = home.make_unsynced(LOGS)?;
         let (looked_at, stamp) = (SystemTime::now(), directory.own_stamp()?);

@@ -84,7 +84,7 @@ impl Newest {
         Newest { file: made.is_ok().then_some(file), seen: Mutex::new(seen) }
     }
 
-    /// Remembers nothing: for who serves nothing.
+    /// Remembers nothing: for whoever serves nothing.
     pub fn none() -> Newest {
         Newest { file: None, seen: Mutex::default() }
     }

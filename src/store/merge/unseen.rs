@@ -49,7 +49,7 @@ impl Plan {
         }
     }
 
-    /// Decides about what was made of a busy block by who sees all of the item by now: what is here stays, and an edit goes to the
+    /// Decides about what was made of a busy block by whoever sees all of the item by now: what is here stays, and an edit goes to the
     /// history. What the client has is a block still.
     pub fn meet_block(
         &mut self,
@@ -100,7 +100,7 @@ mod tests {
         let moved = with("LAST-MODIFIED:20261130T000000Z\r\nDURATION:PT2H\r\n");
         let shown = View::new([(block.key.id(), Known { ours: BLOCK, ..Known::of(block.look()) })]);
         let opened = item("SUMMARY:Operation\r\nLAST-MODIFIED:20260102T000000Z\r\nDURATION:PT3H\r\n");
-        // Nothing is known of who was a reader until now.
+        // Nothing is known of whoever was a reader until now.
         for base in [Base::View(&shown), Base::None] {
             for program in [Other, Mozilla, Kde] {
                 let run = |sent: &Item, here: &Item| {

@@ -1,4 +1,4 @@
-//! What is and what was at a place, for who brings it back or only tells the difference.
+//! What is and what was at a place, for whoever brings it back or only tells the difference.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! A book: the one file in which the cache has what is in one share, record behind record, the newest at the end. Who writes
 //! appends, who reads walks back from the end. What a crash or a full disk has torn is passed over, and so is what is
-//! broken: it costs no record but itself. What is in a record, and whether that is whole, is the matter of who reads it.
+//! broken: it costs no record but itself. What is in a record, and whether that is whole, is the matter of whoever reads it.
 
 use std::fs::File;
 use std::io;

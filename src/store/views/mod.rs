@@ -74,7 +74,7 @@ impl Views {
         Views { kept, thread: Mutex::new(thread.ok()) }
     }
 
-    /// Keeps nothing: for who serves nothing.
+    /// Keeps nothing: for whoever serves nothing.
     pub fn none() -> Views {
         let mut memory = Memory::new();
         memory.closing = true;

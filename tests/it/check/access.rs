@@ -9,7 +9,7 @@ use super::{Tree, event, parsed, spelled};
 use crate::mounted::Mounted;
 use crate::need::need;
 
-/// What is left after the command has run with these options, by who owns the tree and has no right to read what its modes
+/// What is left after the command has run with these options, by whoever owns the tree and has no right to read what its modes
 /// forbid.
 fn left_for_its_owner(tree: &Tree, options: &[&str]) -> Vec<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kalends"));

@@ -26,7 +26,7 @@ fn link(s: &Server, token: &str, owner: &str, role: &str, place: &str) -> String
     format!("/ical/link/{token}")
 }
 
-/// The code of an answer to who has no login, which on a link's address is never a question for one.
+/// The code of an answer to whoever has no login, which on a link's address is never a question for one.
 #[track_caller]
 fn code(request: Request) -> u16 {
     let answer = request.send();

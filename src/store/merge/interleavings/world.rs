@@ -53,7 +53,7 @@ pub struct World {
     pub loss: Loss,
     /// Whether nothing is masked at the moment.
     unmasked: bool,
-    /// All that was done, for who reads a failure.
+    /// All that was done, for whoever reads a failure.
     pub done: Vec<(usize, Act)>,
 }
 
