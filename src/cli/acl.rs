@@ -133,7 +133,9 @@ fn parse_place(text: &str) -> Result<Option<Path>> {
 fn show(store: &Store, path: &Option<Path>) -> Result<()> {
     let mut text = match store.rights(path.as_ref())? {
         Rights::None => "no .acl.json: nothing is granted\n".to_owned(),
-        Rights::Closed { reason } => format!("closed to all but the owner: {reason}\n"),
+        Rights::Closed { reason } | Rights::Unread { reason, .. } => {
+            format!("closed to all but the owner: {reason}\n")
+        }
         Rights::Granted { acl, file } => {
             let entries = acl.entries().map(|(subject, role)| format!("  {subject}: {role}\n"));
             format!("{}\n{}", file.display(), entries.collect::<String>())
@@ -177,7 +179,9 @@ fn reason(store: &Store, who: &Principal, path: &Path) -> Result<String> {
     }
     Ok(match store.rights(Some(path))? {
         Rights::None => format!("{}: there is no .acl.json from here up", Role::None),
-        Rights::Closed { reason } => format!("{}: closed to all but the owner: {reason}", Role::None),
+        Rights::Closed { reason } | Rights::Unread { reason, .. } => {
+            format!("{}: closed to all but the owner: {reason}", Role::None)
+        }
         Rights::Granted { acl, file } => match acl.role(who) {
             Ok((role, Some(subject))) => format!("{role}: \"{subject}\" in {}", file.display()),
             Ok((role, None)) => format!("{role}: no entry matches in {}", file.display()),

@@ -83,16 +83,20 @@ impl Store {
         let (at, changes) = (Instant::now(), writer.changes());
         let structure = self.slots.marks.structure(home);
         let with_rights = |path: Path| Ok((path.clone(), nearest(&self.tree, &path)?));
+        let rights = nearest(&self.tree, &Path::root(home.clone()))?;
+        let calendars =
+            self.tree.calendars(home)?.into_iter().map(with_rights).collect::<Result<Vec<_>>>()?;
+        let are_read = rights.are_read() && calendars.iter().all(|(_, rights)| rights.are_read());
         let counted = Arc::new(Counted {
-            rights: nearest(&self.tree, &Path::root(home.clone()))?,
-            calendars: self.tree.calendars(home)?.into_iter().map(with_rights).collect::<Result<_>>()?,
+            structure: structure.filter(|_| are_read),
+            rights,
+            calendars,
             published: self
                 .published(&directory, before.as_ref().and_then(|before| before.published.as_ref()))?,
             answers: before.map(|before| before.answers.clone()).unwrap_or_default(),
             writer,
             at,
             changes,
-            structure,
         });
         self.census.put(home, counted.clone());
         Ok(Some(counted))

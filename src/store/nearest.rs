@@ -47,7 +47,7 @@ pub fn rights_in(tree: &Tree, at: &FsPath) -> Result<Option<Rights>> {
         && let Some(directory) = tree.root.directory(at)?
         && directory.kind(FILE)?.is_some()
     {
-        let (rights, stamp) = rights::read(&directory)?;
+        let (rights, stamp) = rights::read(&directory);
         if let Some(stamp) = stamp {
             tree.rights.learn(file, stamp, rights.clone());
         }
@@ -63,7 +63,7 @@ impl Store {
             Some(path) => nearest(&self.tree, path),
             None => {
                 let users = self.tree.root.existing(USERS)?;
-                Ok(if users.kind(FILE)?.is_some() { rights::read(&users)?.0 } else { Rights::None })
+                Ok(if users.kind(FILE)?.is_some() { rights::read(&users).0 } else { Rights::None })
             }
         }
     }
@@ -103,6 +103,7 @@ impl Store {
             Rights::None => Acl::default(),
             Rights::Granted { acl, .. } => acl,
             Rights::Closed { reason } => return Err(Error::Config(reason)),
+            Rights::Unread { file, reason } => return Err(rights::unread(&file, &reason)),
         };
         acl.set(subject, role);
         let text = acl.to_text().into_bytes();

@@ -1,7 +1,7 @@
 //! The rights at a place: what an `.acl.json` says, or that it closes the place. Which file decides is `nearest`'s business, what
 //! its text means `acl`'s.
 
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -28,6 +28,11 @@ pub enum Rights {
     Closed {
         reason: String,
     },
+    /// There is one that could not be read just now. The owner needs none; others are told that it failed.
+    Unread {
+        file: PathBuf,
+        reason: String,
+    },
 }
 
 impl Rights {
@@ -35,7 +40,7 @@ impl Rights {
     /// a link may do what is left of its maker's rights.
     ///
     /// # Errors
-    /// `GroupsUnknown`.
+    /// `GroupsUnknown`; `Io` where they could not be read.
     pub fn role(&self, who: &Principal, path: &Path) -> Result<Role> {
         if let Principal::Link(link) = who {
             let makers = self.role(link.maker(), path)?;
@@ -49,8 +54,19 @@ impl Rights {
             Rights::Granted { acl, .. } => {
                 acl.role(who).map(|(role, _)| role).map_err(|_| Error::GroupsUnknown)
             }
+            Rights::Unread { file, reason } => Err(unread(file, reason)),
         }
     }
+
+    /// Whether they are what is there: what could not be read is to be asked for again soon.
+    pub fn are_read(&self) -> bool {
+        !matches!(self, Rights::Unread { .. })
+    }
+}
+
+/// The error of whoever needs the rights that could not be read.
+pub fn unread(file: &FsPath, reason: &str) -> Error {
+    Error::Io { path: file.to_path_buf(), source: std::io::Error::other(reason.to_owned()) }
 }
 
 /// Whether it is `who`'s own home: not through a link.
@@ -88,18 +104,21 @@ impl KnownRights {
 
 /// Reads the `.acl.json` that is in `directory`; whatever is wrong with it closes the place. With it comes the stamp that tells
 /// of every later change, if one does: not of what could not be read, nor where others write, whose news a look may miss.
-///
-/// # Errors
-/// What passes: who waits finds out.
-pub fn read(directory: &Directory) -> Result<(Rights, Option<Stamp>)> {
+pub fn read(directory: &Directory) -> (Rights, Option<Stamp>) {
     let file = directory.path().join(FILE);
     let closed = |reason: String| Rights::Closed { reason: format!("{}: {reason}", file.display()) };
     let read_at = SystemTime::now();
     let (text, stamp) = match directory.read(FILE) {
         Ok(Some(read)) => read,
-        Ok(None) => return Ok((closed("not a regular file".to_owned()), None)),
-        Err(error) if error.is_passing() => return Err(error),
-        Err(error) => return Ok((closed(error.to_string()), None)),
+        Ok(None) => return (closed("not a regular file".to_owned()), None),
+        Err(error) if error.is_passing() => {
+            let reason = match error {
+                Error::Io { source, .. } => source.to_string(),
+                other => other.to_string(),
+            };
+            return (Rights::Unread { file, reason }, None);
+        }
+        Err(error) => return (closed(error.to_string()), None),
     };
     let rights = match std::str::from_utf8(&text).map_err(|error| error.to_string()).map(Acl::parse) {
         Ok(Ok(acl)) => Rights::Granted { acl, file },
@@ -107,5 +126,5 @@ pub fn read(directory: &Directory) -> Result<(Rights, Option<Stamp>)> {
         Err(error) => closed(error),
     };
     let settled = !directory.is_remote() && !directory.is_racy(stamp, read_at);
-    Ok((rights, Some(stamp).filter(|_| settled)))
+    (rights, Some(stamp).filter(|_| settled))
 }

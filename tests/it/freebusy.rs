@@ -491,7 +491,7 @@ fn the_command_says_which_calendar_makes_more_busy_times_than_fit() {
         )
     };
     let s = with(&(0..10).map(flood).collect::<Vec<_>>());
-    let day = (Timestamp::now() + SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
+    let day = (Timestamp::now() + SignedDuration::from_hours(48)).strftime("%Y-%m-%d").to_string();
     let said = command(&s, &["alice", "--why", "--to", &day]);
     assert!(said.contains("not counted: alice/Calendar: what is over 100000 busy times"), "{said}");
 }

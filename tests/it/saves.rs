@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 use crate::calendar::{by_uid, calendar, components, event, plain, summaries, task, uids, value};
 use crate::raw::head;
@@ -433,28 +432,6 @@ fn an_event_and_a_task_of_one_uid_are_two_items() {
     new(&s, &[&event("same", "An event", &[]), &task("same", "A task", &[])]);
     assert_eq!(s.files("users/alice/New").len(), 2);
     assert_eq!(summaries(&s.get(NEW, "alice").text()), ["A task", "An event"]);
-}
-
-#[test]
-fn what_is_removed_from_main_does_not_show_as_the_other_halfs_version() {
-    let s = Server::start();
-    for half in ["Calendar", "Tasks"] {
-        s.write(&format!("users/alice/{half}/x.ics"), plain(&[&task("x", half, &[])]));
-    }
-    let shown = eventually("it is there", || {
-        let shown = s.get("/ical/main.ics", "alice").status(200);
-        shown.text().contains("SUMMARY:Calendar\r\n").then_some(shown)
-    });
-    let without = shown.text().replace(&by_uid(&shown.text(), "x"), "");
-    s.put("/ical/main.ics", "alice", without).header("If-Match", &shown.etag()).status(204);
-    assert!(!s.get("/ical/main.ics", "alice").text().contains("UID:x\r\n"));
-    let kept = s.tree("users/alice/.history/versions");
-    for half in ["Calendar", "Tasks"] {
-        let is_it = |(_, bytes): &(PathBuf, Vec<u8>)| {
-            String::from_utf8_lossy(bytes).contains(&format!("SUMMARY:{half}\r\n"))
-        };
-        assert!(kept.iter().any(is_it), "{half}");
-    }
 }
 
 #[test]

@@ -42,6 +42,13 @@ pub struct At {
     pub seen: Option<Seen>,
 }
 
+impl At {
+    /// For what has these rights: what could not be read stands for a second only, however it is watched.
+    pub fn with(self, rights: &Rights) -> At {
+        At { seen: self.seen.filter(|_| rights.are_read()), ..self }
+    }
+}
+
 /// What is in memory of a calendar.
 #[derive(Debug, Clone)]
 pub enum Held {

@@ -185,6 +185,7 @@ impl Slot {
             if gist.still_holds(digest, &directory, shape(loose.as_deref()), self.name())? {
                 let directory = Some(directory.identity()?);
                 let rights = self.rights_for(tree, directory)?;
+                let at = at.with(&rights);
                 let now = Condensed { gist: gist.clone(), digest: *digest, directory, rights, at };
                 return Ok(Some(Held::Condensed(Arc::new(now))));
             }
@@ -226,6 +227,7 @@ impl Slot {
         {
             tracing::warn!("closed to all but the owner: {reason}");
         }
+        let at = at.with(&rights);
         Ok(Some(Loaded { calendar, rights, at }))
     }
 

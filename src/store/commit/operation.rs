@@ -176,18 +176,43 @@ mod tests {
         let chattr = |how: &str, name: &str| {
             Command::new("chattr").arg(how).arg(at(name)).output().is_ok_and(|output| output.status.success())
         };
-        for (immutable, operations) in [
-            ("Calendar", [there, new("x.ics")]),
-            ("Calendar", [new("Calendar/b.ics"), new("x.ics")]),
-            ("Calendar/a.ics", [there, new("x.ics")]),
+        for (set, unset, name, operations) in [
+            ("+i", "-i", "Calendar", [there, new("x.ics")]),
+            ("+i", "-i", "Calendar", [new("Calendar/b.ics"), new("x.ics")]),
+            ("+i", "-i", "Calendar/a.ics", [there, new("x.ics")]),
+            ("+a", "-a", "Calendar/a.ics", [there, new("x.ics")]),
         ] {
-            if !chattr("+i", immutable) {
+            if !chattr(set, name) {
                 println!("skipped: nothing can be made immutable here");
                 return;
             }
             let refused = refused(&operations, &home);
-            assert!(chattr("-i", immutable));
-            assert!(refused, "{operations:?}");
+            assert!(chattr(unset, name));
+            assert!(refused, "{set} {operations:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_a_mount_is_told_before_it_is_tried_to_replace_it() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let file = tree.path().join("Calendar/a.ics");
+        std::fs::create_dir(tree.path().join("Calendar")).expect("mkdir");
+        std::fs::write(&file, "a").expect("write");
+        let mount = |words: &[&str]| {
+            Command::new(words[0])
+                .args(&words[1..])
+                .arg(&file)
+                .output()
+                .is_ok_and(|output| output.status.success())
+        };
+        if !mount(&["mount", "--bind", file.to_str().expect("UTF-8")]) {
+            println!("skipped: nothing may be mounted here");
+            return;
+        }
+        let home = Directory::root(tree.path()).expect("open");
+        let operations = [("Calendar/a.ics", State::Bytes(content_hash(b"a"))), ("x.ics", State::Absent)];
+        let refused = refused(&operations, &home);
+        assert!(mount(&["umount"]));
+        assert!(refused);
     }
 }

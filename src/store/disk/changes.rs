@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 
-use rustix::fs::{Access, AtFlags, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
+use rustix::fs::{Access, AtFlags, Gid, Mode, OFlags, Stat, StatxAttributes, StatxFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
@@ -25,13 +25,30 @@ impl Directory {
             .map_err(|error| Error::io(&self.path, error))
     }
 
-    /// Asks whether `name` may be replaced or removed where its directory may be changed: not so what is immutable.
+    /// Asks whether `name` may be replaced or removed where its directory may be changed: not so what is immutable, or may only be
+    /// added to, or is a mount, as containers have them of single files.
     pub fn ask_to_replace(&self, name: &str) -> Result<()> {
-        let how = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
-        match rustix::fs::accessat(&self.fd, name, Access::WRITE_OK, how) {
-            // Whose content may not be written may be replaced all the same.
-            Err(Errno::PERM) => Err(Error::io(self.path.join(name), Errno::PERM)),
-            _ => Ok(()),
+        let failed = |error| Err(Error::io(self.path.join(name), error));
+        let how = AtFlags::SYMLINK_NOFOLLOW;
+        let (is, can_be) = match rustix::fs::statx(&self.fd, name, how, StatxFlags::empty()) {
+            Ok(found) => (found.stx_attributes, found.stx_attributes_mask),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return failed(error),
+        };
+        if is.contains(StatxAttributes::MOUNT_ROOT) {
+            return failed(Errno::XDEV);
+        }
+        if is.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
+            return failed(Errno::PERM);
+        }
+        // Not every file system tells. Whose content may not be written may be replaced all the same.
+        let tells = can_be.contains(StatxAttributes::IMMUTABLE);
+        match tells
+            || rustix::fs::accessat(&self.fd, name, Access::WRITE_OK, how | AtFlags::EACCESS)
+                != Err(Errno::PERM)
+        {
+            true => Ok(()),
+            false => failed(Errno::PERM),
         }
     }
 

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -24,6 +24,9 @@ pub use changes::FILE_MODE;
 use crate::error::{Error, Result};
 use file_system::{FileSystem, Mount};
 use stamp::Stamp;
+
+/// How often an open is tried again that was told to; after a tenth of them a millisecond later each time.
+const MOST_AGAIN: u32 = 1_000;
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -125,11 +128,19 @@ impl Directory {
         // Non-blocking, so that opening a planted FIFO cannot hang.
         let waits = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NONBLOCK };
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | waits;
+        let mut again = 0;
         loop {
             match rustix::fs::openat2(&self.fd, path, flags, mode, RESOLVE) {
                 Ok(fd) => return Ok(Some(fd)),
-                // A rename elsewhere made the kernel unsure of its walk.
-                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::INTR) => {}
+                // A rename elsewhere made the kernel unsure of its walk; or somebody holds a lease on the file, as Samba does, and
+                // is being asked to end it.
+                Err(Errno::AGAIN) if again < MOST_AGAIN => {
+                    again += 1;
+                    if again > MOST_AGAIN / 10 {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
                 Err(
                     Errno::NOENT
                     | Errno::NOTDIR

@@ -116,7 +116,8 @@ impl Staging {
         let (staged, _) = self.create(target)?;
         // Over what a kill has left of an earlier try.
         staged.place(target, TRIED)?;
-        target.unlink(TRIED)
+        // Somebody who clears up may have been faster.
+        target.remove(TRIED)
     }
 
     /// Has `make` make something of a new name in the staging directory: in another one if that was removed, as when a backup

@@ -289,7 +289,7 @@ impl<'h> Timeline<'h> {
         let (mut told, mut missing) = (BTreeSet::new(), 0);
         for record in self.changes[..from].iter().rev().filter(|record| self.was_made(record)) {
             if !record.calendar.is_empty() && FsPath::new(&record.calendar) == calendar {
-                // Which files went or came with it is not on record.
+                // It went or came as a whole: what was missing before is not missing from what came after.
                 break;
             }
             told.extend(record.removed.iter().filter_map(|file| name_in(file, calendar)));

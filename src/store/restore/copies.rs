@@ -43,12 +43,6 @@ impl Looked<'_> {
 
 /// Copies all in a directory that is `wanted`, and all in the directories there.
 pub fn all(from: &Directory, into: &Directory, wanted: &dyn Fn(&OsStr, EntryKind) -> bool) -> Result<()> {
-    for name in [ACCESS, DEFAULT] {
-        let mut acl = [0; 4096];
-        if let Some(len) = from.attribute(name, &mut acl) {
-            unless_refused(into.set_attribute(name, &acl[..len]))?;
-        }
-    }
     for (name, kind) in from.all_entries()?.into_iter().filter(|(name, kind)| wanted(name, *kind)) {
         let copy = Copy { from, name: &name, into, to: &name };
         unless_refused(match kind {
@@ -56,6 +50,13 @@ pub fn all(from: &Directory, into: &Directory, wanted: &dyn Fn(&OsStr, EntryKind
             EntryKind::Directory => copy.directory(),
             EntryKind::Other => Err(copy.failed(io::Error::other("neither a file nor a directory"))),
         })?;
+    }
+    // Last: they may keep us from filling it.
+    for name in [ACCESS, DEFAULT] {
+        let mut acl = [0; 4096];
+        if let Some(len) = from.attribute(name, &mut acl) {
+            unless_refused(into.set_attribute(name, &acl[..len]))?;
+        }
     }
     Ok(())
 }

@@ -80,12 +80,11 @@ impl Writing {
         read: impl Fn(&Path, &str) -> Option<Vec<u8>>,
     ) -> Result<Vec<(PathBuf, Content)>> {
         let stored = self.stored(plan, sent);
-        let shown = |key: &Key| stored.get(key).and_then(|versions| versions.first());
         for target in &mut self.targets {
             target.make_if_new();
         }
         for item in plan.take.iter().map(|ordinal| &sent[*ordinal]) {
-            match shown(&item.key) {
+            match stored.get(&item.key) {
                 Some((at, old)) => self.targets[*at].change(old, Some(item))?,
                 None => {
                     let refused = || Error::Forbidden("you may not add items of this kind here".to_owned());
@@ -94,13 +93,8 @@ impl Writing {
                 }
             }
         }
-        for versions in plan.remove.iter().filter_map(|key| stored.get(key)) {
-            for (ordinal, (at, old)) in versions.iter().enumerate() {
-                // The other calendar's version would be served from now on, which nobody asked for.
-                if ordinal == 0 || self.targets[*at].may_remove(old) {
-                    self.targets[*at].change(old, None)?;
-                }
-            }
+        for (at, old) in plan.remove.iter().filter_map(|key| stored.get(key)) {
+            self.targets[*at].change(old, None)?;
         }
         self.targets.iter_mut().for_each(|target| target.split(&read));
         if plan.touches
@@ -111,26 +105,28 @@ impl Writing {
         }
         let lost = plan.lost.iter().filter_map(|ordinal| {
             let item = &sent[*ordinal];
-            let (at, old) = shown(&item.key)?;
+            let (at, old) = stored.get(&item.key)?;
             Some((self.targets[*at].below_home(&old.file), Content::Item(item.clone())))
         });
         Ok(lost.collect())
     }
 
-    /// Where the items of the plan lie now: of each first the version that the asker is shown.
-    fn stored(&self, plan: &Plan, sent: &[Arc<Item>]) -> HashMap<Key, Vec<(usize, Arc<Stored>)>> {
+    /// Where the items of the plan lie now: of one in two calendars the version that the asker is shown. The other stays, for he
+    /// never saw it.
+    fn stored(&self, plan: &Plan, sent: &[Arc<Item>]) -> HashMap<Key, (usize, Arc<Stored>)> {
         let mut wanted: HashSet<&Key> = plan.remove.iter().collect();
         wanted.extend(plan.take.iter().chain(&plan.lost).map(|ordinal| &sent[*ordinal].key));
-        let mut stored: HashMap<Key, Vec<_>> = HashMap::new();
+        let mut found: HashMap<Key, (usize, Arc<Stored>)> = HashMap::new();
         for (at, target) in self.targets.iter().enumerate() {
             let items = target.calendar.contents.items.iter();
             for item in items.filter(|stored| wanted.contains(&stored.item.key)) {
-                stored.entry(item.item.key.clone()).or_default().push((at, item.clone()));
+                let shown = found.entry(item.item.key.clone()).or_insert_with(|| (at, item.clone()));
+                if self.targets[shown.0].seen(&shown.1) == Seen::Hidden {
+                    *shown = (at, item.clone());
+                }
             }
         }
-        let is_hidden = |(at, stored): &(usize, Arc<Stored>)| self.targets[*at].seen(stored) == Seen::Hidden;
-        stored.values_mut().for_each(|versions| versions.sort_by_key(is_hidden));
-        stored
+        found
     }
 
     /// What is gone here and only the client has any more, for the history of the home. A busy block is not what is gone.
@@ -199,11 +195,6 @@ impl Target {
 
     fn seen(&self, stored: &Stored) -> Seen {
         stored.seen(self.calendar.contents.is_masked_for(self.role))
-    }
-
-    /// Whether the asker, who was shown another calendar's version of it, may remove it all the same.
-    fn may_remove(&self, stored: &Stored) -> bool {
-        self.role >= Role::Editor && self.writable().is_ok() && self.seen(stored) == Seen::Whole
     }
 
     /// What of it the asker sees whole.
