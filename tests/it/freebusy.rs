@@ -1,5 +1,7 @@
 //! Free/busy: one VFREEBUSY from the calendars that the asker may see busy periods of.
 
+use std::time::{Duration, SystemTime};
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{assert_well_formed, plain, unfold, value};
@@ -524,10 +526,18 @@ fn an_old_name_of_a_zone_counts_where_the_system_has_it_not() {
 
 #[test]
 fn no_stamp_is_of_a_time_to_come() {
-    let s = with(&[at("meeting", 400, &[])]);
-    for question in ["", "&show=events"] {
-        let text = s.get(&format!("{ALICE}?start={}{question}", hour(300)), "bob").status(200).text();
-        let stamp = value(&text, "DTSTAMP").expect("a stamp");
-        assert!(stamp < hour(1), "{text}");
+    let meeting = at("meeting", 400, &[]);
+    for modified in [SystemTime::now(), SystemTime::now() + Duration::from_hours(24)] {
+        let s = Server::prepared(|data| {
+            let name = "users/alice/Calendar/all.ics";
+            write(data, name, plain(&[&meeting]));
+            let file = std::fs::File::open(data.join(name)).expect("the calendar");
+            file.set_modified(modified).expect("a time");
+        });
+        for (start, shows) in [(-3, ""), (-3, "&show=events"), (300, ""), (300, "&show=events")] {
+            let text = s.get(&format!("{ALICE}?start={}{shows}", hour(start)), "bob").status(200).text();
+            let stamp = value(&text, "DTSTAMP").expect("a stamp");
+            assert!(stamp < hour(1), "{text}");
+        }
     }
 }

@@ -126,10 +126,10 @@ fn url(site: &Site, name: &str) -> Option<String> {
 /// When something last changed, or the window began to be this one: never later than now.
 fn stamp(busy: &Busy, window: &TimeRange) -> Timestamp {
     let modified = Timestamp::try_from(busy.modified).unwrap_or(Timestamp::UNIX_EPOCH);
-    match window.start <= Timestamp::now() {
-        true => modified.max(window.start),
-        false => modified,
-    }
+    let now = Timestamp::now();
+    // A file may have any time that somebody gives it.
+    let past = [modified, window.start].into_iter().filter(|time| *time <= now);
+    past.max().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// What tells the busy times of one scope from those of another.
