@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::propfind::{Depth, Kind, MAX_BODY, Resource, Wanted, finite_depth, multi_status};
 use super::target::{Collection, Target};
-use super::{Site, blocking, header, holder, login};
+use super::{Site, beat, blocking, header, login};
 use crate::acl::Role;
 use crate::auth::Token;
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ pub async fn answer(
     .await;
     // Of a link every miss is on the beat, wherever it comes from.
     if link.is_none() && matches!(listed, Err(Error::NotFound | Error::LoginNeeded)) {
-        holder::miss(begun).await;
+        beat::miss(begun).await;
     }
     let (role, members) = listed?;
     if request.method().as_str() != "PROPFIND" {

@@ -1,6 +1,6 @@
 //! Who holds a secret link: from the token in an address to a Principal, and what is kept from who holds none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use jiff::{Timestamp, ToSpan, Unit};
 use parking_lot::Mutex;
 
 use super::peer::{client, is_private};
-use super::{Site, blocking, program};
+use super::{Site, beat, blocking, program};
 use crate::acl::Principal;
 use crate::auth::{Authenticator, Token};
 use crate::error::{Error, Result};
@@ -23,11 +23,6 @@ const MAKER_FOR: Duration = Duration::from_secs(5);
 
 /// How often the use of a link is written down.
 const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// Every "not found" on a link's address, or of a collection, takes this long, or a multiple: a token that is wrong, one that is dead and
-/// one that leads elsewhere are told apart neither by the answer nor by the time it took. The members of a collection are
-/// judged one by one, and none is to be told from many.
-const MISS: Duration = Duration::from_millis(100);
 
 /// What an account was when it was looked at; nothing if it was not there or may not be used.
 #[derive(Debug, Clone)]
@@ -50,8 +45,8 @@ type Asked = (String, Option<IpAddr>);
 pub struct Links {
     /// The accounts of makers, by whom they were asked for: PAM may refuse an address. Guards the map only.
     makers: Mutex<HashMap<Asked, Seen>>,
-    /// Those of them that the log knows to be refused. Guards the set only.
-    refused: Mutex<HashSet<Asked>>,
+    /// The makers that the log knows to be refused, and from where. Guards the map only.
+    refused: Mutex<HashMap<String, Option<IpAddr>>>,
     /// When the use of a link was last written down by this process. Guards the map only.
     noted: Mutex<HashMap<LinkId, Instant>>,
 }
@@ -71,30 +66,29 @@ impl Links {
         }
         // A directory that answers to another spelling speaks of an account that did not make the link.
         let account = auth.active(name, peer)?.filter(|maker| maker.user() == Some(name));
-        self.tell_refused(&asked, account.is_none());
+        self.tell_refused(name, peer, account.is_none());
         let mut makers = self.makers.lock();
         makers.retain(|_, seen| seen.is_fresh());
         makers.insert(asked, Seen { when: Instant::now(), account: account.clone() });
         Ok(account)
     }
 
-    /// Logs a maker who is refused, once until that changes: who holds the link is told nothing.
-    fn tell_refused(&self, asked: &Asked, is_refused: bool) {
-        const MOST: usize = 1_000;
+    /// Logs a maker who is refused, once until that changes where it was noticed: who holds the link is told nothing.
+    fn tell_refused(&self, name: &str, peer: Option<IpAddr>, is_refused: bool) {
         let mut refused = self.refused.lock();
-        if !is_refused {
-            refused.remove(asked);
-            return;
-        }
-        if refused.len() == MOST {
-            refused.clear();
-        }
-        if refused.insert(asked.clone()) {
-            let from = asked.1.map_or_else(|| "a Unix socket".to_owned(), |peer| peer.to_string());
-            tracing::warn!(
-                "a link of {:?} is used from {from}, and the account is gone or may not be used",
-                asked.0
-            );
+        match refused.get(name) {
+            None if is_refused => {
+                refused.insert(name.to_owned(), peer);
+                let from = peer.map_or_else(|| "a Unix socket".to_owned(), |peer| peer.to_string());
+                tracing::warn!(
+                    "a link of {name:?} is used from {from}, and the account is gone or may not be used"
+                );
+            }
+            // Elsewhere it may always have been let in.
+            Some(from) if !is_refused && *from == peer => {
+                refused.remove(name);
+            }
+            _ => {}
         }
     }
 
@@ -150,7 +144,7 @@ pub async fn sealed(answer: impl Future<Output = Result<HttpResponse>>) -> HttpR
     let mut response = match answer.await {
         Ok(response) => response,
         Err(Error::NoAddress | Error::NotFound | Error::LoginNeeded | Error::LoginRefused) => {
-            miss(begun).await;
+            beat::miss(begun).await;
             HttpResponse::from_error(Error::NotFound)
         }
         Err(error) => HttpResponse::from_error(error),
@@ -160,25 +154,23 @@ pub async fn sealed(answer: impl Future<Output = Result<HttpResponse>>) -> HttpR
     response
 }
 
-/// Waits until a miss that has `begun` then may be told.
-pub async fn miss(begun: Instant) {
-    tokio::time::sleep(rest_of_miss(begun.elapsed())).await;
-}
-
-/// What a miss that took `elapsed` still has to wait.
-fn rest_of_miss(elapsed: Duration) -> Duration {
-    let over = elapsed.as_nanos() % MISS.as_nanos();
-    MISS.saturating_sub(Duration::from_nanos(over as u64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn all_misses_end_on_the_same_beat() {
-        for (elapsed, rest) in [(0, 100), (1, 99), (99, 1), (100, 100), (250, 50)] {
-            assert_eq!(rest_of_miss(Duration::from_millis(elapsed)), Duration::from_millis(rest));
+    fn a_refused_maker_is_told_of_once_though_others_use_the_link_from_elsewhere() {
+        let links = Links::default();
+        let peer = |last| Some(IpAddr::from([192, 0, 2, last]));
+        for (from, is_refused, told) in [
+            (peer(1), false, None),
+            (peer(2), true, Some(peer(2))),
+            (peer(3), true, Some(peer(2))),
+            (peer(1), false, Some(peer(2))),
+            (peer(2), false, None),
+        ] {
+            links.tell_refused("alice", from, is_refused);
+            assert_eq!(links.refused.lock().get("alice").copied(), told, "{from:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! HTTP: addresses, preconditions, status codes, and what is said in headers and bodies. The only floor that names actix.
 
+mod beat;
 mod body;
 mod collection;
 mod connections;
