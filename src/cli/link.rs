@@ -76,8 +76,11 @@ fn add(config: &Config, store: &Store, link: &SecretLink) -> Result<String> {
     }
     // Where that cannot be told, as by a user who may not read the passwords, the server will tell.
     if matches!(auth.active(&link.owner, None), Ok(None)) {
-        let words = format!("the account {} may not be used: a link of it would be dead", link.owner);
-        return Err(Error::BadRequest(words));
+        // Nor is it told where the link will be used from, on which the answer may depend.
+        eprintln!(
+            "kalends: warning: the account {} may not be used: its link is dead where that holds",
+            link.owner
+        );
     }
     store.may_share(&maker, link).map_err(|error| match error {
         Error::NotFound => Error::BadRequest(format!("{}: nothing that {maker} may see", link.place)),
