@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
@@ -45,8 +47,7 @@ pub struct Config {
     /// How many megabytes each home's history may take.
     pub history_mb: u64,
     /// Peers whose Forwarded or X-Forwarded-For header is believed, and that may pass passwords on over plain HTTP.
-    #[serde(deserialize_with = "canonical")]
-    pub proxies: Vec<IpAddr>,
+    pub proxies: Vec<Proxy>,
     /// How many connections one address may have at once; those of `proxies` are not counted.
     pub connections_per_address: usize,
     pub auth: Auth,
@@ -76,6 +77,15 @@ pub struct Auth {
 pub enum Method {
     Pam,
     File,
+}
+
+/// A peer that stands for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    /// As peers are compared: a dual-stack socket has IPv4 addresses as `::ffff:192.0.2.1`, here they are IPv4.
+    At(IpAddr),
+    /// Whoever connects to the Unix socket.
+    Unix,
 }
 
 /// How changes behind the server are noticed.
@@ -282,10 +292,30 @@ fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Addresses as peers are compared: a dual-stack socket has IPv4 ones as `::ffff:192.0.2.1`.
-fn canonical<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
-    let addresses = Vec::<IpAddr>::deserialize(deserializer)?;
-    Ok(addresses.iter().map(IpAddr::to_canonical).collect())
+impl<'de> Deserialize<'de> for Proxy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Proxy, D::Error> {
+        deserializer.deserialize_str(Words)
+    }
+}
+
+/// How a [`Proxy`] is written. A visitor, since the mistakes that it finds have their line.
+struct Words;
+
+impl Visitor<'_> for Words {
+    type Value = Proxy;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an IP address or \"unix\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Proxy, E> {
+        if text == "unix" {
+            return Ok(Proxy::Unix);
+        }
+        let address: Result<IpAddr, _> = text.parse();
+        let mistake = |_| E::invalid_value(Unexpected::Str(text), &self);
+        address.map(|address| Proxy::At(address.to_canonical())).map_err(mistake)
+    }
 }
 
 /// The line, from 1, in which the byte at `at` is.
@@ -345,11 +375,11 @@ mod tests {
 
     #[test]
     fn a_proxy_is_the_same_however_its_address_is_written() {
-        let config = Config::parse("proxies = [\"::ffff:192.0.2.1\", \"192.0.2.2\", \"2001:db8::1\"]");
-        let addresses = config.expect("addresses").proxies;
+        let text = "proxies = [\"::ffff:192.0.2.1\", \"192.0.2.2\", \"unix\", \"2001:db8::1\"]";
+        let at = |text: &str| Proxy::At(text.parse().expect("an address"));
         assert_eq!(
-            addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+            Config::parse(text).expect("proxies").proxies,
+            [at("192.0.2.1"), at("192.0.2.2"), Proxy::Unix, at("2001:db8::1")]
         );
     }
 
@@ -410,7 +440,7 @@ mod tests {
             ("history_days = 36501", 1, "history_days: 0 to 36500, not 36501"),
             ("history_mb = 1000001", 1, "history_mb: 0 to 1000000, not 1000001"),
             ("connections_per_address = 0", 1, "connections_per_address: 1 to 1000000, not 0"),
-            ("proxies = [\"localhost\"]", 1, "IP address"),
+            ("proxies = [\"localhost\"]", 1, "expected an IP address or \"unix\""),
             ("watch = \"inotify\"", 1, "watch: unknown variant `inotify`"),
             ("listen = ", 1, "string"),
         ] {

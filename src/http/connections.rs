@@ -10,12 +10,14 @@ use actix_web::rt::net::TcpStream;
 use parking_lot::Mutex;
 use rustix::net::Shutdown;
 
+use crate::config::Proxy;
+
 /// The connections of all addresses that are counted.
 #[derive(Debug)]
 pub struct Connections {
     most: usize,
     /// They stand for others.
-    proxies: Vec<IpAddr>,
+    proxies: Vec<Proxy>,
     /// Guards the map only.
     open: Arc<Mutex<HashMap<IpAddr, Open>>>,
 }
@@ -36,7 +38,7 @@ struct Counted {
 }
 
 impl Connections {
-    pub fn new(most: usize, proxies: Vec<IpAddr>) -> Connections {
+    pub fn new(most: usize, proxies: Vec<Proxy>) -> Connections {
         Connections { most, proxies, open: Arc::default() }
     }
 
@@ -60,7 +62,7 @@ impl Connections {
 
     /// Nothing for a proxy.
     fn count(&self, peer: IpAddr) -> Result<Option<Counted>, TooMany> {
-        if self.proxies.contains(&peer) {
+        if self.proxies.contains(&Proxy::At(peer)) {
             return Ok(None);
         }
         let address = block(peer);
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_and_a_proxy_any_number() {
-        let connections = Connections::new(2, vec![address("192.0.2.9")]);
+        let connections = Connections::new(2, vec![Proxy::At(address("192.0.2.9"))]);
         let count = |text: &str| connections.count(address(text));
         let (first, second) = (count("192.0.2.1"), count("192.0.2.1"));
         assert!(first.is_ok() && second.is_ok() && count("192.0.2.1").is_err());

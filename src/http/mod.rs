@@ -28,7 +28,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::acl::Principal;
 use crate::auth::{Authenticator, Token};
-use crate::config::Config;
+use crate::config::{Config, Proxy};
 use crate::error::{Error, Result};
 use crate::store::{Origin, Store};
 use body::Bodies;
@@ -60,9 +60,9 @@ impl Site {
         }
     }
 
-    /// Whether the peer is a proxy that the configuration names.
-    fn trusts(&self, peer: IpAddr) -> bool {
-        self.config.proxies.contains(&peer)
+    /// Whether the peer, without an address at a Unix socket, is a proxy that the configuration names.
+    fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        self.config.proxies.contains(&peer.map_or(Proxy::Unix, Proxy::At))
     }
 }
 

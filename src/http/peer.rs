@@ -11,17 +11,19 @@ use super::Site;
 pub fn is_private(site: &Site, request: &HttpRequest) -> bool {
     match request.peer_addr() {
         None => true,
-        Some(peer) => peer.ip().to_canonical().is_loopback() || site.trusts(peer.ip().to_canonical()),
+        Some(peer) => {
+            let peer = peer.ip().to_canonical();
+            peer.is_loopback() || site.trusts(Some(peer))
+        }
     }
 }
 
-/// The client's address; behind a proxy that the admin vouches for, the one that the proxy saw. Who connects to a Unix socket is
-/// vouched for by its mode.
+/// The client's address, which a Unix socket has none of; behind a proxy that the admin vouches for, the one that the proxy saw.
 pub fn client(site: &Site, request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    match peer {
-        Some(peer) if !site.trusts(peer) => Some(peer),
-        proxy => seen(request.headers(), |address| site.trusts(address)).or(proxy),
+    match site.trusts(peer) {
+        true => seen(request.headers(), |address| site.trusts(Some(address))).or(peer),
+        false => peer,
     }
 }
 
