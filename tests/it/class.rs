@@ -272,6 +272,33 @@ fn who_may_see_all_by_now_brings_no_busy_block_along() {
 }
 
 #[test]
+fn what_one_machine_made_of_a_busy_block_counts_no_more_where_another_has_the_event() {
+    type Change = fn(&str) -> String;
+    let edits: [(Change, &str); 3] = [
+        (|block| block.replace("SUMMARY:Busy", "SUMMARY:Ask Alice?\r\nLOCATION:Here"), "conflicts=1"),
+        (|block| block.replace("CLASS:CONFIDENTIAL\r\n", "LOCATION:Here\r\n"), "conflicts=1"),
+        // The other is one that he did not see at all.
+        (|_| String::new(), "kept=2, removed=0"),
+    ];
+    for (edit, told) in edits {
+        let s = Server::start();
+        let rights = |role: &str| {
+            s.write("users/alice/Work/Projects/.acl.json", format!("{{\"user:bob\": \"{role}\"}}"));
+        };
+        rights("editor");
+        let before = by_uid(&s.get(SHARED, "alice").text(), CONFIDENTIAL);
+        let shown = s.get(SHARED, "bob").text();
+        let block = by_uid(&shown, CONFIDENTIAL);
+        assert!(block.contains("SUMMARY:Busy"), "{block}");
+        rights("master");
+        eventually("he sees all", || s.get(SHARED, "bob").text().contains("Appraisal").then_some(()));
+        let saved = s.put(SHARED, "bob", shown.replace(&block, &edit(&block))).status(204);
+        assert!(saved.header("Kalends-Merge").contains(told), "{saved}");
+        assert_eq!(by_uid(&s.get(SHARED, "alice").text(), CONFIDENTIAL), before);
+    }
+}
+
+#[test]
 fn of_one_key_in_both_halves_what_an_asker_sees_is_what_he_saves() {
     let s = Server::start();
     let half = |half: &str, more: &[&str]| {

@@ -87,7 +87,7 @@ impl Plan {
         if ours.is_some_and(is_here) {
             return;
         }
-        if let Some(ours) = ours.filter(|ours| is_of_block(sent, ours, base)) {
+        if let Some(ours) = ours.filter(|ours| is_of_block(sent, ours, base, program)) {
             return self.meet_block(ordinal, sent, ours, base, program);
         }
         match (base, ours) {

@@ -2,23 +2,25 @@
 //! whose place it is shown. Pure.
 
 use super::base::Base;
+use super::misread::is_unedited;
 use super::plan::Plan;
 use super::program::Program;
 use crate::ical::item::Item;
 use crate::store::views::view::{BLOCK, Known};
 
-/// Whether the client, who sees all of `ours` by now, had no more than a busy block of it. Where it is not known what it had, the
-/// sent item tells: it is called so, and ours is not.
-pub fn is_of_block(sent: &Item, ours: &Item, base: &Base<'_>) -> bool {
+/// Whether the client, who sees all of `ours` by now, may have had no more than a busy block of it. Where one of its copies is a
+/// block, all counts as made of that but what another copy has as it is sent. Where it is not known what it had, the sent item
+/// tells: it is called so, and ours is not.
+pub fn is_of_block(sent: &Item, ours: &Item, base: &Base<'_>, program: Program) -> bool {
     let copies = match base {
         Base::Here | Base::Replace => return false,
         Base::None | Base::View(_) | Base::Copies(_) => base.copies(&sent.key),
     };
-    let blocks = copies.iter().filter(|known| known.ours == BLOCK).count();
-    if !copies.is_empty() && blocks == copies.len() {
-        return true;
+    if copies.iter().any(|known| known.ours == BLOCK) {
+        let is_whole = |known: &Known| known.ours != BLOCK && is_unedited(known, sent, Some(ours), program);
+        return !copies.iter().any(is_whole);
     }
-    let had_all = blocks == 0 && !copies.is_empty() && base.is_known();
+    let had_all = !copies.is_empty() && base.is_known();
     !had_all && sent.is_busy_block() && !ours.is_busy_block()
 }
 
@@ -72,16 +74,26 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::base::Here;
     use super::super::merge;
     use super::Program::{Kde, Mozilla, Other};
     use super::*;
     use crate::ical::cut::cut;
+    use crate::ical::item::{Key, KeyMap};
+    use crate::store::views::copies::Copies;
+    use crate::store::views::parents::Parents;
     use crate::store::views::view::View;
+    use crate::store::views::view_names::ViewName;
 
     fn item(lines: &str) -> Item {
+        named("1", lines)
+    }
+
+    fn named(uid: &str, lines: &str) -> Item {
         let text = format!(
-            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260101T100000Z\r\n{lines}END:VEVENT\r\nEND:VCALENDAR\r\n"
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nDTSTART:20260101T100000Z\r\n{lines}END:VEVENT\r\nEND:VCALENDAR\r\n"
         );
         cut(text.as_bytes()).expect("a good item").items.remove(0)
     }
@@ -115,5 +127,41 @@ mod tests {
         }
         let plan = run(moved, &Base::None, &block, Other);
         assert_eq!(plan.take, [0], "who owns a bare block may edit it");
+    }
+
+    #[test]
+    fn where_one_of_two_copies_is_a_busy_block_what_is_made_of_it_counts_no_more() {
+        let with = |lines: &str| item(&format!("{lines}LAST-MODIFIED:20300101T000000Z\r\n"));
+        let was = item("SUMMARY:Surgery\r\nCLASS:CONFIDENTIAL\r\n");
+        let other = named("2", "SUMMARY:Other\r\n");
+        let block = was.busy();
+        let beside = (other.key.id(), Known::of(other.look()));
+        let shown = |known: Known| Arc::new(View::new([(was.key.id(), known), beside]));
+        let views = [Known { ours: BLOCK, ..Known::of(block.look()) }, Known::of(was.look())].map(shown);
+        let here: KeyMap<&Key, Here<'_>> =
+            [&was, &other].into_iter().map(|item| (&item.key, Here::Whole(item))).collect();
+        for order in [[0, 1], [1, 0]] {
+            let mut copies = Copies::default();
+            order.iter().for_each(|at| copies.fetched([*at; 16], true));
+            for program in [Other, Kde] {
+                let run = |sent: &[&Item]| {
+                    let look = |item: &&Item| (item.key.id(), *item.look_as_sent());
+                    let find = |name: &ViewName| Some(views[usize::from(name[0])].clone());
+                    let parents = Parents::of(&copies, find, sent.iter().map(look).collect(), program);
+                    let plan =
+                        merge(sent, &Base::Copies(&parents), &here, program).expect("nothing is hidden");
+                    (plan.take.len(), plan.remove.len(), plan.conflicts, plan.kept)
+                };
+                for made in [
+                    with("SUMMARY:Ask Carol?\r\nCLASS:CONFIDENTIAL\r\nDURATION:PT1H\r\n"),
+                    with("SUMMARY:Busy\r\nDURATION:PT1H\r\n"),
+                ] {
+                    assert_eq!(run(&[&made, &other]), (0, 0, 1, 0), "{order:?} {program:?}");
+                }
+                assert_eq!(run(&[&other]), (0, 0, 0, 1), "{order:?} {program:?}");
+                assert_eq!(run(&[&block, &other]), (0, 0, 0, 0), "{order:?} {program:?}");
+                assert_eq!(run(&[&was]), (0, 1, 0, 0), "a deletion elsewhere counts");
+            }
+        }
     }
 }

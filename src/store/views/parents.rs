@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::copies::{Copies, Entry, MANY};
-use super::view::{Known, View};
+use super::view::{BLOCK, Known, View};
 use super::view_names::ViewName;
 use crate::ical::item::{Item, KeyId};
 use crate::ical::meaning::Look;
@@ -72,11 +72,11 @@ impl Parents {
         self.views.iter().rev().find_map(|view| view.get(id))
     }
 
-    /// Whether the client had an item, whichever copy it comes from, and knows it as it is here.
+    /// Whether the client had an item, and more than a busy block of it, whichever copy it comes from, and knows it as it is here.
     pub fn all_had(&self, id: &KeyId, here: &Item) -> bool {
         // Who had another version and left it out deleted the item as well as who had this one.
         self.are_known()
-            && self.views.iter().all(|view| view.get(id).is_some())
+            && self.views.iter().all(|view| view.get(id).is_some_and(|known| known.ours != BLOCK))
             && self
                 .views
                 .iter()

@@ -1,6 +1,6 @@
 //! A machine of the model: the copy that a program has, and what its user does with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::press::{Form, NOT_LOADED, Press, Text, Texts, Version};
 use crate::store::merge::program::Program;
@@ -76,7 +76,7 @@ pub struct Machine {
     /// What its user took back, and it has not saved.
     pub undone: BTreeSet<Version>,
     /// What its user deleted since its copy was loaded, as it was known.
-    pub deleted: BTreeMap<u8, Version>,
+    pub deleted: Texts,
     /// What its user made and it has not saved.
     pub unsaved: BTreeSet<Version>,
     /// What its user made of a busy block.
@@ -97,7 +97,7 @@ impl Machine {
             known: Texts::new(),
             before: None,
             undone: BTreeSet::new(),
-            deleted: BTreeMap::new(),
+            deleted: Texts::new(),
             unsaved: BTreeSet::new(),
             of_blocks: BTreeSet::new(),
         }
@@ -161,23 +161,22 @@ impl Machine {
 
     pub fn delete(&mut self, which: fn(&mut Texts) -> Option<(u8, Text)>) {
         self.before = Some(self.copy.clone());
-        if let Some((uid, (version, _))) = which(&mut self.copy) {
-            let known = self.known.get(&uid).map_or(version, |(known, _)| *known);
-            self.deleted.insert(uid, known);
-            self.forget(&version);
+        if let Some((uid, text)) = which(&mut self.copy) {
+            self.deleted.insert(uid, self.known.get(&uid).copied().unwrap_or(text));
+            self.forget(&text.0);
         }
     }
 
     pub fn undo(&mut self) {
         let Some(before) = self.before.take() else { return };
         let undone = std::mem::replace(&mut self.copy, before);
-        for (uid, (version, _)) in undone {
+        for (uid, (version, form)) in undone {
             if self.copy.get(&uid).is_none_or(|(before, _)| *before != version) {
                 self.forget(&version);
                 self.undone.extend(self.copy.get(&uid).map(|(before, _)| *before));
             }
             if !self.copy.contains_key(&uid) {
-                self.deleted.insert(uid, version);
+                self.deleted.insert(uid, (version, form));
             }
         }
         for (uid, (version, _)) in &self.copy {
@@ -185,6 +184,12 @@ impl Machine {
                 self.undone.insert(*version);
             }
         }
+    }
+
+    /// Whether what its user deleted was a busy block, or made of one.
+    pub fn deleted_block(&self, uid: u8) -> bool {
+        let is_of_block = |(version, form): &Text| *form == Form::Busy || self.of_blocks.contains(version);
+        self.deleted.get(&uid).is_some_and(is_of_block)
     }
 
     /// Its user wants this version no longer.

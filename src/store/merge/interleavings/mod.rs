@@ -22,7 +22,7 @@ use world::{Counts, Loss, Random, World};
 const FULL: Role = Role::Full;
 
 /// Who takes part: what they run, what the server knows them by, what they may.
-const CASTS: [&[(Kind, usize, Role)]; 16] = [
+const CASTS: [&[(Kind, usize, Role)]; 17] = [
     &[(Kind::Kde, 0, FULL)],
     &[(Kind::OneWay, 0, FULL)],
     &[(Kind::Thunderbird, 0, FULL), (Kind::Thunderbird, 1, FULL)],
@@ -33,6 +33,7 @@ const CASTS: [&[(Kind, usize, Role)]; 16] = [
     &[(Kind::OneWay, 0, FULL), (Kind::OneWay, 0, FULL)],
     &[(Kind::Thunderbird, 0, Role::Masked), (Kind::Kde, 1, FULL)],
     &[(Kind::Kde, 0, Role::Masked), (Kind::Thunderbird, 1, FULL)],
+    &[(Kind::Kde, 0, Role::Masked), (Kind::Kde, 0, Role::Masked)],
     &[(Kind::Kde, 0, Role::Contributor), (Kind::Thunderbird, 1, Role::Contributor)],
     &[(Kind::Kde, 0, FULL), (Kind::Kde, 0, FULL), (Kind::Thunderbird, 1, FULL)],
     &[(Kind::Kde, 0, FULL), (Kind::OneWay, 1, FULL), (Kind::OneWay, 1, FULL)],

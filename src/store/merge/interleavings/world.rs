@@ -128,6 +128,8 @@ impl World {
         // Who undoes what stayed in doubt sends just what the other was shown.
         let undoes = machine.kind != Kind::OneWay
             || !self.machines.iter().any(|other| other.kind == Kind::Kde && other.client == machine.client);
+        // So does who undoes an edit of a busy block that another machine has as well.
+        let undoes = undoes && (machine.role != Role::Masked || self.is_one_machine(machine.client));
         let acts = machine.acts().into_iter().filter(|act| undoes || *act != Act::Undo);
         again.into_iter().chain(acts).chain(replaces.then_some(Act::Replace)).collect()
     }
@@ -290,6 +292,8 @@ impl World {
             let may_go = replace || machine.deleted.contains_key(&uid);
             assert!(may_go, "{uid} is removed, which nobody deleted");
             assert!(!(masked && uid <= 2), "{uid} is removed, which was not shown");
+            let is_block = self.loss <= Loss::Counts && !replace && machine.deleted_block(uid);
+            assert!(!is_block, "{uid} is removed, of which a busy block was deleted");
             self.here.remove(&uid);
         }
         for ordinal in &plan.take {
@@ -309,7 +313,9 @@ impl World {
                 assert_ne!(form, Form::Busy);
                 let replaces = before.contains_key(&version.uid);
                 let of_block = machine.of_blocks.contains(&version);
-                assert!(!(of_block && replaces && mozilla), "{version:?} was made of a busy block");
+                // Of a block that is forgotten age alone tells.
+                let is_known = mozilla || !self.copies[client].forgotten && self.loss <= Loss::Counts;
+                assert!(!(of_block && replaces && is_known), "{version:?} was made of a busy block");
             }
             let form = if form == Form::Busy { Form::Bare } else { form };
             self.machines[at].of_blocks.remove(&version);
@@ -329,7 +335,7 @@ impl World {
             let here = self.here.get(&version.uid).is_some_and(|(here, _)| here == version);
             assert!(here || lost || !plan.stale.is_empty(), "nobody is told that {version:?} is not here");
         }
-        for (uid, known) in &machine.deleted {
+        for (uid, (known, _)) in &machine.deleted {
             self.check_deletion(&machine, *uid, *known, &before);
         }
         let as_sent = plan.unlike.is_empty() && plan.kept == 0 && !masked;
