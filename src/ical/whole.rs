@@ -8,7 +8,7 @@ use super::line::{Property, lines};
 use super::meaning::Hash;
 use super::text::{Renames, as_it_is, escape, push_line, rename_zones};
 use super::zone::{Definition, Zone};
-use super::{PRODID, vtimezone};
+use super::{PRODID, value, vtimezone};
 
 /// What a calendar says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,8 +126,8 @@ fn css_name(color: &str) -> Option<&'static str> {
 /// The zones of a calendar as they are served.
 #[derive(Default)]
 pub struct Served<'a> {
-    /// From TZID to the IANA zone it leads to.
-    iana: BTreeMap<&'a str, &'a str>,
+    /// From TZID to how the definition of the IANA zone it leads to spells it, and that zone.
+    iana: BTreeMap<&'a str, (String, &'a str)>,
     /// From TZID to its definitions that differ, in the order in which they came.
     custom: BTreeMap<&'a str, Vec<&'a Arc<Definition>>>,
     /// The TZIDs that an item names without defining them.
@@ -148,16 +148,16 @@ impl<'a> Served<'a> {
                 continue;
             }
             last = Some(&item.zones);
-            item.zones.iter().for_each(|zone| served.add(zone));
+            item.zones.iter().for_each(|zone| served.add(zone, item));
         }
         served.name_apart();
         served
     }
 
-    fn add(&mut self, zone: &'a Zone) {
+    fn add(&mut self, zone: &'a Zone, item: &Item) {
         match (&zone.iana, &zone.definition) {
             (Some(iana), _) => {
-                self.iana.insert(&zone.tzid, iana);
+                self.iana.entry(&zone.tzid).or_insert_with(|| (spelled_by(item, &zone.tzid), iana));
             }
             (None, Some(definition)) => {
                 let name = (&*zone.tzid, definition.meaning);
@@ -186,9 +186,8 @@ impl<'a> Served<'a> {
     }
 
     fn push(&self, text: &mut Vec<u8>) {
-        for (tzid, iana) in &self.iana {
-            // Many programs compare the property with the parameter as both stand.
-            if let Some(definition) = vtimezone::definition(&as_it_is(tzid), iana) {
+        for (tzid, iana) in self.iana.values() {
+            if let Some(definition) = vtimezone::definition(tzid, iana) {
                 text.extend_from_slice(definition.as_bytes());
             }
         }
@@ -239,6 +238,15 @@ impl<'a> Served<'a> {
         let lent = |tzid: &&str| Some(((*tzid).to_owned(), self.custom.get(tzid)?.first()?.meaning));
         self.undefined.iter().filter_map(lent).collect()
     }
+}
+
+/// A zone's name as the parameters of an item have it: many programs compare the TZID property with the parameter as both stand.
+fn spelled_by(item: &Item, name: &str) -> String {
+    let spelling = lines(&item.raw).find_map(|line| {
+        let spelling = Property::parse(&line.text)?.param("TZID")?;
+        (value::tzid(spelling) == name).then(|| spelling.to_owned())
+    });
+    spelling.unwrap_or_else(|| as_it_is(name).into_owned())
 }
 
 #[cfg(test)]
@@ -292,6 +300,20 @@ mod tests {
         assert_eq!(text.matches("TZID:Europe/Berlin\r\n").count(), 1);
         assert_eq!(text.matches("TZID:Nowhere\r\n").count(), 1);
         assert!(text.contains("TZOFFSETTO:+0200") && !text.contains("+0500") && text.contains("+0700"));
+    }
+
+    #[test]
+    fn the_definition_of_an_iana_zone_is_under_the_name_as_it_is_spelled() {
+        for name in ["(UTC+01:00) Amsterdam\\, Berlin", "(UTC+01:00) Amsterdam, Berlin"] {
+            let event =
+                format!("BEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=\"{name}\":20260101T100000\r\nEND:VEVENT\r\n");
+            let text = text(&Heading::default(), &items(&[&event]));
+            assert!(text.contains(&format!("TZID:{name}\r\n")), "{text}");
+            assert!(
+                text.contains(&format!("TZID=\"{name}\":")) && text.contains("TZOFFSETTO:+0200"),
+                "{text}"
+            );
+        }
     }
 
     #[test]
