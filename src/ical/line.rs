@@ -96,11 +96,12 @@ fn into_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     }
 }
 
-/// Adds a content line with its end, folded at 75 octets (RFC 5545 §3.1) between characters.
+/// Adds a content line with its end, folded at 75 octets (RFC 5545 §3.1) between characters; not after a CR, which would be taken
+/// for a part of the line end.
 pub fn push_folded(text: &mut String, content: &str) {
     let mut width = 0;
     for c in content.chars() {
-        if width + c.len_utf8() > 75 {
+        if width + c.len_utf8() > 75 && !text.ends_with('\r') {
             text.push_str("\r\n ");
             width = 1;
         }
@@ -218,6 +219,17 @@ mod tests {
         folded.extend_from_slice(&text[10..]);
         let line = lines(&folded).next().map(|line| line.text.into_owned());
         assert_eq!(line.as_deref(), Some("SUMMARY:Z\u{fc}rich"));
+    }
+
+    #[test]
+    fn no_fold_takes_a_carriage_return_away() {
+        for before in 70..80 {
+            let content = format!("A:{}\rB\r\rC", "x".repeat(before));
+            let mut folded = String::new();
+            push_folded(&mut folded, &content);
+            let line = lines(folded.as_bytes()).next().map(|line| line.text.into_owned());
+            assert_eq!(line, Some(content));
+        }
     }
 
     #[test]
