@@ -14,7 +14,7 @@ from tree import Bad, Tree
 
 FAULTS = ["SIGKILL", "ENOSPC", "EDQUOT", "EIO", "EINTR"]
 # How often a call is looked for again that another run of the same operation makes as another one of its name.
-TRIES = 8
+TRIES = 16
 
 
 class Tally:
