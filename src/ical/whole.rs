@@ -148,17 +148,33 @@ impl<'a> Served<'a> {
                 continue;
             }
             last = Some(&item.zones);
-            item.zones.iter().for_each(|zone| served.add(zone, item));
+            served.spell(item);
+            item.zones.iter().for_each(|zone| served.add(zone));
         }
         served.name_apart();
         served
     }
 
-    fn add(&mut self, zone: &'a Zone, item: &Item) {
+    /// Adds the IANA zones that no item before has named. One look at the lines for all: an item may name thousands.
+    fn spell(&mut self, item: &'a Item) {
+        let new = |zone: &Zone| zone.iana.is_some() && !self.iana.contains_key(&*zone.tzid);
+        if !item.zones.iter().any(new) {
+            return;
+        }
+        let mut spellings = spellings(item);
+        for zone in item.zones.iter() {
+            let Some(iana) = &zone.iana else { continue };
+            self.iana.entry(&zone.tzid).or_insert_with(|| {
+                let spelling = spellings.remove(&*zone.tzid);
+                (spelling.unwrap_or_else(|| as_it_is(&zone.tzid).into_owned()), iana)
+            });
+        }
+    }
+
+    fn add(&mut self, zone: &'a Zone) {
         match (&zone.iana, &zone.definition) {
-            (Some(iana), _) => {
-                self.iana.entry(&zone.tzid).or_insert_with(|| (spelled_by(item, &zone.tzid), iana));
-            }
+            // Named by `spell`.
+            (Some(_), _) => {}
             (None, Some(definition)) => {
                 let name = (&*zone.tzid, definition.meaning);
                 if self.names.insert(name, zone.tzid.to_string()).is_none() {
@@ -240,13 +256,16 @@ impl<'a> Served<'a> {
     }
 }
 
-/// A zone's name as the parameters of an item have it: many programs compare the TZID property with the parameter as both stand.
-fn spelled_by(item: &Item, name: &str) -> String {
-    let spelling = lines(&item.raw).find_map(|line| {
-        let spelling = Property::parse(&line.text)?.param("TZID")?;
-        (value::tzid(spelling) == name).then(|| spelling.to_owned())
-    });
-    spelling.unwrap_or_else(|| as_it_is(name).into_owned())
+/// The names of zones as the parameters of an item have them: many programs compare the TZID property with the parameter as both
+/// stand.
+fn spellings(item: &Item) -> HashMap<String, String> {
+    let mut spellings = HashMap::new();
+    for line in lines(&item.raw) {
+        if let Some(spelling) = Property::parse(&line.text).and_then(|property| property.param("TZID")) {
+            spellings.entry(value::tzid(spelling).to_string()).or_insert_with(|| spelling.to_owned());
+        }
+    }
+    spellings
 }
 
 #[cfg(test)]
